@@ -1,0 +1,163 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// The arrows of docs/ARCHITECTURE.md, one line per target. `make check` builds with
+// `--explicit-target-dependency-import-check error`, so an import that is not listed here does not compile.
+
+let settings: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+]
+let webSocket: [Target.Dependency] = [
+    .product(name: "NIOHTTP1", package: "swift-nio"),
+    .product(name: "NIOWebSocket", package: "swift-nio"),
+]
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let tls = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let httpServer = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+
+/// A library of `Shared/`.
+func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Shared/\(name)", swiftSettings: settings)
+}
+
+/// The pure part of a service: decides, and may import nothing that does.
+func engine(_ service: String) -> Target {
+    .target(
+        name: "\(service)Engine", dependencies: ["Domain", "Resilience"], path: "Services/\(service)/Engine",
+        swiftSettings: settings)
+}
+
+/// The process of a service: wires its engine to the world.
+func main(_ service: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: service, dependencies: dependencies, path: "Services/\(service)/Main", swiftSettings: settings)
+}
+
+func test(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies + ["TestKit"], path: "Tests/\(name)Tests",
+        swiftSettings: settings)
+}
+
+let hosted: [Target.Dependency] = [
+    "Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Bus", "Hosting", log,
+]
+
+let package = Package(
+    name: "Linesman",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(
+            name: "Core",
+            targets: [
+                "Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Alerting", "Venues", "Bus", "Matching",
+                "Recording", "Hosting",
+            ]),
+        .executable(name: "orchestrator", targets: ["Orchestrator"]),
+        .executable(name: "game-shard", targets: ["GameShard"]),
+        .executable(name: "market-discovery", targets: ["MarketDiscovery"]),
+        .executable(name: "signal-processor", targets: ["SignalProcessor"]),
+        .executable(name: "execution-service", targets: ["ExecutionService"]),
+        .executable(name: "venue-simulator", targets: ["VenueSimulator"]),
+        .executable(name: "linesman", targets: ["Linesman"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // Base: pure, no I/O, no clock.
+        shared("Domain"),
+        shared("Resilience"),
+        shared("Matching", ["Domain"]),
+        shared("Recording", ["Domain"]),
+
+        // Does.
+        .systemLibrary(name: "CHiredis", path: "Shared/CHiredis"),
+        .systemLibrary(name: "CLibPQ", path: "Shared/CLibPQ"),
+        .systemLibrary(name: "CEpoll", path: "Shared/CEpoll"),
+        shared("Wire", ["Domain"]),
+        shared("Runtime", ["Resilience", log, crypto, lifecycle, unixSignals, httpServer, "TOMLKit"] + nio),
+        shared("Redis", ["CHiredis", "Resilience", "Runtime", log, tls] + nio),
+        shared("Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio),
+        shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
+        shared(
+            "Venues",
+            [
+                "Domain", "Resilience", "Runtime", "Matching", log, tls, crypto, httpClient,
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ] + nio + webSocket),
+        shared("Bus", ["Domain", "Wire", "Redis", "Runtime", "Resilience", log] + nio),
+        shared(
+            "Hosting",
+            ["Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Bus", "Alerting", log, httpServer] + nio),
+
+        // Decides.
+        engine("Orchestrator"),
+        engine("GameShard"),
+        engine("MarketDiscovery"),
+        engine("SignalProcessor"),
+        engine("ExecutionService"),
+
+        // Roof.
+        main("Orchestrator", hosted + ["OrchestratorEngine", "Venues", "Alerting", httpServer]),
+        main("GameShard", hosted + ["GameShardEngine", "Venues"]),
+        main("MarketDiscovery", hosted + ["MarketDiscoveryEngine", "Venues"]),
+        main("SignalProcessor", hosted + ["SignalProcessorEngine"]),
+        main("ExecutionService", hosted + ["ExecutionServiceEngine", "Venues", "Matching"]),
+        .executableTarget(
+            name: "VenueSimulator",
+            dependencies: ["Domain", "Runtime", "Matching", "Recording", "Resilience", log, httpServer] + nio
+                + webSocket,
+            path: "Services/VenueSimulator", swiftSettings: settings),
+        .executableTarget(
+            name: "Linesman",
+            dependencies: hosted + ["Recording", "Venues", "Alerting", arguments, httpClient, unixSignals] + nio,
+            path: "Services/Linesman", swiftSettings: settings),
+
+        // Tests.
+        .target(
+            name: "TestKit", dependencies: ["Runtime", "Resilience", log] + nio, path: "Tests/TestKit",
+            swiftSettings: settings),
+        test("Domain", ["Domain"]),
+        test("Resilience", ["Resilience"]),
+        test("Matching", ["Matching", "Domain"]),
+        test("Recording", ["Recording", "Domain"]),
+        test("Wire", ["Wire", "Domain"]),
+        test("Runtime", ["Runtime", "Resilience"]),
+        test("Redis", ["Redis", "Runtime", "Resilience"]),
+        test("Bus", ["Bus", "Redis", "Wire", "Domain", "Runtime", "Resilience"]),
+        test("Postgres", ["Postgres", "Runtime", "Resilience"]),
+        test("Alerting", ["Alerting", "Runtime", "Resilience"]),
+        test("Venues", ["Venues", "Domain", "Matching", "Runtime", "VenueSimulator", "Recording"]),
+        test("Hosting", ["Hosting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience"]),
+        test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
+        test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
+        test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
+        test("SignalProcessorEngine", ["SignalProcessorEngine", "Domain", "Resilience"]),
+        test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),
+        test("VenueSimulator", ["VenueSimulator", "Domain", "Runtime", "Matching", "Recording"]),
+        test("Linesman", ["Linesman", "Domain", "Recording", "Runtime"]),
+        test("System", ["Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis"]),
+        test("Tidy", []),
+    ],
+    swiftLanguageModes: [.v6]
+)
