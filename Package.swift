@@ -61,7 +61,7 @@ let package = Package(
             name: "Core",
             targets: [
                 "Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Alerting", "Venues", "Bus", "Matching",
-                "Recording", "Hosting",
+                "Recording", "Hosting", "Servers",
             ]),
         .executable(name: "orchestrator", targets: ["Orchestrator"]),
         .executable(name: "game-shard", targets: ["GameShard"]),
@@ -96,6 +96,7 @@ let package = Package(
         .systemLibrary(name: "CEpoll", path: "Shared/CEpoll"),
         shared("Wire", ["Domain"]),
         shared("Runtime", ["Resilience", log, crypto, lifecycle, unixSignals, httpServer, "TOMLKit"] + nio),
+        shared("Servers", ["Runtime", "Resilience", log] + nio),
         shared("Redis", ["CHiredis", "Resilience", "Runtime", log, tls] + nio),
         shared("Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio),
         shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
@@ -130,19 +131,20 @@ let package = Package(
             path: "Services/VenueSimulator", swiftSettings: settings),
         .executableTarget(
             name: "Linesman",
-            dependencies: hosted + ["Recording", "Venues", "Alerting", arguments, httpClient, unixSignals] + nio,
+            dependencies: hosted + ["Recording", "Servers", "Venues", "Alerting", arguments, httpClient, unixSignals] + nio,
             path: "Services/Linesman", swiftSettings: settings),
 
         // Tests.
         .target(
-            name: "TestKit", dependencies: ["Runtime", "Resilience", log] + nio, path: "Tests/TestKit",
+            name: "TestKit", dependencies: ["Runtime", "Resilience", "Servers", log] + nio, path: "Tests/TestKit",
             swiftSettings: settings),
         test("Domain", ["Domain"]),
         test("Resilience", ["Resilience"]),
         test("Matching", ["Matching", "Domain"]),
         test("Recording", ["Recording", "Domain"]),
         test("Wire", ["Wire", "Domain"]),
-        test("Runtime", ["Runtime", "Resilience"]),
+        test("Runtime", ["Runtime", "Resilience", log] + nio),
+        test("Servers", ["Servers", "Runtime", "Resilience"]),
         test("Redis", ["Redis", "Runtime", "Resilience"]),
         test("Bus", ["Bus", "Redis", "Wire", "Domain", "Runtime", "Resilience"]),
         test("Postgres", ["Postgres", "Runtime", "Resilience"]),
