@@ -1,0 +1,32 @@
+# Linesman: one line per thing to do. `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench chaos clean format bootstrap
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+run: bootstrap ## install what is missing, build release, play one recorded game through the whole suite
+	swift build -c release
+	./.build/release/linesman demo --report demo.json
+
+test: bootstrap check ## everything that CI runs
+	scripts/test.sh
+
+check: ## format, import arrows, warnings
+	scripts/check.sh
+
+bench: bootstrap ## measure, each figure beside its peer in the same run
+	scripts/bench.sh
+
+chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes
+	scripts/chaos.sh
+
+format: ## write the sources in the project's format
+	swift format --in-place --parallel --recursive Package.swift Services Shared Tests Benchmarks
+
+bootstrap:
+	@scripts/bootstrap.sh
+
+clean: ## remove what was built
+	rm -rf .build Benchmarks/.build demo.json

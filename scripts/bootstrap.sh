@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Installs what Linesman needs beside Swift: Debian packages, and only those that are missing.
+set -euo pipefail
+
+packages=(redis-server postgresql libhiredis-dev libpq-dev ca-certificates)
+[[ "${1:-}" == "--build-only" ]] && packages=(libhiredis-dev libpq-dev)
+
+if ! command -v swift >/dev/null 2>&1; then
+    echo "bootstrap: Swift 6.3 or newer is needed and 'swift' is not on the PATH; see https://swift.org/install" >&2
+    exit 69
+fi
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "bootstrap: not a Debian system; install the equivalents of: ${packages[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [[ "$status" == installed ]] || missing+=("$package")
+done
+((${#missing[@]} == 0)) && exit 0
+
+echo "bootstrap: missing Debian packages: ${missing[*]}"
+if [[ $(id -u) == 0 ]]; then
+    as_root=()
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+    as_root=(sudo)
+else
+    echo "bootstrap: not root and no password-less sudo; run as root: apt-get install -y ${missing[*]}" >&2
+    exit 69
+fi
+
+# A package's own service must not start: Linesman starts private servers on free ports.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+    made_policy=yes
+fi
+trap '[[ -z $made_policy ]] || "${as_root[@]}" rm -f "$policy"' EXIT
+
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"
