@@ -128,8 +128,9 @@ public enum OrderState: String, Hashable, Sendable, Codable, CaseIterable {
         switch self {
         case .stored: next == .sent || next == .expired || next == .unknown
         case .sent, .unknown: next != .stored && next != .sent && next != self
-        case .resting: next == .filled || next == .partiallyFilled || next == .cancelled || next == .expired
-            || next == .unknown
+        case .resting:
+            next == .filled || next == .partiallyFilled || next == .cancelled || next == .expired
+                || next == .unknown
         case .filled, .partiallyFilled, .cancelled, .rejected, .expired: false
         }
     }

@@ -92,3 +92,15 @@ public struct Position: Hashable, Sendable, Codable {
         return gain
     }
 }
+
+extension Position {
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        try self.init(
+            market: container.decode(MarketID.self, forKey: .market),
+            netHundredths: container.decode(Int64.self, forKey: .netHundredths),
+            cost: container.decode(Money.self, forKey: .cost),
+            realised: container.decode(Money.self, forKey: .realised),
+            fees: container.decode(Money.self, forKey: .fees))
+    }
+}

@@ -1,0 +1,84 @@
+import Domain
+import Testing
+
+private let market: MarketID = "KXNBAGAME-26APR20TORCLE-CLE"
+
+private func fill(
+    _ outcome: Outcome, _ action: Action, _ price: Price, _ quantity: Quantity, fee: Money = .zero, id: Int = 1
+) throws -> Fill {
+    try Fill(
+        id: FillID("fill-\(id)"), order: "order", market: market, outcome: outcome, action: action, price: price,
+        quantity: quantity, fee: fee, at: .epoch)
+}
+
+@Suite struct PositionTests {
+    @Test func `NO earns what YES loses`() throws {
+        var position = Position(market: market)
+        position.apply(try fill(.no, .buy, .cents(30), .contracts(10)))
+        #expect(position.outcome == .no)
+        #expect(position.cost == .dollars(3))
+        #expect(position.unrealised(atYesValue: .cents(60)) == .dollars(1))
+        let gain = position.settle(at: .zero)
+        #expect(gain == .dollars(7))
+        #expect(position.isFlat && position.realised == .dollars(7))
+    }
+
+    @Test func `buying the other outcome closes the pair at its dollar`() throws {
+        var position = Position(market: market)
+        position.apply(try fill(.yes, .buy, .cents(40), .contracts(10)))
+        let gain = position.apply(try fill(.no, .buy, .cents(50), .contracts(4)))
+        #expect(gain == .cents(40))
+        #expect(position.quantity == .contracts(6))
+        #expect(position.cost == .cents(240))
+    }
+
+    @Test func `a trade through zero opens the rest on the other side`() throws {
+        var position = Position(market: market)
+        position.apply(try fill(.yes, .buy, .cents(40), .contracts(10)))
+        position.apply(try fill(.yes, .sell, .cents(55), .contracts(15)))
+        #expect(position.outcome == .no)
+        #expect(position.quantity == .contracts(5))
+        #expect(position.realised == .cents(150))
+        #expect(position.cost == .cents(225))
+    }
+
+    @Test func `a market settles at any value from nothing to a dollar`() throws {
+        var position = Position(market: market)
+        position.apply(try fill(.yes, .buy, .cents(40), .contracts(10)))
+        #expect(position.settle(at: try Price(dollars: "0.3333")).description == "-0.667000")
+    }
+
+    @Test(arguments: 1...50)
+    func `cash, realised, cost and fees add up to the unit`(seed: UInt64) throws {
+        var random = Seeded(state: seed)
+        var position = Position(market: market)
+        // Cash on the YES scale as an exchange nets it: a contract sold short leaves its dollar as collateral.
+        var cash = Money.zero
+        for step in 0..<200 {
+            let outcome: Outcome = Bool.random(using: &random) ? .yes : .no
+            let action: Action = Bool.random(using: &random) ? .buy : .sell
+            let price = try Price(tenThousandths: .random(in: 1...9_999, using: &random))
+            let quantity = try Quantity(hundredths: .random(in: 1...5_000, using: &random))
+            let fee = FeeSchedule.kalshi.fee(quantity, at: price)
+            position.apply(try fill(outcome, action, price, quantity, fee: fee, id: step))
+            let yesPrice = outcome == .yes ? price : price.complement
+            cash += (outcome == .yes) == (action == .buy) ? -(yesPrice * quantity) : yesPrice * quantity
+            cash -= fee
+        }
+        let collateral = position.netHundredths < 0 ? Price.one * position.quantity : .zero
+        #expect(cash - collateral == position.realised - position.cost - position.fees, "seed \(seed)")
+        let value = try Price(tenThousandths: .random(in: 0...10_000, using: &random))
+        let holding = position.netHundredths
+        position.settle(at: value)
+        let payout =
+            holding >= 0
+            ? value * (try Quantity(hundredths: holding)) : -(value * (try Quantity(hundredths: -holding)))
+        #expect(cash + payout == position.realised - position.fees, "seed \(seed)")
+    }
+
+    @Test func `a stored position with a cost but no contracts is refused`() {
+        #expect(throws: DomainError.self) {
+            try Position(market: market, netHundredths: 0, cost: .dollar, realised: .zero, fees: .zero)
+        }
+    }
+}

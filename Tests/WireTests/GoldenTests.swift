@@ -1,0 +1,116 @@
+import Domain
+import Foundation
+import Testing
+import Wire
+
+/// Every message, held against the bytes that other versions of a process have written.
+///
+/// A file of `Golden/` is never edited: a message that changes gets a new version and a new file beside the old one,
+/// and both must decode.
+@Suite struct GoldenTests {
+    static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
+
+    static func encode<M: WireMessage>(_ message: M) throws -> String {
+        let envelope = Envelope(
+            source: "game-shard/shard-01", incarnation: "0b8f", sequence: 7, trace: "trace-1",
+            sentAt: 1_776_726_799_000_000, body: message)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(envelope), as: UTF8.self) + "\n"
+    }
+
+    static func check<M: WireMessage & Equatable>(_ message: M) throws {
+        let text = try encode(message)
+        let file = folder.appending(path: "\(M.type).v\(M.version).json")
+        if ProcessInfo.processInfo.environment["LINESMAN_WRITE_GOLDEN"] == "1",
+            !FileManager.default.fileExists(atPath: file.path)
+        {
+            try text.write(to: file, atomically: true, encoding: .utf8)
+        }
+        let golden = try String(contentsOf: file, encoding: .utf8)
+        #expect(text == golden, "\(file.lastPathComponent) no longer says what is written")
+        let decoded = try JSONDecoder().decode(Envelope<M>.self, from: Data(golden.utf8))
+        #expect(decoded.body == message)
+        #expect(decoded.sequence == 7 && decoded.source == "game-shard/shard-01" && decoded.trace == "trace-1")
+    }
+
+    @Test func `fleet messages equal their golden files`() throws {
+        let game = try Samples.game()
+        let assignment = GameAssignment(
+            game: game, markets: [try Samples.market()], epoch: try Epoch(3),
+            pregameHomeProbability: try Probability(0.75))
+        try Self.check(
+            Heartbeat(
+                service: "game-shard", instance: "shard-01", incarnation: "0b8f", processID: 4_242,
+                startedAt: 1_776_726_000_000_000, beat: 12, status: .healthy,
+                checks: ["redis": true, "database": false],
+                metrics: ["signals_total": 3], games: [.init(game: game.id, epoch: try Epoch(3))], capacity: 20,
+                shardType: "sports", build: "dev"))
+        try Self.check(ShardCommand(id: "command-1", shard: "shard-01", order: .assign(assignment)))
+        try Self.check(
+            CommandAcknowledgement(
+                command: "command-1", shard: "shard-01", game: game.id, epoch: try Epoch(3), verdict: .accepted))
+        try Self.check(LeaseGrant(shard: "shard-01", incarnation: "0b8f", beat: 12, term: 2))
+        try Self.check(DiscoveryRequest(id: "command-2", game: game))
+        try Self.check(
+            DiscoveryResult(request: "command-2", game: game.id, markets: [try Samples.market()], reason: nil))
+        try Self.check(
+            ServiceNotification(
+                kind: .serviceDead, service: "game-shard", instance: "shard-01", detail: ["games": "2"]))
+    }
+
+    @Test func `trading messages equal their golden files`() throws {
+        try Self.check(
+            GameStateUpdate(
+                state: try Samples.state(), shard: "shard-01", epoch: try Epoch(3),
+                homeProbability: try Probability(0.8125)))
+        try Self.check(
+            PriceUpdate(
+                game: "401869369", market: Samples.ticker,
+                yesBid: try BookLevel(price: .cents(79), quantity: .contracts(40)), yesAsk: nil, at: Samples.at))
+        try Self.check(GameEnded(game: "401869369", status: .final, homeScore: 115, awayScore: 105, at: Samples.at))
+        try Self.check(SignalMessage(signal: try Samples.signal()))
+        try Self.check(IntentMessage(intent: try Samples.intent()))
+        try Self.check(
+            OrderUpdate(
+                order: "3f1c", intent: "9ab2", game: "401869369", market: Samples.ticker, outcome: .yes, action: .buy,
+                limit: .cents(80), quantity: .contracts(12), filled: .contracts(12), averagePrice: .cents(80),
+                fees: try Money(dollars: "0.134400"), state: .filled, reason: nil))
+        var position = Position(market: Samples.ticker)
+        position.apply(try Samples.fill())
+        try Self.check(PositionUpdate(position: position, game: "401869369", state: "open", settlement: nil))
+        try Self.check(KillSwitchChange(engaged: true, reason: "daily loss", by: "execution-service/1"))
+        try Self.check(RulesChanged())
+        try Self.check(
+            SystemAlert(
+                id: "alert-1", kind: "databaseConnectivityIssue", fingerprint: "database", state: .firing,
+                summary: "PostgreSQL does not answer", detail: ["attempts": "3"], at: 1_776_726_799_000_000))
+    }
+
+    @Test func `every golden file belongs to a message`() throws {
+        let files = try FileManager.default.contentsOfDirectory(atPath: Self.folder.path).filter {
+            $0.hasSuffix(".json")
+        }
+        #expect(files.count >= 17)
+        for file in files {
+            let type = file.split(separator: ".")[0]
+            #expect(Samples.types.contains(String(type)), "\(file)")
+        }
+    }
+
+    @Test func `another type, a newer version and a bad sequence are refused by name`() throws {
+        let text = try Self.encode(RulesChanged())
+        func decode(_ text: String) throws {
+            _ = try JSONDecoder().decode(Envelope<RulesChanged>.self, from: Data(text.utf8))
+        }
+        try decode(text)
+        let cases: [(String, String, WireError.Code)] = [
+            ("\"rules_changed\"", "\"signal\"", .wrongType), ("\"v\" : 1", "\"v\" : 2", .unknownVersion),
+            ("\"seq\" : 7", "\"seq\" : 0", .badSequence),
+        ]
+        for (from, to, code) in cases {
+            let error = #expect(throws: WireError.self) { try decode(text.replacingOccurrences(of: from, with: to)) }
+            #expect(error?.code == code)
+        }
+    }
+}
