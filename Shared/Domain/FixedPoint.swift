@@ -8,6 +8,7 @@ public enum FixedPoint {
     ///   - text: digits with at most one point and an optional leading minus; no exponent, no spaces.
     ///   - scale: decimals that one unit stands for, 0 to 6.
     ///   - field: named in the error.
+    /// - Returns: the number of units, negative with a minus.
     /// - Throws: `malformed` for anything that is not such a number, `offStep` for decimals finer than the scale,
     ///   `overflow` for more than 15 digits before the point.
     public static func parse(

@@ -89,7 +89,9 @@ public struct GameState: Hashable, Sendable, Codable {
     public let status: GameStatus
     public let homeScore: Int
     public let awayScore: Int
-    /// 1-based; 0 before the start. Greater than the regular number of periods is overtime.
+    /// 1-based; 0 before the start.
+    ///
+    /// Greater than the regular number of periods is overtime.
     public let period: Int
     /// Seconds left in the period; nil where the sport has no clock.
     public let clockSeconds: Double?

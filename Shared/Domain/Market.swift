@@ -1,4 +1,6 @@
-/// Where a market stands. Legal order: `active -> closed -> settled | voided`, with closed skipped when not seen.
+/// Where a market stands.
+///
+/// Legal order: `active -> closed -> settled | voided`, with closed skipped when not seen.
 public enum MarketStatus: String, Hashable, Sendable, Codable, CaseIterable {
     case active
     case closed

@@ -97,7 +97,7 @@ public struct LeaseGrant: WireMessage, Hashable {
     }
 }
 
-/// Which markets belong to this game?
+/// Asks which markets belong to this game.
 public struct DiscoveryRequest: WireMessage, Hashable {
     public static let type = "discovery_request"
 

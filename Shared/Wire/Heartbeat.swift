@@ -1,6 +1,8 @@
 import Domain
 
-/// How a process says that it is doing (CHECKLIST R38). `dead` is only ever concluded by others.
+/// How a process says that it is doing (CHECKLIST R38).
+///
+/// `dead` is only ever concluded by others.
 public enum ServiceStatus: String, Hashable, Sendable, Codable, CaseIterable {
     case starting
     case healthy
