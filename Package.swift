@@ -141,7 +141,7 @@ let package = Package(
             swiftSettings: settings),
         test("Domain", ["Domain"]),
         test("Resilience", ["Resilience"]),
-        test("Matching", ["Matching", "Domain"]),
+        test("Matching", ["Matching", "Domain", "Resilience"]),
         test("Recording", ["Recording", "Domain"]),
         test("Wire", ["Wire", "Domain"], excluding: ["Golden"]),
         test("Runtime", ["Runtime", "Resilience", log] + nio),
@@ -150,7 +150,12 @@ let package = Package(
         test("Bus", ["Bus", "Redis", "Wire", "Domain", "Runtime", "Resilience"]),
         test("Postgres", ["Postgres", "Runtime", "Resilience"]),
         test("Alerting", ["Alerting", "Runtime", "Resilience"]),
-        test("Venues", ["Venues", "Domain", "Matching", "Runtime", "VenueSimulator", "Recording"]),
+        test(
+            "Venues",
+            [
+                "Venues", "Domain", "Matching", "Runtime", "Resilience", "VenueSimulator", "Recording", log, crypto,
+                tls, httpClient, .product(name: "CryptoExtras", package: "swift-crypto"),
+            ] + nio + webSocket),
         test("Hosting", ["Hosting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience"]),
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
