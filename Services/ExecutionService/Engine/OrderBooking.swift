@@ -1,0 +1,144 @@
+import Domain
+
+/// What is learnt about an order, from whomever: the answer to its submission, a paging, a start-up.
+public enum OrderNews: Hashable, Sendable {
+    /// Marked in the database; the request is about to be written.
+    case sent
+    /// It never left, and never will.
+    case notSent(reason: String)
+    /// The venue has it. `rests` when what is not filled is still in the book.
+    case accepted(VenueOrderID?, fills: [Fill], reported: Quantity, rests: Bool)
+    /// The venue said no, and has nothing of it.
+    case refused(reason: String)
+    /// The request may or may not have arrived.
+    case unanswered(reason: String)
+    /// Non-acceptance is proven. `retries` when the intent goes on with another attempt.
+    case provenAbsent(retries: Bool)
+}
+
+/// Everything that one piece of news changes, worked out on copies of the rows that it touches.
+///
+/// The shell reads the rows under their locks, hands them in, applies the news and writes what it finds changed, all
+/// in one transaction. Invariants, whatever the news and however often it is repeated: fills are booked once by their
+/// identifier; the cash change is what the position's realised, cost and fees say; the reservation only shrinks, is
+/// closed once, and is closed when the order has ended.
+public struct OrderBooking: Hashable, Sendable {
+    public private(set) var order: OrderRecord
+    public private(set) var reservation: ReservationRecord?
+    public private(set) var position: Position
+    public private(set) var intent: IntentState
+    public private(set) var account = AccountChange()
+    /// In the order of the news; to be stored.
+    public private(set) var newFills: [Fill] = []
+    public private(set) var alerts: [ExecutionAlert] = []
+    private var known: Set<FillID>
+
+    public init(
+        order: OrderRecord, reservation: ReservationRecord?, position: Position, intent: IntentState,
+        knownFills: Set<FillID>
+    ) {
+        precondition(position.market == order.request.market, "\(position.market) for \(order.request.market)")
+        self.order = order
+        self.reservation = reservation
+        self.position = position
+        self.intent = intent
+        known = knownFills
+    }
+
+    public mutating func apply(_ news: OrderNews) {
+        switch news {
+        case .sent:
+            move(to: .sent)
+        case .notSent(let reason):
+            // `expired` is the state of an order that was stored and whose moment passed; the reason says why.
+            guard order.state == .stored else { return }
+            end(as: .expired, reason: reason, intent: .expired)
+        case .accepted(let venueOrder, let fills, let reported, let rests):
+            accept(venueOrder, fills, reported: reported, rests: rests)
+        case .refused(let reason):
+            guard order.state == .sent || order.state == .unknown, order.filled.isZero else { return }
+            end(as: .rejected, reason: reason, intent: .refused)
+        case .unanswered(let reason):
+            guard order.state == .sent || order.state == .resting else { return }
+            move(to: .unknown)
+            order.reason = reason
+            alerts.append(.orderUnknown(order.request.id, reason: reason))
+        case .provenAbsent(let retries):
+            guard order.state == .unknown, order.filled.isZero, order.venueOrder == nil else { return }
+            if retries {
+                move(to: .rejected)
+                order.reason = OrderRecord.notAccepted
+            } else {
+                end(as: .rejected, reason: OrderRecord.notAccepted, intent: .expired)
+            }
+        }
+    }
+
+    private mutating func accept(_ venueOrder: VenueOrderID?, _ fills: [Fill], reported: Quantity, rests: Bool) {
+        guard order.state != .stored else { return }
+        let hadEnded = order.state.isTerminal
+        if order.venueOrder == nil { order.venueOrder = venueOrder }
+        var isNew = false
+        for fill in fills where fill.order == order.request.id && known.insert(fill.id).inserted {
+            book(fill)
+            isNew = true
+        }
+        if hadEnded {
+            if isNew { alerts.append(.straggler(order.request.id)) }
+            return
+        }
+        let asked = order.request.quantity
+        if order.filled < reported {
+            // It is there, and we have not seen all that it did: nothing is released until the fills are.
+            move(to: .unknown)
+            order.reason = "fills_incomplete"
+        } else if order.filled >= asked {
+            end(as: .filled, reason: nil, intent: .done)
+        } else if rests {
+            move(to: .resting)
+        } else {
+            end(as: order.filled.isZero ? .cancelled : .partiallyFilled, reason: nil, intent: .done)
+        }
+    }
+
+    private mutating func book(_ fill: Fill) {
+        let before = position
+        position.apply(fill)
+        account.realised += position.realised - before.realised
+        account.fees += position.fees - before.fees
+        account.cash +=
+            (position.realised - before.realised) - (position.cost - before.cost) - (position.fees - before.fees)
+        reservation?.convert(fill.price * fill.quantity + fill.fee)
+        order.filled += fill.quantity
+        newFills.append(fill)
+        if order.filled > order.request.quantity {
+            alerts.append(
+                .overfilled(order.request.id, asked: order.request.quantity, filled: order.filled))
+        }
+    }
+
+    private mutating func end(as state: OrderState, reason: String?, intent next: IntentState) {
+        move(to: state)
+        order.reason = reason
+        if intent.permits(next) { intent = next }
+        reservation?.close()
+    }
+
+    private mutating func move(to state: OrderState) {
+        if order.state.permits(state) { order.state = state }
+    }
+}
+
+/// The end of a market for a position: paid out once, at any value of YES from 0 to 1.
+public struct SettlementBooking: Hashable, Sendable {
+    public private(set) var position: Position
+    public private(set) var account = AccountChange()
+
+    public init(_ position: Position, at yesValue: Price) {
+        let cost = position.cost
+        self.position = position
+        let gain = self.position.settle(at: yesValue)
+        account.realised = gain
+        account.cash = gain + cost
+    }
+}

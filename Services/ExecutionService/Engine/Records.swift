@@ -1,0 +1,108 @@
+import Domain
+
+/// An order as it is stored.
+public struct OrderRecord: Hashable, Sendable {
+    public let request: OrderRequest
+    public let intent: IntentID
+    /// The first is 1.
+    public let attempt: Int
+    public internal(set) var venueOrder: VenueOrderID?
+    public internal(set) var state: OrderState
+    public internal(set) var filled: Quantity
+    public internal(set) var reason: String?
+
+    public init(
+        request: OrderRequest, intent: IntentID, attempt: Int, venueOrder: VenueOrderID? = nil,
+        state: OrderState = .stored, filled: Quantity = .zero, reason: String? = nil
+    ) {
+        self.request = request
+        self.intent = intent
+        self.attempt = attempt
+        self.venueOrder = venueOrder
+        self.state = state
+        self.filled = filled
+        self.reason = reason
+    }
+
+    /// The reason of an order whose non-acceptance was proven.
+    public static let notAccepted = "not_accepted"
+
+    /// Whether it is certain that nothing came or will come of it, so that another attempt may be made.
+    public var isProvenAbsent: Bool { state == .rejected && reason == Self.notAccepted && filled.isZero }
+}
+
+/// Exposure held before an order is sent, as it is stored.
+///
+/// Legal transitions: `held -> committed | released`, once. Invariant: `0 <= released <= amount`, and the whole amount
+/// once closed; so what still counts is `amount − released`, whatever the state.
+public struct ReservationRecord: Hashable, Sendable {
+    public enum State: String, Hashable, Sendable, Codable, CaseIterable {
+        case held
+        /// Closed with a fill: a part or all of it has become a position.
+        case committed
+        /// Closed without one.
+        case released
+    }
+
+    public let id: ReservationID
+    public let amount: Money
+    public private(set) var released: Money
+    public private(set) var state: State
+
+    public init(id: ReservationID, amount: Money, released: Money = .zero, state: State = .held) {
+        precondition(.zero <= released && released <= amount, "released \(released) of \(amount)")
+        self.id = id
+        self.amount = amount
+        self.released = released
+        self.state = state
+    }
+
+    public var held: Money { amount - released }
+
+    /// A fill turned a part into a position; never more than is left.
+    mutating func convert(_ cost: Money) {
+        guard state == .held else { return }
+        released = min(amount, released + max(.zero, cost))
+    }
+
+    /// Frees the rest; only the first close does anything.
+    mutating func close() {
+        guard state == .held else { return }
+        state = released > .zero ? .committed : .released
+        released = amount
+    }
+}
+
+/// An intent that ends without a venue's answer: before its first order, or between two attempts.
+public struct IntentClosing: Hashable, Sendable {
+    public private(set) var intent: IntentState
+    public private(set) var reservation: ReservationRecord?
+
+    /// Nil when the intent has ended already, or may not end this way: then nothing is released either.
+    public init?(_ intent: IntentState, _ reservation: ReservationRecord?, as end: IntentState) {
+        guard end.isTerminal, intent.permits(end) else { return nil }
+        self.intent = end
+        self.reservation = reservation
+        self.reservation?.close()
+    }
+}
+
+/// What a booking changes in the account.
+public struct AccountChange: Hashable, Sendable {
+    public internal(set) var cash = Money.zero
+    /// Before fees.
+    public internal(set) var realised = Money.zero
+    public internal(set) var fees = Money.zero
+
+    public init() {}
+}
+
+/// What an operator must hear of.
+public enum ExecutionAlert: Hashable, Sendable {
+    /// The answer was lost: the order keeps its reservation until it is known.
+    case orderUnknown(OrderID, reason: String)
+    /// An order that had ended traded after all; its fills are booked.
+    case straggler(OrderID)
+    /// The venue gave more than was asked for; booked as it is.
+    case overfilled(OrderID, asked: Quantity, filled: Quantity)
+}

@@ -1,0 +1,71 @@
+import Domain
+
+/// Why an intent is not sent (DOMAIN 2.8), in the order in which it is looked at.
+public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
+    case killSwitch = "kill_switch"
+    /// Positions have not been compared with the venue's, or differ.
+    case notReconciled = "not_reconciled"
+    case ordersPerMinute = "orders_per_minute"
+    case ordersPerHour = "orders_per_hour"
+    case orderValue = "order_value"
+    case orderContracts = "order_contracts"
+    case priceOutOfBounds = "price_out_of_bounds"
+    /// No balance could be read.
+    case balanceUnknown = "balance_unknown"
+    case insufficientBalance = "insufficient_balance"
+}
+
+/// What is looked at before an order is stored, all of it read in the storing transaction.
+public struct SendContext: Hashable, Sendable {
+    public var killSwitch = KillSwitchState.unknown
+    public var isReconciled = false
+    /// Orders stored within the last minute and hour, counted in the database so that a restart forgets none.
+    public var ordersLastMinute = 0
+    public var ordersLastHour = 0
+    /// What the account can spend on this order; nil when it cannot be read.
+    public var balance: Money?
+
+    public init() {}
+}
+
+/// The last checks before an order leaves (CHECKLIST R85, R87, R88).
+public struct Safeguards: Hashable, Sendable {
+    public var ordersPerMinute = 20
+    public var ordersPerHour = 100
+    public var orderValue = Money.dollars(100)
+    /// Whole contracts.
+    public var orderContracts: Int64 = 100
+    public var priceBounds = Price.cents(5)...Price.cents(95)
+    /// The balance must cover this many percent of the order's value.
+    public var balancePercent: Int64 = 110
+    /// `KILL_SWITCH_ALLOWS_REDUCING`: orders that only reduce a position pass an engaged switch.
+    public var killSwitchAllowsReducing = false
+
+    public init() {}
+
+    /// The first reason not to send, or nil.
+    ///
+    /// - Parameter reduces: whether the order can only make a position smaller; exits stay allowed when the limits of
+    ///   entries trip (DESIGN rule 7).
+    public func refusal(of intent: ApprovedIntent, reduces: Bool = false, _ context: SendContext) -> SendRefusal? {
+        let value = intent.limit * intent.quantity
+        let isPermitted: Bool =
+            switch context.killSwitch {
+            case .released: true
+            case .engaged: reduces && killSwitchAllowsReducing
+            case .unknown: false
+            }
+        if !isPermitted { return .killSwitch }
+        if !context.isReconciled { return .notReconciled }
+        if context.ordersLastMinute >= ordersPerMinute { return .ordersPerMinute }
+        if context.ordersLastHour >= ordersPerHour { return .ordersPerHour }
+        if reduces { return nil }
+        if value > orderValue { return .orderValue }
+        if intent.quantity > .contracts(orderContracts) { return .orderContracts }
+        if !priceBounds.contains(intent.limit) { return .priceOutOfBounds }
+        guard let balance = context.balance else { return .balanceUnknown }
+        // Exact: neither side is divided.
+        let needed = Int128(value.microdollars) * Int128(balancePercent)
+        return Int128(balance.microdollars) * 100 < needed ? .insufficientBalance : nil
+    }
+}

@@ -1,0 +1,151 @@
+import Domain
+import ExecutionServiceEngine
+import Resilience
+import Testing
+
+struct DecisionTests {
+    private let engine = ExecutionServiceEngine(safeguards: Safeguards())
+
+    /// One thing that is wrong, in the order of the chain (CHECKLIST R85, R87, R88).
+    @Test(arguments: SendRefusal.allCases)
+    func `each safeguard refuses for its own reason`(refusal: SendRefusal) throws {
+        var context = clearContext()
+        var intent = try makeIntent()
+        switch refusal {
+        case .killSwitch: context.killSwitch = .engaged
+        case .notReconciled: context.isReconciled = false
+        case .ordersPerMinute: context.ordersLastMinute = 20
+        case .ordersPerHour: context.ordersLastHour = 100
+        case .orderValue: intent = try makeIntent(cents: 90, contracts: 112)
+        case .orderContracts: intent = try makeIntent(cents: 50, contracts: 101)
+        case .priceOutOfBounds: intent = try makeIntent(cents: 4)
+        case .balanceUnknown: context.balance = nil
+        case .insufficientBalance: context.balance = try Money(dollars: "21.999999")
+        }
+        #expect(engine.decide(intent, earlier: [], context, at: tipOff) == .refuse(refusal))
+    }
+
+    @Test func `the bounds themselves are inside`() throws {
+        var context = clearContext()
+        context.ordersLastMinute = 19
+        context.ordersLastHour = 99
+        context.balance = .dollars(22)
+        #expect(engine.decide(try makeIntent(), earlier: [], context, at: tipOff) == .send(attempt: 1))
+        context.balance = .dollars(110)
+        let largest = try makeIntent(cents: 95, contracts: 100)
+        #expect(engine.decide(largest, earlier: [], context, at: tipOff) == .send(attempt: 1))
+        #expect(engine.decide(try makeIntent(cents: 5), earlier: [], context, at: tipOff) == .send(attempt: 1))
+    }
+
+    @Test func `a kill switch that cannot be read is engaged`() throws {
+        #expect(
+            engine.decide(try makeIntent(), earlier: [], SendContext(), at: tipOff) == .refuse(.killSwitch))
+        #expect(KillSwitchState.released.combined(with: .unknown) == .unknown)
+        #expect(KillSwitchState.unknown.combined(with: .engaged) == .engaged)
+        #expect(KillSwitchState.released.combined(with: .released) == .released)
+    }
+
+    @Test func `an exit passes the limits of entries, and an engaged switch only when that is allowed`() throws {
+        var context = clearContext()
+        context.balance = nil
+        let large = try makeIntent(cents: 97, contracts: 500)
+        #expect(engine.decide(large, earlier: [], reduces: true, context, at: tipOff) == .send(attempt: 1))
+        context.killSwitch = .engaged
+        #expect(engine.decide(large, earlier: [], reduces: true, context, at: tipOff) == .refuse(.killSwitch))
+        var safeguards = Safeguards()
+        safeguards.killSwitchAllowsReducing = true
+        let allowing = ExecutionServiceEngine(safeguards: safeguards)
+        #expect(allowing.decide(large, earlier: [], reduces: true, context, at: tipOff) == .send(attempt: 1))
+        #expect(allowing.decide(large, earlier: [], context, at: tipOff) == .refuse(.killSwitch))
+        context.killSwitch = .unknown
+        #expect(allowing.decide(large, earlier: [], reduces: true, context, at: tipOff) == .refuse(.killSwitch))
+    }
+
+    @Test func `an intent past its time is expired, but never while an order of it is open`() throws {
+        let late = tipOff.advanced(by: .seconds(60))
+        #expect(engine.decide(try makeIntent(), earlier: [], clearContext(), at: late) == .expire)
+        for state in OrderState.allCases where state != .rejected {
+            let open = try makeOrder(state: state)
+            #expect(engine.decide(try makeIntent(), earlier: [open], clearContext(), at: late) == .wait, "\(state)")
+        }
+    }
+
+    @Test func `another attempt needs proof that the one before was never accepted`() throws {
+        let refused = try makeOrder(state: .rejected, reason: "invalid_price")
+        let absent = try makeOrder(state: .rejected, reason: OrderRecord.notAccepted)
+        let intent = try makeIntent()
+        #expect(engine.decide(intent, earlier: [refused], clearContext(), at: tipOff) == .wait)
+        #expect(engine.decide(intent, earlier: [absent], clearContext(), at: tipOff) == .send(attempt: 2))
+        #expect(engine.decide(intent, earlier: [absent, absent], clearContext(), at: tipOff) == .expire)
+    }
+}
+
+struct NonAcceptanceProofTests {
+    private func at(_ seconds: Int64) -> MachineInstant { .origin.advanced(by: .seconds(seconds)) }
+
+    @Test func `a closed connection, ten seconds and two full pagings prove it`() {
+        var proof = NonAcceptanceProof()
+        #expect(proof.nextPagingAt == nil)
+        proof.pagedWithoutIt(startedAt: at(100))
+        #expect(proof.pagings == 0, "the connection is still open")
+        proof.connectionClosed(at: at(100))
+        #expect(proof.nextPagingAt == at(110))
+        proof.pagedWithoutIt(startedAt: at(109))
+        #expect(proof.pagings == 0, "begun too early")
+        proof.pagedWithoutIt(startedAt: at(110))
+        #expect(!proof.isProven)
+        proof.pagedWithoutIt(startedAt: at(111))
+        #expect(proof.isProven)
+        #expect(proof.nextPagingAt == nil)
+    }
+
+    @Test func `only the first close counts`() {
+        var proof = NonAcceptanceProof()
+        proof.connectionClosed(at: at(0))
+        proof.connectionClosed(at: at(50))
+        #expect(proof.nextPagingAt == at(10))
+    }
+
+    @Test func `the engine pages until it is proven, then gives up or tries again by the intent's life`() throws {
+        var engine = ExecutionServiceEngine(safeguards: Safeguards())
+        let order = try makeOrder(state: .unknown)
+        let expires = tipOff.advanced(by: .seconds(60))
+        func step(_ venue: VenueInstant) -> UnknownStep {
+            engine.next(for: order, intentExpiresAt: expires, at: venue, machine: at(0))
+        }
+        #expect(step(tipOff) == .wait, "nobody reported it yet")
+        engine.missing("order-1", connectionClosed: true, at: at(0))
+        #expect(engine.unknownOrders == ["order-1"])
+        #expect(step(tipOff) == .page)
+        engine.pagedWithout("order-1", startedAt: at(10))
+        engine.pagedWithout("order-1", startedAt: at(11))
+        #expect(step(tipOff) == .absent(retries: true))
+        #expect(step(expires) == .absent(retries: false))
+        let second = try makeOrder(attempt: 2, state: .unknown)
+        #expect(
+            engine.next(for: second, intentExpiresAt: expires, at: tipOff, machine: at(0)) == .absent(retries: false))
+        engine.resolved("order-1")
+        #expect(step(tipOff) == .wait)
+    }
+
+    @Test func `an order that showed a fill is looked for until it is whole, whatever the pagings say`() throws {
+        var engine = ExecutionServiceEngine(safeguards: Safeguards())
+        let order = try makeOrder(state: .unknown, filled: .contracts(3))
+        engine.missing("order-1", connectionClosed: true, at: at(0))
+        for second in 10..<20 { engine.pagedWithout("order-1", startedAt: at(Int64(second))) }
+        let step = engine.next(for: order, intentExpiresAt: tipOff, at: tipOff, machine: at(100))
+        #expect(step == .page)
+    }
+}
+
+struct ReconciliationTests {
+    @Test func `what differs is named, and what is missing counts as nothing`() {
+        let differences = Reconciliation.differences(
+            ours: ["A": 100, "B": -200, "C": 0], venues: ["A": 100, "B": 200, "D": 50])
+        #expect(
+            differences == [
+                PositionDifference(market: "B", ours: -200, venues: 200),
+                PositionDifference(market: "D", ours: 0, venues: 50),
+            ])
+    }
+}
