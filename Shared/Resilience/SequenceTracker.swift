@@ -8,19 +8,19 @@ public struct SequenceTracker: Sendable {
         case next
         case duplicate
         /// Delivered, but the sequences in between were missed.
-        case gap(missing: ClosedRange<UInt64>)
+        case gap(missing: ClosedRange<Int64>)
     }
 
     private struct Source {
         /// Oldest use first.
-        var incarnations: [(name: String, last: UInt64)]
-        var used: UInt64
+        var incarnations: [(name: String, last: Int64)]
+        var used: Int64
     }
 
     public let sourcesKept: Int
     public let incarnationsKept: Int
     private var sources: [String: Source] = [:]
-    private var uses: UInt64 = 0
+    private var uses: Int64 = 0
 
     public init(sourcesKept: Int = 1024, incarnationsKept: Int = 4) {
         precondition(sourcesKept >= 1 && incarnationsKept >= 1, "a tracker must keep at least one source")
@@ -28,7 +28,7 @@ public struct SequenceTracker: Sendable {
         self.incarnationsKept = incarnationsKept
     }
 
-    public mutating func observe(source: String, incarnation: String, sequence: UInt64) -> Verdict {
+    public mutating func observe(source: String, incarnation: String, sequence: Int64) -> Verdict {
         uses += 1
         guard var entry = sources[source] else {
             if sources.count >= sourcesKept, let oldest = sources.min(by: { $0.value.used < $1.value.used })?.key {
@@ -38,7 +38,7 @@ public struct SequenceTracker: Sendable {
             return .next
         }
         entry.used = uses
-        var last: UInt64 = 0
+        var last: Int64 = 0
         if let index = entry.incarnations.firstIndex(where: { $0.name == incarnation }) {
             last = entry.incarnations.remove(at: index).last
         } else if entry.incarnations.count >= incarnationsKept {
