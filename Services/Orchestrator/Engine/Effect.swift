@@ -1,0 +1,112 @@
+import Domain
+
+/// What must be done next; the shell obeys, in order.
+public enum Effect: Hashable, Sendable {
+    /// Store the batch in one transaction that checks the term; answer with `committed` or `commitFailed`.
+    case commitAssignments(batch: Int, [AssignmentChange], term: Int64)
+    case sendCommand(Command)
+    /// Answer the heartbeat: the shard may go on for one lease from when it sent it.
+    case grant(ShardID, Incarnation, beat: Int64, term: Int64)
+    case requestMarkets(Game, request: CommandID)
+    case upsertGame(Game, GameStatus)
+    /// Store that nobody owns the game any more; answer with `released` or `releaseFailed`.
+    case releaseGame(GameID, GameStatus, from: Seat?, term: Int64)
+    /// The shards know more than we do: answer with `rehydrated`.
+    case readDesiredState
+    case raiseAlert(AlertKind, fingerprint: String, facts: [String: String])
+    case recoverAlert(AlertKind, fingerprint: String, after: Duration)
+    case notify(Notification)
+}
+
+/// Who watches a game, and under which epoch.
+public struct Seat: Hashable, Sendable {
+    public let shard: ShardID
+    public let epoch: Epoch
+
+    public init(shard: ShardID, epoch: Epoch) {
+        self.shard = shard
+        self.epoch = epoch
+    }
+}
+
+/// Why a game gets an owner or another one (CHECKLIST R43).
+public enum MoveReason: String, Hashable, Sendable, Codable, CaseIterable {
+    case first
+    case dead
+    case degraded
+    case drained
+    /// Its shard did not take it up.
+    case missing
+    /// Its shard refused it.
+    case refused
+    /// PostgreSQL had it without an owner.
+    case orphaned
+}
+
+/// A game's new owner, to be stored before anybody is told.
+public struct AssignmentChange: Hashable, Sendable {
+    public let game: Game
+    public let status: GameStatus
+    public let markets: [Market]
+    public let from: ShardID?
+    public let to: Seat
+    public let reason: MoveReason
+
+    public init(
+        game: Game, status: GameStatus, markets: [Market], from: ShardID?, to: Seat, reason: MoveReason
+    ) {
+        self.game = game
+        self.status = status
+        self.markets = markets
+        self.from = from
+        self.to = to
+        self.reason = reason
+    }
+}
+
+/// An order to a shard; the same id when it is sent again, so the shard may take it twice.
+public struct Command: Hashable, Sendable {
+    public enum Order: Hashable, Sendable {
+        case assign(Game, [Market], pregame: Probability?)
+        case revoke(reason: String)
+    }
+
+    public let id: CommandID
+    public let shard: ShardID
+    public let game: GameID
+    public let epoch: Epoch
+    public let order: Order
+
+    public init(id: CommandID, shard: ShardID, game: GameID, epoch: Epoch, order: Order) {
+        self.id = id
+        self.shard = shard
+        self.game = game
+        self.epoch = epoch
+        self.order = order
+    }
+
+    public var isAssignment: Bool {
+        if case .assign = order { true } else { false }
+    }
+}
+
+/// What an operator must know; the raw values are the names that the seeds fixed (DESIGN section 6).
+public enum AlertKind: String, Hashable, Sendable, Codable, CaseIterable {
+    case allShardsUnhealthy = "AllShardsUnhealthy"
+    case redisConnectivityIssue = "RedisConnectivityIssue"
+    case databaseConnectivityIssue = "DatabaseConnectivityIssue"
+    case noMarketDiscoveryServices = "NoMarketDiscoveryServices"
+    case capacityExhausted = "CapacityExhausted"
+}
+
+/// A change in the fleet worth telling people.
+public enum Notification: Hashable, Sendable {
+    case shardDead(ShardID, games: [GameID])
+    case shardRestarted(ShardID, from: Incarnation, to: Incarnation)
+    case shardDegraded(ShardID, failedChecks: [String])
+    case shardRecovered(ShardID)
+    case resyncComplete(ShardID, games: Int, took: Duration)
+    case serviceDead(service: String, instance: String)
+    case serviceRestarted(service: String, instance: String)
+    case serviceRecovered(service: String, instance: String)
+}

@@ -1,0 +1,153 @@
+import Domain
+
+/// What happened, as far as the orchestrator can know.
+public enum Event: Sendable {
+    /// The desired state as PostgreSQL holds it, read under `term`: leadership was gained, or a reread was asked for.
+    case rehydrated([DesiredGame], term: Int64)
+    case leadershipLost
+    case heartbeat(ShardHeartbeat)
+    case serviceHeartbeat(ServiceHeartbeat)
+    case acknowledged(Acknowledgement)
+    /// One look at the scoreboards: a discovery cycle. `at` is venue time.
+    case scoreboard([ScoreboardGame], at: VenueInstant)
+    /// The answer to a question about markets; empty when there are none (yet).
+    case discovered(GameID, [Market], reason: String?)
+    /// A batch is stored; `pregame` holds what earlier owners have seen of the market before the start.
+    case committed(batch: Int, pregame: [GameID: Probability])
+    /// A batch is not stored, or nobody knows; `stored` holds the epochs PostgreSQL has, as far as it could be asked.
+    case commitFailed(batch: Int, stored: [GameID: Epoch])
+    case released(GameID)
+    case releaseFailed(GameID)
+    /// The orchestrator's own subscriptions were lost or are live again, or missed something (lost, then live).
+    case bus(isUp: Bool)
+    case dependency(Dependency, isHealthy: Bool)
+    /// Every 100 ms.
+    case tick
+}
+
+/// A game as PostgreSQL has it.
+public struct DesiredGame: Hashable, Sendable {
+    public let game: Game
+    public let status: GameStatus
+    public let markets: [Market]
+    /// Nil when nobody owns it.
+    public let shard: ShardID?
+    /// The highest epoch ever used; nil when it never had an owner.
+    public let epoch: Epoch?
+    public let pregame: Probability?
+
+    public init(
+        game: Game, status: GameStatus, markets: [Market], shard: ShardID?, epoch: Epoch?, pregame: Probability? = nil
+    ) {
+        self.game = game
+        self.status = status
+        self.markets = markets
+        self.shard = shard
+        self.epoch = epoch
+        self.pregame = pregame
+    }
+}
+
+/// What a shard can watch; a game fits a sports shard.
+public enum ShardKind: String, Hashable, Sendable, Codable, CaseIterable {
+    case sports
+    case crypto
+}
+
+/// How a process says that it is doing.
+public enum ReportedStatus: String, Hashable, Sendable, Codable, CaseIterable {
+    case starting
+    case healthy
+    case degraded
+    case unhealthy
+    /// It drains: take its games away at once.
+    case stopping
+}
+
+/// "I am here, this is how I am, and this is what I watch."
+public struct ShardHeartbeat: Hashable, Sendable {
+    public let shard: ShardID
+    public let kind: ShardKind
+    public let incarnation: Incarnation
+    /// Wall time in microseconds; tells an older incarnation from a newer one.
+    public let startedAt: Int64
+    /// Counts from 1 within the incarnation.
+    public let beat: Int64
+    public let status: ReportedStatus
+    public let failedChecks: [String]
+    public let games: [GameID: Epoch]
+    public let capacity: Int
+
+    public init(
+        shard: ShardID, kind: ShardKind = .sports, incarnation: Incarnation, startedAt: Int64, beat: Int64,
+        status: ReportedStatus, failedChecks: [String] = [], games: [GameID: Epoch], capacity: Int
+    ) {
+        self.shard = shard
+        self.kind = kind
+        self.incarnation = incarnation
+        self.startedAt = startedAt
+        self.beat = beat
+        self.status = status
+        self.failedChecks = failedChecks
+        self.games = games
+        self.capacity = capacity
+    }
+}
+
+/// A heartbeat of a service that watches no games.
+public struct ServiceHeartbeat: Hashable, Sendable {
+    public let service: String
+    public let instance: String
+    public let incarnation: Incarnation
+    public let status: ReportedStatus
+    public let failedChecks: [String]
+
+    public init(
+        service: String, instance: String, incarnation: Incarnation, status: ReportedStatus, failedChecks: [String] = []
+    ) {
+        self.service = service
+        self.instance = instance
+        self.incarnation = incarnation
+        self.status = status
+        self.failedChecks = failedChecks
+    }
+}
+
+/// A shard's answer to a command.
+public struct Acknowledgement: Hashable, Sendable {
+    public enum Verdict: String, Hashable, Sendable, CaseIterable {
+        case accepted
+        /// The shard knows a newer epoch than we do.
+        case stale
+        case refused
+    }
+
+    public let command: CommandID
+    public let shard: ShardID
+    public let game: GameID
+    public let verdict: Verdict
+
+    public init(command: CommandID, shard: ShardID, game: GameID, verdict: Verdict) {
+        self.command = command
+        self.shard = shard
+        self.game = game
+        self.verdict = verdict
+    }
+}
+
+/// A game on a scoreboard.
+public struct ScoreboardGame: Hashable, Sendable {
+    public let game: Game
+    public let status: GameStatus
+
+    public init(game: Game, status: GameStatus) {
+        self.game = game
+        self.status = status
+    }
+}
+
+/// What the orchestrator itself cannot work without.
+public enum Dependency: String, Hashable, Sendable, Codable, CaseIterable {
+    case redis
+    case postgres
+}

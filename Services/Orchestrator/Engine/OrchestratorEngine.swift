@@ -1,0 +1,118 @@
+import Domain
+import Resilience
+
+/// Decides which shard watches which game.
+///
+/// It compares what is wanted (PostgreSQL, the scoreboards) with what is (heartbeats) and says what must be done: an
+/// assignment is stored before its shard is told, a game is given away only when its old owner cannot emit any more,
+/// and the epoch of a game only grows (DESIGN section 5).
+public struct OrchestratorEngine: Sendable {
+    public let policy: OrchestratorPolicy
+
+    /// The term under which we lead; nil while standing by.
+    public internal(set) var term: Int64?
+    var ledSince: MachineInstant?
+    var games: [GameID: WatchedGame] = [:]
+    var shards: [ShardID: Shard] = [:]
+    var services: [Service.Name: Service] = [:]
+    var revokes: [Revoke.Key: Revoke] = [:]
+    var batches: [Int: [AssignmentChange]] = [:]
+    var detector: DeadlineDetector<ShardID>
+    var busIsUp = true
+    /// Since when our own subscriptions are live again; nil while they never failed.
+    var hearingSince: MachineInstant?
+    var failures: [Dependency: Int] = [:]
+    var alerts: [String: Firing] = [:]
+    var cycle = 0
+    var commandsMade = 0
+    var batchesMade = 0
+    var lastTick: MachineInstant?
+    var rereadAsked: MachineInstant?
+    var counters = Counters()
+
+    // Indices over `games`, kept by `place`.
+    var held: [ShardID: Set<GameID>] = [:]
+    var unsettled: Set<GameID> = []
+    var waiting: Set<GameID> = []
+
+    struct Firing: Sendable {
+        let kind: AlertKind
+        let since: MachineInstant
+    }
+
+    public init(policy: OrchestratorPolicy = OrchestratorPolicy()) {
+        self.policy = policy
+        detector = DeadlineDetector(timeout: policy.shardTimeout)
+    }
+
+    public var isLeading: Bool { term != nil }
+
+    public mutating func handle(_ event: Event, at now: MachineInstant) -> [Effect] {
+        var effects: [Effect] = []
+        switch event {
+        case .rehydrated(let desired, let term): rehydrate(desired, term: term, at: now)
+        case .leadershipLost: standDown()
+        case .heartbeat(let heartbeat): hear(heartbeat, at: now, into: &effects)
+        case .serviceHeartbeat(let heartbeat): hear(heartbeat, at: now, into: &effects)
+        case .acknowledged(let answer): take(answer, at: now, into: &effects)
+        case .scoreboard(let shown, let venueNow): look(at: shown, venueNow, at: now, into: &effects)
+        case .discovered(let game, let markets, let reason): map(game, to: markets, reason, at: now, into: &effects)
+        case .committed(let batch, let pregame): settle(batch, pregame, at: now, into: &effects)
+        case .commitFailed(let batch, let stored): abandon(batch, stored, at: now, into: &effects)
+        case .released(let game): forget(game, at: now, into: &effects)
+        case .releaseFailed(let game): games[game]?.notBefore = now.advanced(by: policy.commitRetryAfter)
+        case .bus(let isUp): bus(isUp: isUp, at: now)
+        case .dependency(let dependency, let isHealthy): judge(dependency, isHealthy, at: now, into: &effects)
+        case .tick: tick(at: now, into: &effects)
+        }
+        return effects
+    }
+
+    /// Looks at everything that time alone may have changed.
+    private mutating func tick(at now: MachineInstant, into effects: inout [Effect]) {
+        if let lastTick, now.since(lastTick) > policy.heartbeatInterval {
+            // We were stopped or starved: what arrived meanwhile is still unread.
+            detector.excuse(until: now.advanced(by: policy.heartbeatInterval))
+        }
+        lastTick = now
+        judgeServices(at: now, into: &effects)
+        guard isLeading else { return }
+        judgeShards(at: now, into: &effects)
+        advanceUnsettled(at: now, into: &effects)
+        resendRevokes(at: now, into: &effects)
+        placeWaiting(at: now, into: &effects)
+        judgeFleet(at: now, into: &effects)
+    }
+
+    private mutating func bus(isUp: Bool, at now: MachineInstant) {
+        busIsUp = isUp
+        // Who was deaf must not sentence: everybody gets the chance to be heard again.
+        guard isUp else { return }
+        hearingSince = now
+        detector.excuse(until: now.advanced(by: policy.lease + policy.heartbeatInterval))
+    }
+
+    /// Moves a game to a placement and keeps the indices.
+    mutating func place(_ id: GameID, _ placement: Placement) {
+        guard var game = games[id] else { return }
+        if let old = game.placement.seat { held[old.shard]?.remove(id) }
+        if let new = placement.seat { held[new.shard, default: []].insert(id) }
+        game.placement = placement
+        games[id] = game
+        if placement.isSettled { unsettled.remove(id) } else { unsettled.insert(id) }
+        if placement.isWaiting { waiting.insert(id) } else { waiting.remove(id) }
+    }
+
+    /// Drops a game from the wanted ones.
+    mutating func drop(_ id: GameID) {
+        if let seat = games[id]?.placement.seat { held[seat.shard]?.remove(id) }
+        games[id] = nil
+        unsettled.remove(id)
+        waiting.remove(id)
+    }
+
+    mutating func nextCommandID() -> CommandID {
+        commandsMade += 1
+        return CommandID(stringLiteral: "t\(term ?? 0)c\(commandsMade)")
+    }
+}

@@ -1,0 +1,79 @@
+import Domain
+import Resilience
+
+/// Starting to lead and rereading: one code path.
+extension OrchestratorEngine {
+    /// Takes PostgreSQL's word for everything but what is being stored right now.
+    ///
+    /// A game that has an owner is trusted to be watched: the next heartbeats show what is not so, and a restart of
+    /// the orchestrator moves nothing that is well (CHECKLIST N3).
+    mutating func rehydrate(_ desired: [DesiredGame], term: Int64, at now: MachineInstant) {
+        let isNewTerm = self.term != term
+        if isNewTerm {
+            standDown()
+            self.term = term
+            ledSince = now
+            detector.excuse(until: now.advanced(by: policy.lease + policy.heartbeatInterval))
+        }
+        rereadAsked = nil
+        let stored = Set(desired.map(\.game.id))
+        for id in games.keys.sorted() where !stored.contains(id) && !isBusy(id) && games[id]?.owner != nil { drop(id) }
+        for row in desired.sorted(by: { $0.game.id < $1.game.id }) where !isBusy(row.game.id) {
+            adopt(row, isNewTerm: isNewTerm, at: now)
+        }
+    }
+
+    /// Whether an answer about the game is on its way, which a reread must not overtake.
+    private func isBusy(_ id: GameID) -> Bool {
+        switch games[id]?.placement {
+        case .committing, .releasing: true
+        default: false
+        }
+    }
+
+    private mutating func adopt(_ row: DesiredGame, isNewTerm: Bool, at now: MachineInstant) {
+        var game = games[row.game.id] ?? WatchedGame(row.game, status: row.status, cycle: cycle)
+        if game.status.permits(row.status) { game.status = row.status }
+        if !row.markets.isEmpty { game.markets = row.markets }
+        game.pregame = row.pregame ?? game.pregame
+        game.epoch = [game.epoch, row.epoch].compactMap { $0 }.max()
+        game.owner = row.shard.flatMap { shard in row.epoch.map { Seat(shard: shard, epoch: $0) } }
+        games[row.game.id] = game
+        guard let seat = game.owner else {
+            let isMapped = !game.markets.isEmpty
+            return place(row.game.id, isMapped ? .waiting(row.epoch == nil ? .first : .orphaned) : .unmapped)
+        }
+        if shards[seat.shard] == nil {
+            shards[seat.shard] = Shard(seat.shard, at: now)
+            detector.heard(seat.shard, at: now)
+        }
+        // The leader before us may have granted until this very moment.
+        if isNewTerm { shards[seat.shard]?.lastGrant = now }
+        if let shard = shards[seat.shard], shard.isDead {
+            let until = shard.leaseOver(lease: policy.lease, at: now)
+            place(row.game.id, .leaving(seat, until: until, .dead, isRevoked: false))
+        } else {
+            place(row.game.id, .watched(seat))
+        }
+    }
+
+    /// Stops deciding; what was observed stays, so that taking over is quick.
+    mutating func standDown() {
+        term = nil
+        ledSince = nil
+        games = [:]
+        held = [:]
+        unsettled = []
+        waiting = []
+        revokes = [:]
+        batches = [:]
+        rereadAsked = nil
+    }
+
+    /// Asks for a reread, not more often than every two leases.
+    mutating func askForReread(at now: MachineInstant, into effects: inout [Effect]) {
+        if let rereadAsked, now.since(rereadAsked) < policy.lease * 2 { return }
+        rereadAsked = now
+        effects.append(.readDesiredState)
+    }
+}
