@@ -1,0 +1,292 @@
+import Domain
+import Resilience
+
+/// Decides for one shard: which games it watches, when it may speak, and what is worth saying.
+///
+/// Pure: the same events at the same instants give the same effects (DESIGN rule 1). Trading rules run on `now`, which
+/// is venue time; the lease runs on `machine` time.
+public struct ShardEngine: Sendable {
+    public let shard: ShardID
+    public let rules: ShardRules
+    public private(set) var isDraining = false
+
+    private let incarnation: Incarnation
+    private var games: [GameID: WatchedGame] = [:]
+    private var gameOfMarket: [MarketID: GameID] = [:]
+    private var ended = EndedGames()
+    private var followed: Set<MarketID> = []
+    private var polled: [Game] = []
+    private var lease: LeaseWatch
+    private var signalsMade = 0
+
+    /// - Parameter incarnation: makes signal ids unique over restarts, together with a counter.
+    public init(shard: ShardID, incarnation: Incarnation, rules: ShardRules) {
+        self.shard = shard
+        self.incarnation = incarnation
+        self.rules = rules
+        precondition(incarnation.rawValue.utf8.count <= 100, "incarnation \(incarnation)")
+        precondition(rules.signalLife > .zero, "signal life \(rules.signalLife)")
+        lease = LeaseWatch(rules: rules)
+    }
+
+    /// What a heartbeat reports: every game that is held, with its epoch, by name.
+    public var watched: [(game: GameID, epoch: Epoch)] {
+        games.sorted { $0.key < $1.key }.map { ($0.key, $0.value.epoch) }
+    }
+
+    public func standing(at machine: MachineInstant) -> Standing { lease.standing(at: machine) }
+
+    public mutating func handle(
+        _ event: ShardEvent, at now: VenueInstant, machine: MachineInstant
+    ) -> [ShardEffect] {
+        var effects: [ShardEffect] = []
+        switch event {
+        case .assign(let command, let assigned): assign(assigned, command, machine, &effects)
+        case .revoke(let command, let game, let epoch): revoke(game, epoch, command, &effects)
+        case .reread(let list, let asked): reread(list, asked: asked, machine, &effects)
+        case .state(let state): observe(state, now, machine, &effects)
+        case .bookUpdated(let market, let book, let confirmedAt):
+            update(market, book, confirmedAt, now, machine, &effects)
+        case .booksConfirmed(let markets, let confirmedAt): confirm(markets, confirmedAt, now, &effects)
+        case .booksInvalidated(let markets): invalidate(markets, now, machine, &effects)
+        case .heartbeatSent(let beat): lease.heartbeatSent(beat, at: machine)
+        case .granted(let beat, let term):
+            if let oddity = lease.granted(beat, term: term) { effects.append(.report(.oddity(oddity))) }
+        case .epochsAnswered(let epochs, let asked): answer(epochs, asked: asked, &effects)
+        case .tick:
+            if let asked = lease.question(at: machine) { effects.append(.askEpochs(asked: asked)) }
+        case .drain: isDraining = true
+        }
+        return effects
+    }
+}
+
+// MARK: - Assignments
+
+extension ShardEngine {
+    private mutating func assign(
+        _ assigned: Assigned, _ command: CommandID, _ machine: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        let isKnown = games[assigned.game.id]?.epoch == assigned.epoch
+        let verdict = verdict(on: assigned)
+        if verdict == .accepted {
+            if isKnown { effects.append(.report(.oddity(.duplicateCommand))) }
+            watch(assigned, machine)
+            follow(&effects)
+        }
+        acknowledge(command, assigned.game.id, assigned.epoch, verdict, &effects)
+    }
+
+    /// An older epoch than known is stale, the same one is accepted again, a newer one renews (CHECKLIST N2).
+    private func verdict(on assigned: Assigned) -> CommandVerdict {
+        let id = assigned.game.id
+        if let held = games[id], assigned.epoch < held.epoch { return .stale }
+        if ended.covers(id, assigned.epoch) { return .stale }
+        let names = assigned.markets.map(\.id)
+        guard rules.takesGames, Set(names).count == names.count,
+            assigned.markets.allSatisfy({ $0.game == id }),
+            names.allSatisfy({ gameOfMarket[$0] == nil || gameOfMarket[$0] == id })
+        else { return .malformed }
+        if games[id] != nil { return .accepted }
+        if isDraining { return .draining }
+        return games.count < rules.maximumGames ? .accepted : .atCapacity
+    }
+
+    private mutating func watch(_ assigned: Assigned, _ machine: MachineInstant) {
+        let id = assigned.game.id
+        if games[id] == nil {
+            games[id] = WatchedGame(assigned, rules: rules, at: machine)
+        } else {
+            games[id]?.renew(assigned, rules: rules, at: machine)
+        }
+        gameOfMarket = gameOfMarket.filter { $0.value != id }
+        for market in assigned.markets { gameOfMarket[market.id] = id }
+    }
+
+    private mutating func revoke(
+        _ game: GameID, _ epoch: Epoch, _ command: CommandID, _ effects: inout [ShardEffect]
+    ) {
+        if let held = games[game], epoch < held.epoch {
+            acknowledge(command, game, epoch, .stale, &effects)
+            return
+        }
+        ended.record(game, epoch)
+        release(game, &effects)
+        acknowledge(command, game, epoch, .accepted, &effects)
+    }
+
+    private mutating func release(_ game: GameID, _ effects: inout [ShardEffect]) {
+        guard games.removeValue(forKey: game) != nil else { return }
+        gameOfMarket = gameOfMarket.filter { $0.value != game }
+        follow(&effects)
+    }
+
+    /// PostgreSQL decides which games there are: start, reconnect and recovery are this one path (DESIGN rule 2).
+    private mutating func reread(
+        _ list: [Assigned], asked: MachineInstant, _ machine: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        lease.confirmed(asked: asked)
+        let listed = Set(list.map(\.game.id))
+        for (id, held) in games.sorted(by: { $0.key < $1.key })
+        where !listed.contains(id) && held.acceptedAt <= asked {
+            games[id] = nil
+            gameOfMarket = gameOfMarket.filter { $0.value != id }
+        }
+        for assigned in list.sorted(by: { $0.game.id < $1.game.id }) {
+            let verdict = verdict(on: assigned)
+            if verdict == .accepted {
+                watch(assigned, machine)
+                games[assigned.game.id]?.confirm(assigned.epoch)
+            } else {
+                effects.append(.report(.command(verdict)))
+            }
+        }
+        follow(&effects)
+    }
+
+    private mutating func answer(
+        _ epochs: [GameID: Epoch], asked: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        lease.confirmed(asked: asked)
+        let isMissing = epochs.contains { id, epoch in
+            games[id] == nil && !ended.covers(id, epoch)
+        }
+        if isMissing, !isDraining { effects.append(.rereadAssignments) }
+        for id in games.keys.sorted() {
+            if let epoch = epochs[id] {
+                games[id]?.confirm(epoch)
+            } else if let held = games[id], held.acceptedAt <= asked {
+                games[id]?.disown()
+            }
+        }
+    }
+
+    /// Says what to subscribe to and what to poll, when that changed.
+    private mutating func follow(_ effects: inout [ShardEffect]) {
+        let markets = Set(gameOfMarket.keys)
+        if markets != followed { effects.append(.followMarkets(markets)) }
+        followed = markets
+        let games = games.sorted { $0.key < $1.key }.map(\.value.game)
+        if games != polled { effects.append(.pollScores(games)) }
+        polled = games
+    }
+
+    private func acknowledge(
+        _ command: CommandID, _ game: GameID, _ epoch: Epoch, _ verdict: CommandVerdict,
+        _ effects: inout [ShardEffect]
+    ) {
+        effects.append(.acknowledge(command, game, epoch, verdict))
+        effects.append(.report(.command(verdict)))
+    }
+}
+
+// MARK: - Scores and books
+
+extension ShardEngine {
+    private mutating func observe(
+        _ state: GameState, _ now: VenueInstant, _ machine: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        guard let seen = games[state.game]?.observe(state, at: now, rules: rules),
+            let epoch = games[state.game]?.epoch
+        else { return effects.append(.report(.oddity(.unknownGame))) }
+        effects += seen.oddities.map { .report(.oddity($0)) }
+        if seen.isIgnored { return }
+        if mayEmit(state.game, machine) {
+            let home = try? games[state.game]?.homeProbability.get()  // its absence is counted by the evaluation
+            if seen.isNew { effects.append(.storeState(state, homeProbability: home)) }
+            if seen.isDue { effects.append(.publishState(state, homeProbability: home, epoch: epoch)) }
+        }
+        if state.status.isEnd {
+            effects.append(.gameEnded(state, epoch: epoch))
+            ended.record(state.game, epoch)
+            release(state.game, &effects)
+        } else {
+            evaluate(state.game, now, machine, &effects)
+        }
+    }
+
+    private mutating func update(
+        _ market: MarketID, _ book: OrderBook, _ confirmedAt: VenueInstant, _ now: VenueInstant,
+        _ machine: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        guard let game = gameOfMarket[market], let known = games[game]?.market(market) else {
+            effects.append(.report(.oddity(.unknownMarket)))
+            return
+        }
+        if let pregame = games[game]?.update(known, book, confirmedAt: confirmedAt, at: now) {
+            effects.append(.storePregame(game, pregame))
+        }
+        publishPrice(of: market, in: game, now, machine, &effects)
+        evaluate(game, now, machine, &effects)
+    }
+
+    private mutating func confirm(
+        _ markets: Set<MarketID>, _ confirmedAt: VenueInstant, _ now: VenueInstant, _ effects: inout [ShardEffect]
+    ) {
+        for market in markets.sorted() {
+            guard let game = gameOfMarket[market] else {
+                effects.append(.report(.oddity(.unknownMarket)))
+                continue
+            }
+            games[game]?.confirmBook(market, confirmedAt: confirmedAt, at: now)
+        }
+    }
+
+    private mutating func invalidate(
+        _ markets: Set<MarketID>, _ now: VenueInstant, _ machine: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        for market in markets.sorted() {
+            guard let game = gameOfMarket[market] else { continue }
+            games[game]?.invalidateBook(market)
+            publishPrice(of: market, in: game, now, machine, &effects)
+        }
+    }
+
+    private mutating func publishPrice(
+        of market: MarketID, in game: GameID, _ now: VenueInstant, _ machine: MachineInstant,
+        _ effects: inout [ShardEffect]
+    ) {
+        guard mayEmit(game, machine) else { return }
+        if let price = games[game]?.price(market, at: now, rules: rules) { effects.append(.publishPrice(price)) }
+    }
+}
+
+// MARK: - Signals
+
+extension ShardEngine {
+    private func mayEmit(_ game: GameID, _ machine: MachineInstant) -> Bool {
+        games[game]?.isOurs == true && lease.standing(at: machine) != .silent
+    }
+
+    /// At most one signal: the strongest bet of the game.
+    private mutating func evaluate(
+        _ game: GameID, _ now: VenueInstant, _ machine: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        guard let watched = games[game] else { return }
+        if isDraining { return effects.append(.report(.noSignal(.draining))) }
+        guard mayEmit(game, machine) else { return effects.append(.report(.noSignal(.notAuthorised))) }
+        switch watched.evaluate(at: now, rules: rules) {
+        case .failure(let reason):
+            effects.append(.report(.noSignal(reason)))
+        case .success(let edge):
+            games[game]?.recordSignal(backing: edge.backed, at: now)
+            let signal = signal(edge, watched, now)
+            effects.append(.emit(signal))
+            effects.append(.report(.signal(signal.kind)))
+        }
+    }
+
+    private mutating func signal(_ edge: Edge, _ watched: WatchedGame, _ now: VenueInstant) -> Signal {
+        signalsMade += 1
+        do {
+            return try Signal(
+                id: SignalID("\(incarnation)-\(signalsMade)"), kind: edge.kind, game: watched.game.id,
+                sport: watched.game.sport, market: edge.market.id, venue: edge.market.venue, epoch: watched.epoch,
+                shard: shard, outcome: edge.outcome, probability: edge.probability, price: edge.ask.price,
+                available: edge.ask.quantity, edgeBasisPoints: edge.basisPoints, play: watched.state?.play,
+                createdAt: now, expiresAt: now.advanced(by: rules.signalLife))
+        } catch {
+            preconditionFailure("an edge always makes a signal: \(error)")
+        }
+    }
+}

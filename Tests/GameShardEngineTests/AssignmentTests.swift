@@ -1,0 +1,124 @@
+import Domain
+import Resilience
+import Testing
+
+@testable import GameShardEngine
+
+/// CHECKLIST N2, R51: epochs, capacity, answers.
+@Suite struct AssignmentTests {
+    @Test func `an assignment is followed and acknowledged`() throws {
+        var fixture = Fixture()
+        let effects = try fixture.assign(epoch: 3)
+        #expect(effects.followed == [Fixture.home, Fixture.away])
+        #expect(effects.contains(.pollScores([try Fixture.game()])))
+        #expect(effects.contains(.acknowledge("command-1", "nba-401869369", try Epoch(3), .accepted)))
+        #expect(fixture.engine.watched.map(\.epoch) == [try Epoch(3)])
+    }
+
+    /// What is held, what is told, what is answered, what is held then.
+    @Test(arguments: [
+        (held: nil as Int64?, told: "assign", epoch: 1 as Int64, verdict: CommandVerdict.accepted, then: 1 as Int64?),
+        (3, "assign", 2, .stale, 3), (3, "assign", 3, .accepted, 3), (3, "assign", 4, .accepted, 4),
+        (nil, "revoke", 1, .accepted, nil), (3, "revoke", 2, .stale, 3), (3, "revoke", 3, .accepted, nil),
+        (3, "revoke", 4, .accepted, nil),
+    ])
+    func `epochs decide`(held: Int64?, told: String, epoch: Int64, verdict: CommandVerdict, then: Int64?) throws {
+        var fixture = Fixture()
+        if let held { _ = try fixture.assign(epoch: held, command: "earlier") }
+        let effects =
+            told == "assign"
+            ? try fixture.assign(epoch: epoch)
+            : fixture.send(.revoke("command-1", "nba-401869369", epoch: try Epoch(epoch)))
+        #expect(effects.verdicts == [verdict])
+        #expect(fixture.engine.watched.map(\.epoch.number) == [then].compactMap { $0 })
+    }
+
+    @Test func `a revoked game comes back only under a newer epoch`() throws {
+        var fixture = Fixture()
+        _ = try fixture.assign(epoch: 2)
+        let revoked = fixture.send(.revoke("command-2", "nba-401869369", epoch: try Epoch(2)))
+        #expect(revoked.followed == [])
+        #expect(try fixture.assign(epoch: 2, command: "command-3").verdicts == [.stale])
+        #expect(try fixture.assign(epoch: 3, command: "command-4").verdicts == [.accepted])
+    }
+
+    @Test func `the same command twice is answered twice and changes nothing`() throws {
+        var fixture = Fixture()
+        _ = try fixture.assign(epoch: 1)
+        let again = try fixture.assign(epoch: 1)
+        #expect(again.verdicts == [.accepted] && again.oddities == [.duplicateCommand])
+        #expect(again.followed == nil)
+    }
+
+    @Test func `a newer epoch keeps state and books warm`() throws {
+        var fixture = try Fixture.watching()
+        _ = try fixture.book(bid: 85, ask: 87)
+        let renewed = try fixture.assign(epoch: 2)
+        #expect(renewed.followed == nil)
+        let signal = try #require(try fixture.book(bid: 58, ask: 60).signals.first)
+        #expect(signal.epoch == (try Epoch(2)))
+    }
+
+    @Test func `one game too many is refused, a held one is not`() throws {
+        var rules = ShardRules()
+        rules.maximumGames = 2
+        var fixture = Fixture(rules: rules)
+        #expect(try fixture.assign(epoch: 1, game: "a").verdicts == [.accepted])
+        #expect(try fixture.assign(epoch: 1, game: "b").verdicts == [.accepted])
+        #expect(try fixture.assign(epoch: 1, game: "c").verdicts == [.atCapacity])
+        #expect(try fixture.assign(epoch: 2, game: "a").verdicts == [.accepted])
+        _ = fixture.send(.revoke("r", "b", epoch: .first))
+        #expect(try fixture.assign(epoch: 1, game: "c").verdicts == [.accepted])
+    }
+
+    @Test func `a draining shard takes nothing new but still answers and lets go`() throws {
+        var fixture = Fixture()
+        _ = try fixture.assign(epoch: 1, game: "a")
+        _ = fixture.send(.drain)
+        #expect(try fixture.assign(epoch: 1, game: "b").verdicts == [.draining])
+        #expect(try fixture.assign(epoch: 2, game: "a").verdicts == [.accepted])
+        #expect(fixture.send(.revoke("r", "a", epoch: try Epoch(2))).verdicts == [.accepted])
+    }
+
+    @Test func `markets of another game, twice the same, or taken are malformed`() throws {
+        var fixture = Fixture()
+        _ = try fixture.assign(epoch: 1)
+        let own = try Fixture.markets("b", prefix: "b-")
+        let lists = [try Fixture.markets("c", prefix: "c-"), own + own, try Fixture.markets("b")]
+        for markets in lists {
+            let assigned = Assigned(game: try Fixture.game("b"), markets: markets, epoch: .first)
+            #expect(fixture.send(.assign("x", assigned)).verdicts == [.malformed])
+        }
+        #expect(fixture.engine.watched.count == 1)
+    }
+
+    @Test func `a crypto shard takes no games`() throws {
+        var rules = ShardRules()
+        rules.takesGames = false
+        var fixture = Fixture(rules: rules)
+        #expect(try fixture.assign(epoch: 1).verdicts == [.malformed])
+    }
+
+    @Test func `a reread replaces what is held`() throws {
+        var fixture = Fixture()
+        _ = try fixture.assign(epoch: 1, game: "a")
+        _ = try fixture.assign(epoch: 1, game: "b")
+        fixture.pass(1)
+        let list = [try Fixture.assigned(epoch: 2, game: "b"), try Fixture.assigned(epoch: 1, game: "c")]
+        let effects = fixture.send(.reread(list, asked: fixture.machine))
+        #expect(fixture.engine.watched.map(\.game) == ["b", "c"])
+        #expect(fixture.engine.watched.map(\.epoch.number) == [2, 1])
+        #expect(effects.followed?.count == 4)
+    }
+
+    @Test func `a game that was accepted after the question is kept`() throws {
+        var fixture = Fixture()
+        let asked = fixture.machine
+        fixture.pass(0.5)
+        _ = try fixture.assign(epoch: 1)
+        _ = fixture.send(.reread([], asked: asked))
+        #expect(fixture.engine.watched.count == 1)
+        _ = fixture.send(.reread([], asked: fixture.machine))
+        #expect(fixture.engine.watched.isEmpty)
+    }
+}
