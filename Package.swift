@@ -97,7 +97,7 @@ let package = Package(
         shared("Wire", ["Domain"]),
         shared("Runtime", ["Resilience", log, crypto, lifecycle, unixSignals, httpServer, "TOMLKit"] + nio),
         shared("Servers", ["Runtime", "Resilience", log] + nio),
-        shared("Redis", ["CHiredis", "Resilience", "Runtime", log, tls] + nio),
+        shared("Redis", ["CHiredis", "Resilience", "Runtime", log, tls, crypto] + nio),
         shared("Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio),
         shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
         shared(

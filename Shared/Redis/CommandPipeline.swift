@@ -1,0 +1,136 @@
+import NIOCore
+
+/// The commands of one connection that wait to be written or answered, in order; pure, so that it can be tested alone.
+///
+/// Replies come in the order of the commands. A command that timed out or was cancelled keeps its place without its
+/// caller, so its late reply is swallowed and never given to the next one.
+///
+/// Legal transitions: `open -> closed`.
+struct CommandPipeline {
+    typealias Completion = @Sendable (Result<RESPValue, RedisError>) -> Void
+
+    /// What the caller of `enqueue` has to do.
+    struct Followup {
+        /// The one who finds no flush scheduled schedules it: one write per turn of the loop.
+        var schedulesFlush = false
+        /// When the time-outs must be looked at, if nobody does so earlier.
+        var sweepAt: NIODeadline?
+    }
+
+    private struct Waiter {
+        let id: UInt64
+        let deadline: NIODeadline
+        let bytes: Int
+        /// SUBSCRIBE with n names is answered n times.
+        var repliesLeft: Int
+        var completion: Completion?
+    }
+
+    let maximumInFlight: Int
+    let maximumInFlightBytes: Int
+    private var outgoing = ByteBuffer()
+    /// Bytes of the commands that are not answered yet.
+    private var inFlightBytes = 0
+    private var isFlushScheduled = false
+    private var waiters = CircularBuffer<Waiter>()
+    private var nextID: UInt64 = 0
+    private var nextSweep: NIODeadline?
+    private(set) var closed: RedisError?
+
+    init(maximumInFlight: Int, maximumInFlightBytes: Int) {
+        self.maximumInFlight = maximumInFlight
+        self.maximumInFlightBytes = maximumInFlightBytes
+    }
+
+    var inFlight: Int { waiters.count }
+
+    /// Appends a command; `completion` is called exactly once, here never.
+    mutating func enqueue(
+        _ command: [RedisArgument], replies: Int, deadline: NIODeadline, completion: @escaping Completion
+    ) throws(RedisError) -> (id: UInt64, followup: Followup) {
+        if let closed { throw RedisError(.notConnected, closed.message) }
+        guard waiters.count < maximumInFlight else {
+            throw RedisError(.overloaded, "\(waiters.count) commands are in flight")
+        }
+        guard inFlightBytes < maximumInFlightBytes else {
+            throw RedisError(.overloaded, "\(inFlightBytes) bytes are in flight")
+        }
+        let start = outgoing.writerIndex
+        outgoing.writeCommand(command)
+        let bytes = outgoing.writerIndex - start
+        inFlightBytes += bytes
+        let id = nextID
+        nextID += 1
+        waiters.append(
+            Waiter(id: id, deadline: deadline, bytes: bytes, repliesLeft: replies, completion: completion))
+        var followup = Followup()
+        if !isFlushScheduled {
+            isFlushScheduled = true
+            followup.schedulesFlush = true
+        }
+        if nextSweep.map({ deadline < $0 }) ?? true {
+            nextSweep = deadline
+            followup.sweepAt = deadline
+        }
+        return (id, followup)
+    }
+
+    /// The bytes to write now.
+    mutating func takeOutgoing() -> ByteBuffer {
+        isFlushScheduled = false
+        let bytes = outgoing
+        outgoing = ByteBuffer()
+        return bytes
+    }
+
+    /// Gives a reply to the oldest command.
+    ///
+    /// - Returns: the caller to resume, nil if it is gone or waits for more.
+    /// - Throws: `protocolViolation` (or the server's own last words) for a reply nobody asked for.
+    mutating func complete(_ reply: RESPValue) throws(RedisError) -> Completion? {
+        guard !waiters.isEmpty else {
+            if case .error(let error) = reply { throw error }
+            throw RedisError(.protocolViolation, "a reply without a command")
+        }
+        let isRefused = if case .error = reply { true } else { false }
+        waiters[waiters.startIndex].repliesLeft -= 1
+        guard isRefused || waiters[waiters.startIndex].repliesLeft == 0 else { return nil }
+        let answered = waiters.removeFirst()
+        inFlightBytes -= answered.bytes
+        return answered.completion
+    }
+
+    /// Takes the callers whose deadline has passed; their places stay.
+    mutating func expire(at now: NIODeadline) -> (expired: [Completion], sweepAt: NIODeadline?) {
+        var expired: [Completion] = []
+        nextSweep = nil
+        for index in waiters.indices {
+            guard let completion = waiters[index].completion else { continue }
+            if waiters[index].deadline <= now {
+                expired.append(completion)
+                waiters[index].completion = nil
+            } else {
+                nextSweep = min(nextSweep ?? .distantFuture, waiters[index].deadline)
+            }
+        }
+        return (expired, nextSweep)
+    }
+
+    /// Takes the caller of one command; its place stays.
+    mutating func abandon(_ id: UInt64) -> Completion? {
+        guard let index = waiters.firstIndex(where: { $0.id == id }) else { return nil }
+        defer { waiters[index].completion = nil }
+        return waiters[index].completion
+    }
+
+    /// Ends it; nothing can be enqueued after.
+    ///
+    /// - Returns: the callers left, to be told that the outcome is unknown.
+    mutating func close(_ reason: RedisError) -> [Completion] {
+        guard closed == nil else { return [] }
+        closed = reason
+        outgoing = ByteBuffer()
+        defer { waiters.removeAll() }
+        return waiters.compactMap(\.completion)
+    }
+}
