@@ -1,0 +1,180 @@
+import Redis
+import Resilience
+import Runtime
+import Wire
+
+/// Reads a journaled channel: what is published while the chain of ids holds, and the journal itself where it breaks.
+///
+/// Legal transitions: `inChain -> behind` (a broken chain, a gap of the connection or of the queue), `behind ->
+/// inChain` (the journal was read to its end).
+actor JournalReader<Message: WireMessage>: DeliverySource {
+    private static var pageSize: Int { 256 }
+
+    private let channel: String
+    private let redis: RedisSubscription
+    private let client: RedisClient
+    private let watch: JournalWatch
+    private let clock: MachineClock
+    private let decoder: EnvelopeDecoder<Message>
+    private let metrics: BusMetrics
+    private let listener: UInt64
+
+    private var identity: JournalIdentity
+    /// The last entry delivered or passed over.
+    private var cursor: JournalID
+    private var isBehind: Bool
+    /// Whether the next break of the chain was already reported, or means nothing (before the first entry).
+    private var forgivesBreak: Bool
+    /// A gap to hand out before anything else.
+    private var pendingGap: Gap?
+    private var tracker = SequenceTracker()
+
+    init(
+        channel: String, start: JournalStart, tail: JournalID, identity: JournalIdentity, redis: RedisSubscription,
+        client: RedisClient, watch: JournalWatch, clock: MachineClock, decoder: EnvelopeDecoder<Message>,
+        metrics: BusMetrics
+    ) {
+        self.channel = channel
+        self.redis = redis
+        self.client = client
+        self.watch = watch
+        self.clock = clock
+        self.decoder = decoder
+        self.metrics = metrics
+        self.identity = identity
+        switch start {
+        case .now: (cursor, isBehind, forgivesBreak) = (tail, false, false)
+        case .beginning: (cursor, isBehind, forgivesBreak) = (.zero, true, true)
+        case .position(let position):
+            let isSame = position.identity == identity
+            let keepsIDs = position.identity.dataID == identity.dataID
+            cursor = keepsIDs ? JournalID(position.id) ?? .zero : .zero
+            isBehind = true
+            forgivesBreak = !isSame
+            if !isSame { pendingGap = Gap(.dataLost) }
+        }
+        listener = watch.onChange { [weak redis] in redis?.interject(RedisGap(.dataLost)) }
+    }
+
+    deinit {
+        watch.removeListener(listener)
+    }
+
+    nonisolated func cancel() { redis.cancel() }
+
+    /// Where this subscription begins.
+    var start: JournalPosition { position }
+
+    private var position: JournalPosition { JournalPosition(identity: identity, id: cursor.description) }
+
+    func nextBatch() async -> [Item<Message>]? {
+        while true {
+            var items: [Item<Message>] = []
+            if let gap = pendingGap {
+                pendingGap = nil
+                append(gap, to: &items)
+            } else if isBehind {
+                guard await readPage(into: &items) else { return nil }
+            } else {
+                guard let delivery = await redis.next() else { return nil }
+                switch delivery {
+                case .messages(let messages): receive(messages, into: &items)
+                case .gap(let gap):
+                    isBehind = true
+                    if gap.reason != .overflow, await dataBeganAnew() { append(Gap(.dataLost), to: &items) }
+                }
+            }
+            if !items.isEmpty { return items }
+        }
+    }
+
+    private func receive(_ messages: [RedisMessage], into items: inout [Item<Message>]) {
+        for message in messages {
+            guard let frame = JournalFrame(message.payload) else {
+                decoder.deadLetters.add(channel: channel, reason: "not a journal frame", payload: message.payload)
+                continue
+            }
+            if frame.id <= cursor { continue }
+            guard frame.previous == cursor else {
+                // All that follows is in the journal as well: it is stored before it is published.
+                isBehind = true
+                return
+            }
+            forgivesBreak = false
+            advance(to: frame.id, frame.payload, into: &items)
+        }
+    }
+
+    /// Reads on from the cursor, once.
+    ///
+    /// - Returns: false when cancelled.
+    private func readPage(into items: inout [Item<Message>]) async -> Bool {
+        let stream = JournalScript.stream(channel)
+        let from = "(\(cursor)"
+        let page = await persistently { [client] in
+            try await client.range(of: stream, from: from, count: Self.pageSize)
+        }
+        guard let page else { return false }
+        for entry in page {
+            guard let id = JournalID(entry.id) else { continue }
+            if entry["p"].flatMap({ JournalID($0) }) != cursor, !forgivesBreak {
+                if await dataBeganAnew() {
+                    append(Gap(.dataLost), to: &items)
+                    return true
+                }
+                append(Gap(.trimmed), to: &items)
+            }
+            forgivesBreak = false
+            metrics.replayed.increment()
+            advance(to: id, (entry["m"] ?? [])[...], into: &items)
+        }
+        if page.count < Self.pageSize { isBehind = false }
+        return true
+    }
+
+    /// Asks which data the server holds, and starts over when it is not the data of the cursor: the one gap for that
+    /// is the caller's to hand out.
+    private func dataBeganAnew() async -> Bool {
+        guard let found = await persistently({ [watch] in try await watch.check() }), found != identity else {
+            return false
+        }
+        // Ids of other data mean nothing; sequences tell what was delivered before.
+        if found.dataID != identity.dataID { cursor = .zero }
+        identity = found
+        isBehind = true
+        forgivesBreak = true
+        return true
+    }
+
+    private func advance(to id: JournalID, _ payload: ArraySlice<UInt8>, into items: inout [Item<Message>]) {
+        cursor = id
+        guard let envelope = decoder.decode(payload, channel: channel) else { return }
+        let verdict = tracker.observe(
+            source: envelope.source, incarnation: envelope.incarnation.rawValue, sequence: envelope.sequence)
+        // The chain of ids shows what is missing; a jump of the sequence says no more.
+        if verdict == .duplicate { return metrics.duplicates.increment() }
+        items.append(Item(delivery: .message(envelope, channel: channel), position: position))
+    }
+
+    private func append(_ gap: Gap, to items: inout [Item<Message>]) {
+        metrics.count(gap)
+        items.append(Item(delivery: .gap(gap), position: position))
+    }
+
+    /// Repeats until it succeeds.
+    ///
+    /// - Returns: nil when cancelled.
+    private func persistently<R: Sendable>(_ operation: @Sendable () async throws -> R) async -> R? {
+        var backoff = Backoff(base: .milliseconds(20), cap: .milliseconds(500), jitter: 0)
+        var generator = SeededGenerator(seed: 0)
+        while !Task.isCancelled {
+            do {
+                return try await operation()
+            } catch {
+                // Thrown only by cancellation, which the loop sees.
+                try? await clock.sleep(for: backoff.next(using: &generator))
+            }
+        }
+        return nil
+    }
+}
