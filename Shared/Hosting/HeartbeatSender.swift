@@ -1,0 +1,120 @@
+import Bus
+import Domain
+import Logging
+import NIOConcurrencyHelpers
+import Resilience
+import Runtime
+import Wire
+
+/// What a service adds to its heartbeat.
+public struct HeartbeatContent: Sendable {
+    public var status: ServiceStatus
+    public var checks: [String: Bool]
+    public var games: [Heartbeat.WatchedGame]
+    public var capacity: Int?
+    public var shardType: String?
+
+    public init(
+        status: ServiceStatus, checks: [String: Bool], games: [Heartbeat.WatchedGame] = [], capacity: Int? = nil,
+        shardType: String? = nil
+    ) {
+        self.status = status
+        self.checks = checks
+        self.games = games
+        self.capacity = capacity
+        self.shardType = shardType
+    }
+}
+
+/// Says that this process is there: on its channel and under a key that expires, until a last "stopping".
+///
+/// Takes part in shutdown: `stop` sends the last heartbeat; add it as a drain hook.
+public actor HeartbeatSender {
+    private let host: ServiceHost
+    private let channel: Channel<Heartbeat>
+    private let content: @Sendable () async -> HeartbeatContent
+    private let onSent: @Sendable (_ beat: Int64, _ at: MachineInstant) async -> Void
+    private var beat: Int64 = 0
+    private var isStopping = false
+
+    /// The life of the key that stands for this process, in seconds (CHECKLIST R37).
+    static let keyLife = 35
+
+    /// - Parameters:
+    ///   - channel: where it goes; shards have one each.
+    ///   - onSent: told of each heartbeat just before it leaves; a lease runs from that instant.
+    public init(
+        host: ServiceHost, channel: Channel<Heartbeat> = Channels.heartbeats,
+        onSent: @escaping @Sendable (_ beat: Int64, _ at: MachineInstant) async -> Void = { _, _ in },
+        content: @escaping @Sendable () async -> HeartbeatContent
+    ) {
+        self.host = host
+        self.channel = channel
+        self.onSent = onSent
+        self.content = content
+    }
+
+    /// Sends until cancelled, at a fixed rate.
+    public func run() async throws {
+        var due = host.clock.now
+        while !Task.isCancelled {
+            if isStopping { return }
+            await send(status: nil)
+            due = max(host.clock.now, due.advanced(by: host.settings.heartbeatInterval))
+            try await host.clock.sleep(until: due)
+        }
+    }
+
+    /// Sends the last heartbeat, which says "stopping".
+    public func stop() async {
+        isStopping = true
+        await send(status: .stopping)
+    }
+
+    private func send(status: ServiceStatus?) async {
+        beat += 1
+        let beat = beat
+        let content = await content()
+        let heartbeat = Heartbeat(
+            service: host.context.service, instance: host.settings.instance, incarnation: host.incarnation,
+            processID: Int32(host.context.processID), startedAt: host.context.startedAt, beat: beat,
+            status: status ?? content.status, checks: content.checks, metrics: host.context.metrics.snapshot(),
+            games: content.games, capacity: content.capacity, shardType: content.shardType,
+            build: host.settings.build)
+        await onSent(beat, host.clock.now)
+        do {
+            _ = try await host.bus.publish(heartbeat, on: channel)
+            try await writeKey(heartbeat)
+        } catch {
+            // The bus counts what it could not send; the next heartbeat replaces this one.
+            host.log.debug("heartbeat not sent", metadata: [Key.reason: "\(error)"])
+        }
+    }
+
+    private func writeKey(_ heartbeat: Heartbeat) async throws {
+        let key = "health:hb:\(heartbeat.service):\(heartbeat.instance)"
+        let value = "\(heartbeat.status.rawValue) \(heartbeat.incarnation) \(heartbeat.beat)"
+        _ = try await host.redis.send(["SET", "\(key)", "\(value)", "EX", "\(Self.keyLife)"])
+    }
+}
+
+extension ServiceHost {
+    /// Starts the heartbeat and arranges for the last one; call it once everything else has been added.
+    public func sendHeartbeats(
+        on channel: Channel<Heartbeat> = Channels.heartbeats,
+        onSent: @escaping @Sendable (_ beat: Int64, _ at: MachineInstant) async -> Void = { _, _ in },
+        content: @escaping @Sendable () async -> HeartbeatContent
+    ) {
+        let sender = HeartbeatSender(host: self, channel: channel, onSent: onSent, content: content)
+        supervisor.add("heartbeat", .important) { try await sender.run() }
+        supervisor.onDrain("heartbeat") { await sender.stop() }
+    }
+
+    /// As above for a service that is healthy when all its measured checks are.
+    public func sendHeartbeats(checking more: [HealthProbe] = []) {
+        let board = HealthBoard(
+            baseProbes() + more, every: settings.healthInterval, clock: clock, log: log, metrics: context.metrics)
+        supervisor.add("health", .critical) { try await board.run() }
+        sendHeartbeats { HeartbeatContent(status: board.isHealthy ? .healthy : .degraded, checks: board.checks) }
+    }
+}

@@ -1,0 +1,81 @@
+import Bus
+import Domain
+import Foundation
+import Logging
+import Postgres
+import Runtime
+import Wire
+
+/// Puts committed announcements on the bus, each on the channel that its topic names.
+public struct OutboxPublisher: Sendable {
+    /// An outbox row that no version of ours can announce.
+    public struct Unreadable: Error, Sendable, CustomStringConvertible {
+        public let id: Int64
+        public let reason: String
+        public var description: String { "outbox row \(id): \(reason)" }
+    }
+
+    private let bus: Bus
+
+    public init(bus: Bus) { self.bus = bus }
+
+    /// - Throws: `Unreadable` for a topic or payload that cannot be announced, or the bus's error.
+    public func publish(_ row: OutboxRow) async throws {
+        switch row.topic {
+        case Channels.intents.name: try await publish(row, on: Channels.intents)
+        case Channels.orders.name: try await publish(row, on: Channels.orders)
+        case Channels.positions.name: try await publish(row, on: Channels.positions)
+        case Channels.killSwitch.name: try await publish(row, on: Channels.killSwitch)
+        case Channels.gamesEnded.name: try await publish(row, on: Channels.gamesEnded)
+        default:
+            guard row.topic.hasPrefix("shard:"), row.topic.hasSuffix(":command"),
+                let shard = try? ShardID(String(row.topic.dropFirst(6).dropLast(8)))
+            else { throw Unreadable(id: row.id, reason: "no channel is named \(row.topic)") }
+            try await publish(row, on: Channels.commands(shard))
+        }
+    }
+
+    private func publish<M: WireMessage>(_ row: OutboxRow, on channel: Channel<M>) async throws {
+        let message: M
+        do {
+            message = try JSONDecoder().decode(M.self, from: Data(row.payload.utf8))
+        } catch {
+            throw Unreadable(id: row.id, reason: "\(error)")
+        }
+        // A trace that is no identifier is dropped: the row itself keeps it.
+        _ = try await bus.publish(message, on: channel, trace: try? TraceID(row.trace))
+    }
+}
+
+extension OutboxStore {
+    /// Writes an announcement of a message into the transaction of the change it announces.
+    public static func append<M: WireMessage>(
+        _ message: M, on channel: Channel<M>, key: String, trace: TraceID?, in transaction: PostgresTransaction
+    ) async throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        try await append(
+            topic: channel.name, key: key, messageType: M.type,
+            payload: String(decoding: try encoder.encode(message), as: UTF8.self), trace: trace?.rawValue ?? "",
+            in: transaction)
+    }
+}
+
+extension ServiceHost {
+    /// Starts the relay that announces what was committed; `outbox()` wakes it after a commit.
+    public func relayOutbox() {
+        let publisher = OutboxPublisher(bus: bus)
+        supervisor.add("outbox-relay", .important) { [database, outbox, clock, log, context] in
+            try await OutboxRelay.run(
+                pool: database, nudge: outbox, clock: clock, log: log, metrics: context.metrics
+            ) { row in
+                do {
+                    try await publisher.publish(row)
+                } catch let error as OutboxPublisher.Unreadable {
+                    // Marked as published: it would hold up its key for ever, and the row itself is kept.
+                    log.error("outbox row cannot be announced", metadata: [Key.reason: "\(error)"])
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import Bus
+import Domain
+import Logging
+import Postgres
+import Redis
+import Runtime
+import Wire
+
+/// A service that takes part: connected to Redis and PostgreSQL, on the bus, measured, with a heartbeat.
+///
+/// Made once in each main by `start`. Every part it adds to the supervisor is named, and ends with the process.
+public struct ServiceHost: Sendable {
+    public let context: ProcessContext
+    public let settings: HostSettings
+    public let incarnation: Incarnation
+    public let redis: RedisClient
+    public let bus: Bus
+    public let database: PostgresPool
+    public let venueClock: VenueClock
+    /// Wakes the outbox relay after a commit that wrote to the outbox.
+    public let outbox = OutboxNudge()
+
+    public var log: Logger { context.log }
+    public var clock: MachineClock { context.clock }
+    public var supervisor: Supervisor { context.supervisor }
+    /// `service/instance`, as in envelopes and alerts.
+    public var source: String { "\(context.service)/\(settings.instance)" }
+
+    /// Connects, waits for both servers in parallel, and brings the schema up to date.
+    ///
+    /// - Throws: `BootCheckFailure` when a server does not answer within 60 s; a migration's error.
+    public static func start(_ settings: HostSettings, in context: ProcessContext) async throws -> ServiceHost {
+        let host = try ServiceHost(settings, context)
+        context.supervisor.add("redis", .critical) { try await host.redis.run() }
+        context.supervisor.add("bus", .critical) { try await host.bus.run() }
+        context.supervisor.add("database", .critical) { await host.database.run() }
+        try await BootCheck.run(
+            [
+                ("redis", { _ = try await host.redis.send(["PING"]) }),
+                ("postgres", { try await host.database.ping() }),
+            ], clock: context.clock, log: context.log)
+        try await Migrations.run(host.database, log: context.log)
+        return host
+    }
+
+    private init(_ settings: HostSettings, _ context: ProcessContext) throws {
+        self.context = context
+        self.settings = settings
+        incarnation = try Incarnation(context.incarnation)
+        let source = "\(context.service)/\(settings.instance)"
+        redis = RedisClient(
+            settings: settings.redis, name: "linesman:\(source)", clock: context.clock, random: context.random,
+            log: context.log, metrics: context.metrics)
+        bus = Bus(
+            client: redis, identity: BusIdentity(source: source, incarnation: incarnation), clock: context.clock,
+            log: context.log, metrics: context.metrics)
+        database = PostgresPool(
+            settings: settings.database, application: "linesman:\(source)", clock: context.clock,
+            random: context.random, log: context.log, metrics: context.metrics)
+        venueClock = settings.isReplay ? .replay() : .live(context.wallClock)
+    }
+
+    /// A trace for a story that begins here.
+    public func newTrace() -> TraceID {
+        // A UUID is a valid identifier.
+        (try? TraceID(context.random.uuid())) ?? "trace"
+    }
+}
+
+extension ServiceHost {
+    /// Keeps venue time in step with what the shards announce; for services without a venue connection of their own.
+    public func followVenueTime() async throws {
+        let states = try await bus.subscribe(matching: Channels.gameStates)
+        let prices = try await bus.subscribe(matching: Channels.prices)
+        supervisor.add("venue-time-states", .important) { [venueClock] in
+            for await delivery in states {
+                if case .message(let envelope, _) = delivery { venueClock.observe(envelope.body.state.observedAt) }
+            }
+        }
+        supervisor.add("venue-time-prices", .important) { [venueClock] in
+            for await delivery in prices {
+                if case .message(let envelope, _) = delivery { venueClock.observe(envelope.body.at) }
+            }
+        }
+    }
+
+    /// The probes that every service has: does Redis answer, does PostgreSQL answer.
+    public func baseProbes() -> [HealthProbe] {
+        [
+            HealthProbe("redis", timeout: .seconds(1)) { [redis] in _ = try await redis.send(["PING"]) },
+            HealthProbe("database", timeout: .seconds(2)) { [database] in try await database.ping(timeout: .seconds(2)) },
+        ]
+    }
+}

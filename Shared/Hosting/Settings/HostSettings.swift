@@ -1,0 +1,40 @@
+import Postgres
+import Redis
+import Runtime
+
+/// What every service needs to take part: its name, its connections, its heartbeat.
+public struct HostSettings: Sendable {
+    /// Names this process among those of its service.
+    public let instance: String
+    public let redis: RedisSettings
+    public let database: PostgresSettings
+    public let trading: TradingSettings
+    public let heartbeatInterval: Duration
+    public let healthInterval: Duration
+    /// 0 is live; anything else follows a simulator's venue time at that speed.
+    public let replaySpeed: Double
+    public let build: String
+
+    /// - Parameter instanceKey: the key that names the instance; shards use `SHARD_ID`.
+    public init(_ reader: SettingsReader, instanceKey: String = "SERVICE_INSTANCE", instanceDefault: String = "1") {
+        instance = reader.text(instanceKey, default: instanceDefault, "Names this process among those of its service.")
+        reader.require(
+            !instance.isEmpty && instance.utf8.count <= 64
+                && instance.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C && $0 != 0x3A },
+            [instanceKey], "an instance is 1 to 64 visible characters without space, quote, backslash or colon")
+        redis = RedisSettings(reader)
+        database = PostgresSettings(reader)
+        trading = TradingSettings(reader)
+        heartbeatInterval = reader.seconds(
+            "HEARTBEAT_INTERVAL_SECS", default: .milliseconds(500), in: .milliseconds(50)...(.seconds(60)),
+            "How often a process says that it is there.")
+        healthInterval = reader.milliseconds(
+            "HEALTH_PROBE_INTERVAL_MS", default: .seconds(1), in: .milliseconds(50)...(.seconds(60)),
+            "How often each health check is measured.")
+        replaySpeed = reader.number(
+            "REPLAY_SPEED", default: 0, in: 0...10_000, "0 trades live; otherwise the speed of the simulator's replay.")
+        build = reader.text("BUILD_VERSION", default: "dev", "Shown in heartbeats.")
+    }
+
+    public var isReplay: Bool { replaySpeed > 0 }
+}
