@@ -1,0 +1,164 @@
+import Domain
+import Postgres
+
+/// What led to an order and what became of it, read from PostgreSQL.
+struct OrderChain: Codable, Equatable {
+    struct Play: Codable, Equatable {
+        let id: String?
+        let at: String
+        let score: String
+        let clock: String
+        let homeProbability: Double?
+        let sourceProbability: Double?
+    }
+
+    struct FillLine: Codable, Equatable {
+        let id: String
+        let quantity: String
+        let price: String
+        let fee: String
+        let at: String
+    }
+
+    struct Refusal: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    let game: String
+    let play: Play?
+    let signal: String
+    let kind: String
+    let shard: String
+    let epoch: Int64
+    let outcome: String
+    let market: String
+    let title: String
+    let probability: Double
+    let ask: String
+    let edge: Double
+    let verdict: String
+    let intent: String
+    let quantity: String
+    let limit: String
+    let reserved: String?
+    let order: String
+    let attempt: Int
+    let state: String
+    let reason: String?
+    let venueOrder: String?
+    let fills: [FillLine]
+    let settlement: String?
+
+    /// - Throws: `Refusal` when no order, or more than one, begins with `prefix`.
+    static func read(_ prefix: String, from database: some PostgresQuerying) async throws -> OrderChain {
+        let pattern = prefix.replacing("\\", with: "\\\\").replacing("%", with: "\\%").replacing("_", with: "\\_") + "%"
+        let rows = try await database.query(
+            """
+            SELECT o.order_id, o.attempt, o.state, o.reason, o.venue_order_id, o.quantity, o.limit_price,
+                i.intent_id, i.epoch, r.amount, s.signal_id, s.kind, s.shard, s.outcome, s.model_probability, s.price,
+                s.edge_basis_points, s.verdict, s.play_id, s.venue_created_at, m.market_id, m.title,
+                m.settlement_price, g.game_id, g.home_name, g.away_name
+            FROM orders o JOIN intents i USING (intent_id) JOIN signals s USING (signal_id)
+                LEFT JOIN reservations r USING (reservation_id)
+                JOIN market_mappings m ON m.market_id = o.market_id JOIN games g ON g.game_id = m.game_id
+            WHERE o.order_id LIKE \(pattern) ORDER BY o.order_id LIMIT 2
+            """)
+        guard let row = rows.first else { throw Refusal(description: "no order begins with \"\(prefix)\"") }
+        if rows.count > 1 { throw Refusal(description: "more than one order begins with \"\(prefix)\"") }
+        return try await OrderChain(row, database)
+    }
+
+    private init(_ row: Row, _ database: some PostgresQuerying) async throws {
+        order = try row.text("order_id")
+        game = try "\(row.text("away_name")) at \(row.text("home_name"))"
+        signal = try row.text("signal_id")
+        kind = try row.text("kind")
+        shard = try row.text("shard")
+        epoch = try row.int64("epoch")
+        outcome = try row.text("outcome")
+        market = try row.text("market_id")
+        title = try row.text("title")
+        probability = try row.double("model_probability")
+        ask = FixedPoint.format(try row.int64("price"), scale: 4)
+        edge = Double(try row.int("edge_basis_points")) / 100
+        verdict = try row.text("verdict")
+        intent = try row.text("intent_id")
+        quantity = FixedPoint.format(try row.int64("quantity"), scale: 2)
+        limit = FixedPoint.format(try row.int64("limit_price"), scale: 4)
+        reserved = try row.int64OrNil("amount").map { FixedPoint.format($0, scale: 6) }
+        attempt = try row.int("attempt")
+        state = try row.text("state")
+        reason = try row.textOrNil("reason")
+        venueOrder = try row.textOrNil("venue_order_id")
+        settlement = try row.int64OrNil("settlement_price").map { FixedPoint.format($0, scale: 4) }
+        play = try await Self.play(row, database)
+        fills = try await Self.fills(of: order, database)
+    }
+
+    /// The state of the game that the signal saw: the newest at or before it.
+    private static func play(_ row: Row, _ database: some PostgresQuerying) async throws -> Play? {
+        let found = try await database.first(
+            """
+            SELECT play_id, venue_at, home_score, away_score, period, clock_seconds, home_probability,
+                source_probability
+            FROM game_states WHERE game_id = \(try row.text("game_id")) AND venue_at <= \(try row.int64("venue_created_at"))
+            ORDER BY venue_at DESC, id DESC LIMIT 1
+            """)
+        guard let found else { return nil }
+        let clock = try found.doubleOrNil("clock_seconds").map { GameClock.text($0) } ?? "-"
+        return Play(
+            id: try found.textOrNil("play_id"), at: try venueTime(found.int64("venue_at")),
+            score: try "home \(found.int("home_score")), away \(found.int("away_score"))",
+            clock: try "period \(found.int("period")), \(clock) left",
+            homeProbability: try found.doubleOrNil("home_probability"),
+            sourceProbability: try found.doubleOrNil("source_probability"))
+    }
+
+    private static func fills(of order: String, _ database: some PostgresQuerying) async throws -> [FillLine] {
+        try await database.query(
+            "SELECT fill_id, quantity, price, fee, venue_at FROM fills WHERE order_id = \(order) ORDER BY venue_at, fill_id"
+        ).map { row in
+            FillLine(
+                id: try row.text("fill_id"), quantity: FixedPoint.format(try row.int64("quantity"), scale: 2),
+                price: FixedPoint.format(try row.int64("price"), scale: 4),
+                fee: FixedPoint.format(try row.int64("fee"), scale: 6), at: try venueTime(row.int64("venue_at")))
+        }
+    }
+
+    private static func venueTime(_ microseconds: Int64) throws -> String {
+        try VenueInstant(microseconds: microseconds).description
+    }
+
+    /// One line per link of the chain.
+    func text() -> String {
+        var lines = ["\(game)"]
+        if let play {
+            let ours = play.homeProbability.map { "home wins \($0.formatted(decimals: 3)) by our model" } ?? "no model"
+            let source = play.sourceProbability.map { ", \($0.formatted(decimals: 3)) by the score feed" } ?? ""
+            lines.append("  play    \(play.id ?? "-")  \(play.at)  \(play.score), \(play.clock); \(ours)\(source)")
+        }
+        lines.append(
+            "  signal  \(signal)  \(kind): \(outcome.uppercased()) of \(market) is worth \(probability.formatted(decimals: 3)), "
+                + "asked \(ask): edge \(edge.formatted(decimals: 2)) cents after fees; \(shard), epoch \(epoch); \(verdict)")
+        lines.append(
+            "  intent  \(intent)  buy \(quantity) at most at \(limit)" + (reserved.map { ", reserved $\($0)" } ?? ""))
+        lines.append(
+            "  order   \(order)  attempt \(attempt): \(state)" + (reason.map { " (\($0))" } ?? "")
+                + (venueOrder.map { ", at the venue \($0)" } ?? ""))
+        for fill in fills {
+            lines.append("  fill    \(fill.id)  \(fill.quantity) at \(fill.price), fee $\(fill.fee), \(fill.at)")
+        }
+        if let settlement { lines.append("  settled YES at \(settlement)") }
+        return lines.joined(separator: "\n")
+    }
+}
+
+/// The clock of a period as people read it.
+enum GameClock {
+    /// `11:43`, or `27.6` in the last minute.
+    static func text(_ seconds: Double) -> String {
+        guard seconds >= 60 else { return seconds.formatted(decimals: 1) }
+        let whole = Int(seconds)
+        return "\(whole / 60):" + (whole % 60 < 10 ? "0" : "") + "\(whole % 60)"
+    }
+}
