@@ -15,6 +15,12 @@ public struct OutboxPublisher: Sendable {
         public var description: String { "outbox row \(id): \(reason)" }
     }
 
+    /// Redis does not keep it yet: the row stays unpublished and is relayed again; receivers know it by its intent.
+    public struct NotStored: Error, Sendable, CustomStringConvertible {
+        public let id: Int64
+        public var description: String { "outbox row \(id) is not stored by Redis yet" }
+    }
+
     private let bus: Bus
 
     public init(bus: Bus) { self.bus = bus }
@@ -43,7 +49,8 @@ public struct OutboxPublisher: Sendable {
             throw Unreadable(id: row.id, reason: "\(error)")
         }
         // A trace that is no identifier is dropped: the row itself keeps it.
-        _ = try await bus.publish(message, on: channel, trace: try? TraceID(row.trace))
+        let published = try await bus.publish(message, on: channel, trace: try? TraceID(row.trace))
+        guard case .stored = published else { throw NotStored(id: row.id) }
     }
 }
 
@@ -65,10 +72,8 @@ extension ServiceHost {
     /// Starts the relay that announces what was committed; `outbox()` wakes it after a commit.
     public func relayOutbox() {
         let publisher = OutboxPublisher(bus: bus)
-        supervisor.add("outbox-relay", .important) { [database, outbox, clock, log, context] in
-            try await OutboxRelay.run(
-                pool: database, nudge: outbox, clock: clock, log: log, metrics: context.metrics
-            ) { row in
+        supervisor.add("outbox-relay", .important) { [database, outbox, log] in
+            await OutboxRelay.run(pool: database, nudge: outbox) { row in
                 do {
                     try await publisher.publish(row)
                 } catch let error as OutboxPublisher.Unreadable {

@@ -39,7 +39,7 @@ public struct ServiceHost: Sendable {
                 ("redis", { _ = try await host.redis.send(["PING"]) }),
                 ("postgres", { try await host.database.ping() }),
             ], clock: context.clock, log: context.log)
-        try await Migrations.run(host.database, log: context.log)
+        try await Migrations.run(host.database)
         return host
     }
 
