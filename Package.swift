@@ -131,7 +131,7 @@ let package = Package(
             path: "Services/VenueSimulator", swiftSettings: settings),
         .executableTarget(
             name: "Linesman",
-            dependencies: hosted + ["Recording", "Servers", "Venues", "Alerting", arguments, httpClient, unixSignals]
+            dependencies: hosted + ["Recording", "Servers", "Venues", "Alerting", arguments, crypto, httpClient, unixSignals]
                 + nio,
             path: "Services/Linesman", swiftSettings: settings),
 

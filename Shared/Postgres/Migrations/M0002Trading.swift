@@ -108,7 +108,7 @@ extension Migration {
             END $$;
             CREATE TRIGGER intents_guard BEFORE UPDATE ON intents FOR EACH ROW EXECUTE FUNCTION intents_guard();
 
-            -- Stored before it is sent; filled, cancelled, rejected and expired are terminal (DESIGN rule 6).
+            -- Stored before it is sent; filled (in part or whole), cancelled, rejected, expired are terminal.
             CREATE TABLE orders (
                 order_id       TEXT PRIMARY KEY CHECK (order_id <> ''),
                 intent_id      TEXT NOT NULL REFERENCES intents (intent_id),
@@ -136,16 +136,18 @@ extension Migration {
                 CONSTRAINT orders_sent_when CHECK (sent_at IS NOT NULL
                     OR state NOT IN ('sent', 'unknown', 'resting', 'partially_filled', 'filled')),
                 CONSTRAINT orders_closed_when CHECK (
-                    (closed_at IS NOT NULL) = (state IN ('filled', 'cancelled', 'rejected', 'expired')))
+                    (closed_at IS NOT NULL) =
+                    (state IN ('filled', 'partially_filled', 'cancelled', 'rejected', 'expired')))
             );
             CREATE INDEX orders_open ON orders (stored_at)
-                WHERE state IN ('stored', 'sent', 'unknown', 'resting', 'partially_filled');
+                WHERE state IN ('stored', 'sent', 'unknown', 'resting');
             CREATE INDEX orders_by_market ON orders (market_id, stored_at);
 
             -- The state of a closed order stays; a straggler's fill may still raise `filled`.
             CREATE FUNCTION orders_guard() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN
-                IF NEW.state <> OLD.state AND OLD.state IN ('filled', 'cancelled', 'rejected', 'expired') THEN
+                IF NEW.state <> OLD.state
+                    AND OLD.state IN ('filled', 'partially_filled', 'cancelled', 'rejected', 'expired') THEN
                     RAISE EXCEPTION 'order % is % and cannot become %', OLD.order_id, OLD.state, NEW.state
                         USING ERRCODE = 'check_violation', CONSTRAINT = 'orders_terminal_stays';
                 END IF;
