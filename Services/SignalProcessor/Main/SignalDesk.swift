@@ -1,0 +1,123 @@
+import Bus
+import Domain
+import Foundation
+import Hosting
+import Logging
+import Postgres
+import Resilience
+import Runtime
+import SignalProcessorEngine
+import Wire
+
+/// Takes signals one after another from the journal and has each decided in a transaction of its own.
+actor SignalDesk {
+    private let host: ServiceHost
+    private let store: SignalStore
+    private let rules: RuleStore
+    private let position = ConsumerPosition("signal-processor/\(Channels.signals.name)")
+    private var engine: SignalProcessorEngine
+
+    init(host: ServiceHost, store: SignalStore, rules: RuleStore, limits: TradingLimits) {
+        self.host = host
+        self.store = store
+        self.rules = rules
+        engine = SignalProcessorEngine(limits: limits)
+    }
+
+    /// Opens the account and reads the rules; nothing is decided before.
+    func prepare(initialBankroll: Money) async throws {
+        try await store.account.open(with: initialBankroll, store.pool)
+        try await reloadRules()
+    }
+
+    func reloadRules() async throws {
+        let loaded = try await rules.load()
+        engine.replaceRules(loaded)
+        host.log.info("trading rules read", metadata: ["rules": "\(loaded.count)"])
+    }
+
+    /// Reads the rules again when told, and after a gap.
+    func followRules() async throws {
+        for await _ in try await host.bus.subscribe(to: Channels.rules) { try await reloadRules() }
+    }
+
+    /// Goes on where the last life stopped; what it sees again is recognised by its identifier.
+    func run() async throws {
+        let signals = try await host.bus.subscribe(to: Channels.signals, from: try await start())
+        for await delivery in signals {
+            switch delivery {
+            case .message(let envelope, _):
+                await decide(envelope.body.signal, trace: envelope.trace)
+                await remember(signals.position)
+            case .gap(let gap):
+                // Signals are advice with a short life: those that are gone would be refused as stale.
+                host.log.warning("signals were missed", metadata: [Key.reason: "\(gap.reason.rawValue)"])
+                host.context.metrics.counter("signal_gaps_total", "Gaps in the signals.").increment()
+            }
+        }
+    }
+
+    private func start() async throws -> JournalStart {
+        guard let text = try await position.load(store.pool) else { return .beginning }
+        // A position of another build is not worth an error: the beginning is always right, only slower.
+        guard let stored = try? JSONDecoder().decode(JournalPosition.self, from: Data(text.utf8)) else {
+            return .beginning
+        }
+        return .position(stored)
+    }
+
+    private func remember(_ reached: JournalPosition?) async {
+        guard let reached, let text = try? JSONEncoder().encode(reached) else { return }
+        do {
+            try await position.store(String(decoding: text, as: UTF8.self), store.pool)
+        } catch {
+            // Only the starting point of the next life: signals seen twice are dropped by their identifier.
+            host.log.debug("journal position not stored", metadata: [Key.reason: "\(error)"])
+        }
+    }
+
+    /// Decides, and tries again while the database is away; a signal that can never be stored is put aside.
+    private func decide(_ signal: Signal, trace: TraceID?) async {
+        host.venueClock.observe(signal.createdAt)
+        var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), multiplier: 2, jitter: 0.1)
+        while !Task.isCancelled {
+            do {
+                let outcome = try await store.process(signal, trace: trace, engine: engine, at: host.venueClock.now)
+                return note(outcome, signal)
+            } catch let error as PostgresError where error.isWorthAnotherTry {
+                host.log.warning("signal waits for the database", metadata: [Key.reason: "\(error)"])
+                let delay = host.context.random.withGenerator { backoff.next(using: &$0) }
+                // Cancelled: the loop's condition sees it.
+                try? await host.clock.sleep(for: delay)
+            } catch {
+                host.context.metrics.counter("signals_put_aside_total", "Signals that can never be stored.").increment()
+                host.log.error(
+                    "signal cannot be stored", metadata: ["signal": "\(signal.id)", Key.reason: "\(error)"])
+                return
+            }
+        }
+    }
+
+    private func note(_ outcome: SignalStore.Outcome, _ signal: Signal) {
+        guard case .decided(let verdict) = outcome else {
+            host.context.metrics.counter("signals_redelivered_total", "Signals that were known.").increment()
+            return
+        }
+        engine.committed(verdict)
+        host.context.metrics
+            .counter("signals_total", "Signals by verdict.", labels: ["verdict": verdict.name]).increment()
+        if case .approved = verdict { host.outbox() }
+        host.log.debug("signal decided", metadata: ["signal": "\(signal.id)", "verdict": "\(verdict.name)"])
+    }
+}
+
+extension PostgresError {
+    /// Whether the same may succeed later; a commit whose outcome is unknown is asked again by its identifier.
+    var isWorthAnotherTry: Bool {
+        switch code {
+        case .retryTransaction, .wait, .reconnect, .deadlineExceeded, .unknownCommit, .acquireTimeout, .unavailable:
+            true
+        case .cancelled, .closed, .decoding, .encoding, .migration, .permanent: false
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import Domain
+import Hosting
+import Postgres
+import Runtime
+import SignalProcessorEngine
+import Wire
+
+/// Carries a verdict out: one transaction per signal that reads, decides, reserves and announces (DESIGN rules 5, 7).
+struct SignalStore: Sendable {
+    enum Outcome: Hashable, Sendable {
+        case decided(Verdict)
+        /// Was committed before: a redelivery.
+        case known
+    }
+
+    let pool: PostgresPool
+    let account: TradingAccount
+    let statistics: DailyStatistics
+
+    /// Locks are taken in one order everywhere: account, kill switch, assignment, then rows of its own.
+    func process(
+        _ signal: Signal, trace: TraceID?, engine: SignalProcessorEngine, at now: VenueInstant
+    ) async throws -> Outcome {
+        try await pool.retryingTransaction("signal") { transaction in
+            let cash = try await account.lock(transaction)
+            if try await isKnown(signal, transaction) { return .known }
+            let view = try await PortfolioReader(transaction: transaction, account: account, statistics: statistics)
+                .view(for: signal, cash: cash, at: now)
+            let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
+            try await record(signal, verdict, trace, transaction)
+            if case .approved(let intent, let reserved) = verdict {
+                try await approve(intent, reserved: reserved, trace: trace, now: now, transaction)
+            }
+            try await statistics.add(["signals": 1, "signals:\(verdict.name)": 1], at: now, transaction)
+            return .decided(verdict)
+        }
+    }
+
+    private func isKnown(_ signal: Signal, _ transaction: PostgresTransaction) async throws -> Bool {
+        try await transaction.first(
+            """
+            SELECT 1 AS found FROM signals WHERE signal_id = \(signal.id.rawValue)
+            UNION ALL SELECT 1 FROM consumed WHERE consumer = 'signals' AND message_id = \(signal.id.rawValue)
+            """) != nil
+    }
+
+    /// A signal about a market that we do not know cannot refer to it; it is remembered by its identifier alone.
+    private func record(
+        _ signal: Signal, _ verdict: Verdict, _ trace: TraceID?, _ transaction: PostgresTransaction
+    ) async throws {
+        let stored = try await transaction.execute(
+            """
+            INSERT INTO signals (signal_id, game_id, market_id, shard, epoch, kind, outcome, model_probability, price,
+                edge_basis_points, play_id, venue_created_at, venue_expires_at, trace, verdict)
+            SELECT \(signal.id.rawValue), game_id, market_id, \(signal.shard.rawValue), \(signal.epoch.number),
+                \(signal.kind.rawValue), \(signal.outcome.rawValue), \(signal.probability.value),
+                \(signal.price.tenThousandths), \(signal.edgeBasisPoints), \(signal.play?.rawValue as String?),
+                \(signal.createdAt.microseconds), \(signal.expiresAt.microseconds), \(trace?.rawValue ?? ""),
+                \(verdict.name)
+            FROM market_mappings WHERE market_id = \(signal.market.rawValue) AND game_id = \(signal.game.rawValue)
+            """)
+        if stored == 0 {
+            try await transaction.execute(
+                "INSERT INTO consumed (consumer, message_id) VALUES ('signals', \(signal.id.rawValue))")
+        }
+        var details = [
+            "signal": signal.id.rawValue, "verdict": verdict.name, "shard": signal.shard.rawValue,
+            "epoch": "\(signal.epoch)", "price": "\(signal.price)", "probability": "\(signal.probability)",
+            "edge_basis_points": "\(signal.edgeBasisPoints)", "outcome": signal.outcome.rawValue,
+        ]
+        var intentID: IntentID?
+        if case .approved(let intent, let reserved) = verdict {
+            intentID = intent.id
+            details["quantity"] = "\(intent.quantity)"
+            details["reserved"] = "\(reserved)"
+        }
+        let event = intentID == nil ? "signal_refused" : "signal_approved"
+        try await AuditEntry(event, intent: intentID, market: signal.market, game: signal.game, details: details)
+            .write(transaction)
+    }
+
+    private func approve(
+        _ intent: ApprovedIntent, reserved: Money, trace: TraceID?, now: VenueInstant,
+        _ transaction: PostgresTransaction
+    ) async throws {
+        try await transaction.execute(
+            """
+            INSERT INTO reservations (reservation_id, game_id, market_id, sport, amount)
+            VALUES (\(intent.reservation.rawValue), \(intent.game.rawValue), \(intent.market.rawValue),
+                \(intent.sport.rawValue), \(reserved.microdollars))
+            """)
+        // The bound in the database's own time; in a replay the venue's comes first.
+        let life = now.duration(to: intent.expiresAt).inSeconds
+        try await transaction.execute(
+            """
+            INSERT INTO intents (intent_id, signal_id, reservation_id, game_id, market_id, epoch, outcome, action,
+                limit_price, quantity, venue_expires_at, expires_at, trace)
+            VALUES (\(intent.id.rawValue), \(intent.signal.rawValue), \(intent.reservation.rawValue),
+                \(intent.game.rawValue), \(intent.market.rawValue), \(intent.epoch.number),
+                \(intent.outcome.rawValue), \(intent.action.rawValue), \(intent.limit.tenThousandths),
+                \(intent.quantity.hundredths), \(intent.expiresAt.microseconds),
+                now() + make_interval(secs => \(life)), \(trace?.rawValue ?? ""))
+            """)
+        try await OutboxStore.append(
+            IntentMessage(intent: intent), on: Channels.intents, key: intent.game.rawValue, trace: trace,
+            in: transaction)
+    }
+}
+
+extension IntentNames {
+    /// The same signal makes the same intent and reservation, whoever processes it and however often.
+    static func derived(from signal: SignalID) -> IntentNames {
+        func name(_ kind: String) -> String { UUIDv5.make(namespace: .dns, name: "\(kind).linesman/\(signal)") }
+        return IntentNames(
+            intent: IntentID(stringLiteral: name("intent")),
+            reservation: ReservationID(stringLiteral: name("reservation")))
+    }
+}

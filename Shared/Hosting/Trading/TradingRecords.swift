@@ -1,0 +1,136 @@
+import Domain
+import Postgres
+
+/// The account that orders are paid from: one for paper and one for money, never mixed.
+public struct TradingAccount: Hashable, Sendable {
+    public let name: String
+
+    public init(_ mode: TradingMode) { name = mode == .live ? "live" : "paper" }
+
+    /// Opens it with the initial bankroll unless it is there.
+    public func open(with initial: Money, _ database: some PostgresQuerying) async throws {
+        try await database.execute(
+            """
+            INSERT INTO bankroll (account, cash, initial)
+            VALUES (\(name), \(initial.microdollars), \(initial.microdollars)) ON CONFLICT (account) DO NOTHING
+            """)
+    }
+
+    /// Its money, locked until the transaction ends.
+    ///
+    /// Every transaction that reserves, releases or books takes this lock first, so that they follow one another and
+    /// none can wait for another in a circle.
+    public func lock(_ transaction: PostgresTransaction) async throws -> Money {
+        let row = try await transaction.first("SELECT cash FROM bankroll WHERE account = \(name) FOR UPDATE")
+        guard let row else { throw PostgresError(.permanent, "no account \(name)", context: transaction.name) }
+        return try Money(microdollars: row.int64("cash"))
+    }
+}
+
+/// The kill switch as the database knows it.
+public enum KillSwitchStore {
+    /// Read where it counts: it cannot change until the transaction ends. No row is unknown.
+    public static func read(_ transaction: PostgresTransaction) async throws -> KillSwitchState {
+        guard let row = try await transaction.first("SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE") else {
+            return .unknown
+        }
+        return try row.bool("engaged") ? .engaged : .released
+    }
+}
+
+/// What is kept for explanation: append only.
+public struct AuditEntry: Hashable, Sendable {
+    public var event: String
+    public var intent: IntentID?
+    public var order: OrderID?
+    public var market: MarketID?
+    public var game: GameID?
+    public var details: [String: String]
+
+    public init(
+        _ event: String, intent: IntentID? = nil, order: OrderID? = nil, market: MarketID? = nil, game: GameID? = nil,
+        details: [String: String] = [:]
+    ) {
+        self.event = event
+        self.intent = intent
+        self.order = order
+        self.market = market
+        self.game = game
+        self.details = details
+    }
+
+    public func write(_ transaction: PostgresTransaction) async throws {
+        try await transaction.execute(
+            """
+            INSERT INTO audit_log (event, intent_id, order_id, market_id, game_id, details)
+            VALUES (\(event), \(intent?.rawValue as String?), \(order?.rawValue as String?),
+                \(market?.rawValue as String?), \(game?.rawValue as String?),
+                \(.json(details)))
+            """)
+    }
+}
+
+/// Counters and sums per trading day, written in the transaction of what they count (CHECKLIST H7).
+public struct DailyStatistics: Hashable, Sendable {
+    /// The name of a time zone.
+    public let timeZone: String
+
+    public init(timeZone: String) { self.timeZone = timeZone }
+
+    /// The trading day of a moment of venue time, as a fragment of SQL.
+    private func day(_ now: VenueInstant) -> SQL {
+        "(to_timestamp(\(now.microseconds)::float8 / 1000000) AT TIME ZONE \(timeZone)::text)::date"
+    }
+
+    public func add(_ changes: [String: Int64], at now: VenueInstant, _ transaction: PostgresTransaction) async throws {
+        // Sorted, so that two transactions lock the rows in one order.
+        let changes = changes.filter { $0.value != 0 }.sorted { $0.key < $1.key }
+        guard !changes.isEmpty else { return }
+        try await transaction.execute(
+            """
+            INSERT INTO daily_stats (day, key, value)
+            SELECT \(day(now)), key, value FROM unnest(\(changes.map(\.key))::text[], \(changes.map(\.value)))
+                AS change (key, value)
+            ON CONFLICT (day, key) DO UPDATE SET value = daily_stats.value + excluded.value
+            """)
+    }
+
+    /// The value of a key on the trading day of `now`.
+    public func sum(of keys: [String], at now: VenueInstant, _ database: some PostgresQuerying) async throws -> Int64 {
+        let row = try await database.first(
+            """
+            SELECT coalesce(sum(value), 0)::int8 AS value FROM daily_stats
+            WHERE day = \(day(now)) AND key = ANY(\(keys)::text[])
+            """)
+        return try row?.int64("value") ?? 0
+    }
+}
+
+extension DailyStatistics {
+    /// Realised before fees, in 1/1000000 dollar.
+    public static func realised(_ account: TradingAccount) -> String { "\(account.name):realised" }
+    /// Fees paid, in 1/1000000 dollar.
+    public static func fees(_ account: TradingAccount) -> String { "\(account.name):fees" }
+}
+
+/// How far a consumer of a journal has come, kept with what it did, so that a restart goes on from there.
+public struct ConsumerPosition: Hashable, Sendable {
+    /// Service and channel.
+    public let consumer: String
+
+    public init(_ consumer: String) { self.consumer = consumer }
+
+    /// What was stored last, or nil.
+    public func load(_ database: some PostgresQuerying) async throws -> String? {
+        try await database.first(
+            "SELECT message_id FROM consumed WHERE consumer = \(consumer) ORDER BY at DESC LIMIT 1")?.text("message_id")
+    }
+
+    public func store(_ position: String, _ database: some PostgresQuerying) async throws {
+        try await database.execute(
+            """
+            WITH gone AS (DELETE FROM consumed WHERE consumer = \(consumer) AND message_id <> \(position))
+            INSERT INTO consumed (consumer, message_id) VALUES (\(consumer), \(position)) ON CONFLICT DO NOTHING
+            """)
+    }
+}
