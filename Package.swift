@@ -162,7 +162,10 @@ let package = Package(
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
         test("SignalProcessorEngine", ["SignalProcessorEngine", "Domain", "Resilience"]),
         test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),
-        test("VenueSimulator", ["VenueSimulator", "Domain", "Runtime", "Matching", "Recording"]),
+        test(
+            "VenueSimulator",
+            ["VenueSimulator", "Domain", "Runtime", "Resilience", "Matching", "Recording", log, httpClient] + nio
+                + webSocket),
         test("Linesman", ["Linesman", "Domain", "Recording", "Runtime"]),
         test("System", ["Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis"]),
         test("Tidy", []),

@@ -1,1 +1,17 @@
-print("placeholder")
+import Foundation
+import Recording
+import Runtime
+
+// A venue and a score feed that play a recording, match orders, and misbehave on request.
+await ProcessRunner.run(service: "venue-simulator") { context in
+    let settings = try context.settings(SimulatorSettings.init)
+    let recording = try Recording(text: String(contentsOf: URL(filePath: settings.recording), encoding: .utf8))
+    let simulator = Simulator(recording: recording, settings: settings, clock: context.clock, log: context.log)
+    context.log.info(
+        "recording loaded",
+        metadata: ["name": "\(recording.header.name)", "facts": "\(recording.entries.count)"])
+    context.supervisor.add("http", .critical) { try await simulator.serveHTTP() }
+    context.supervisor.add("websocket", .critical) { try await simulator.serveWebSocket() }
+    context.supervisor.add("playback", .critical) { try await simulator.play() }
+    context.supervisor.add("ping", .critical) { try await simulator.ping() }
+}

@@ -109,6 +109,11 @@ public struct RecordingEntry: Hashable, Sendable {
 public struct RecordingMoment: Hashable, Sendable {
     public let at: VenueInstant
     public var facts: [RecordedFact]
+
+    public init(at: VenueInstant, facts: [RecordedFact]) {
+        self.at = at
+        self.facts = facts
+    }
 }
 
 /// One recorded fact.

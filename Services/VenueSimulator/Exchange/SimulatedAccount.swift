@@ -1,0 +1,60 @@
+import Domain
+
+/// The one account of the simulator: cash, what resting orders hold of it, and positions.
+///
+/// Invariant: cash changes only by what fills cost and return, their fees, and settlement.
+struct SimulatedAccount: Sendable {
+    let opening: Money
+    private(set) var cash: Money
+    private(set) var fees = Money.zero
+    private(set) var settled = Money.zero
+    private(set) var positions: [MarketID: Position] = [:]
+
+    init(opening: Money) {
+        self.opening = opening
+        cash = opening
+    }
+
+    func position(_ market: MarketID) -> Position { positions[market] ?? Position(market: market) }
+
+    /// Books a fill and returns the signed position after it.
+    mutating func book(_ fill: Fill) -> Int64 {
+        var position = position(fill.market)
+        let before = position.cost
+        let realised = position.apply(fill)
+        cash += realised - (position.cost - before) - fill.fee
+        fees += fill.fee
+        positions[fill.market] = position
+        return position.netHundredths
+    }
+
+    mutating func settle(_ market: MarketID, at yesValue: Price) {
+        guard var position = positions[market] else { return }
+        let cost = position.cost
+        let paid = cost + position.settle(at: yesValue)
+        cash += paid
+        settled += paid
+        positions[market] = position
+    }
+
+    /// The cash that a fill of the whole order at its limit would take; closing a position takes none.
+    func cashNeeded(
+        _ side: BookSide, _ price: Price, _ quantity: Quantity, in market: MarketID, fees: FeeSchedule
+    ) -> Money {
+        let net = position(market).netHundredths
+        let held = side == .bid ? max(0, -net) : max(0, net)
+        let opening = quantity.subtracting((try? Quantity(hundredths: held)) ?? .zero)
+        let each = side == .bid ? price : price.complement
+        return opening.isZero ? .zero : each * opening + fees.fee(opening, at: price)
+    }
+
+    /// Profit or loss so far: cash against the opening balance, open contracts at the given values of YES.
+    func profit(valuedAt yesValue: (MarketID) -> Price?) -> Money {
+        var value = cash - opening
+        for (market, position) in positions.sorted(by: { $0.key < $1.key }) where !position.isFlat {
+            value += position.cost
+            if let yes = yesValue(market) { value += position.unrealised(atYesValue: yes) }
+        }
+        return value
+    }
+}

@@ -1,0 +1,35 @@
+import Domain
+import Hummingbird
+
+/// The score feed: the scoreboard of the recording's sport, empty for others and for other days.
+struct ScoreRoutes: Sendable {
+    let simulator: Simulator
+
+    func add(to router: Router<VenueRequestContext>) {
+        let simulator = simulator
+        router.get("/apis/site/v2/sports/:sport/:league/scoreboard") { request, context in
+            let query = Query(request)
+            let path = "\(context.parameters.get("sport") ?? "")/\(context.parameters.get("league") ?? "")"
+            let name = request.headers[.replayReader]
+            let peer = context.peer
+            return simulator.answer { state in
+                let isListed =
+                    path == ScoreboardBody.path(state.scoreboard.game.sport)
+                    && Self.isListed(query["dates"], state.scoreboard.game)
+                if isListed {
+                    state.readScoreboard(by: name ?? peer, isDeclared: name != nil, at: simulator.clock.now)
+                }
+                return .ok(ScoreboardBody.body(state.scoreboard, isListed: isListed))
+            }
+        }
+    }
+
+    /// - Parameter dates: a day `YYYYMMDD` or a range `YYYYMMDD-YYYYMMDD` in US Eastern; nil is today.
+    static func isListed(_ dates: String?, _ game: Game) -> Bool {
+        guard let dates else { return true }
+        let day = ScoreboardBody.easternDay(game.scheduledAt).description.filter { $0 != "-" }
+        let bounds = dates.split(separator: "-")
+        guard let first = bounds.first, let last = bounds.last else { return false }
+        return (String(first)...max(String(first), String(last))).contains(day)
+    }
+}

@@ -1,0 +1,46 @@
+import Domain
+import Runtime
+
+/// The settings of `venue-simulator`.
+struct SimulatorSettings: Sendable {
+    /// What becomes of a client order id that was used before.
+    enum Duplicates: String, Sendable, CaseIterable {
+        case refuse
+        case accept
+    }
+
+    /// The path of the recording.
+    var recording: String
+    /// Venue time a unit of machine time.
+    var speed: Double
+    var host: String
+    /// 0 takes a free port.
+    var httpPort: Int
+    var webSocketPort: Int
+    /// Machine time between a scoreboard read and the next recorded moment.
+    var settle: Duration
+    /// What the account begins with.
+    var balance: Money
+    var duplicates: Duplicates
+    /// Where the ports are written once both listen.
+    var readyFile: String?
+
+    init(_ reader: SettingsReader) {
+        recording = reader.text(
+            "SIMULATOR_RECORDING", default: "Recordings/tor-at-cle-2026-04-20.recording", "the recording to play")
+        speed = reader.number(
+            "SIMULATOR_SPEED", default: 1, in: 0.1...10_000, "venue seconds a machine second")
+        host = reader.text("SIMULATOR_HOST", default: "127.0.0.1", "the address that both servers bind")
+        httpPort = reader.integer("SIMULATOR_HTTP_PORT", default: 0, in: 0...65_535, "0 takes a free port")
+        webSocketPort = reader.integer("SIMULATOR_WS_PORT", default: 0, in: 0...65_535, "0 takes a free port")
+        settle = reader.milliseconds(
+            "SIMULATOR_SETTLE_MS", default: .milliseconds(150), in: .zero...(.seconds(10)),
+            "machine time that readers have before the next recorded moment")
+        let dollars = reader.integer(
+            "SIMULATOR_BALANCE", default: 1_000, in: 0...1_000_000_000, "what the account begins with, dollars")
+        balance = .dollars(Int64(dollars))
+        duplicates = reader.choice(
+            "SIMULATOR_DUPLICATES", default: Duplicates.refuse, "what becomes of a client order id used before")
+        readyFile = reader.optionalText("SIMULATOR_READY_FILE", "where the ports are written once both listen")
+    }
+}
