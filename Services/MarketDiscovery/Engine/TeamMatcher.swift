@@ -32,7 +32,8 @@ public enum TeamMatcher {
     ]
     /// Words that make another school of a place.
     private static let qualifiers: Set<String> = [
-        "state", "tech", "a", "am", "southern", "northern", "eastern", "western", "central", "international", "oh", "fl",
+        "state", "tech", "a", "am", "southern", "northern", "eastern", "western", "central", "international", "oh",
+        "fl",
     ]
     /// Words that name no team.
     private static let generic: Set<String> = [

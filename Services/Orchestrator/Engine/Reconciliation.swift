@@ -5,7 +5,9 @@ import Resilience
 extension OrchestratorEngine {
     mutating func reconcile(_ id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
         guard let shard = shards[id] else { return }
-        for key in revokes.keys.filter({ $0.shard == id && shard.observed[$0.game] == nil }).sorted() {
+        for key in revokes.keys.filter({ $0.shard == id && shard.observed[$0.game] == nil }) {
+            // A game that was never shown proves nothing: its command may still arrive before the revoke.
+            if case .leaving(_, _, .missing, _) = games[key.game]?.placement { continue }
             revokes[key] = nil
         }
         let own = held[id] ?? []
@@ -99,7 +101,7 @@ extension OrchestratorEngine {
         } else if isDegraded {
             reason = .degraded
             // Half a shard watches better than none: only what finds room elsewhere leaves.
-            budget = freeSeats(at: now) - waiting.count
+            budget = freeSeats(at: now) - waiting.count - leavingCount
         } else {
             return
         }
@@ -112,6 +114,13 @@ extension OrchestratorEngine {
                 budget -= 1
             default: continue
             }
+        }
+    }
+
+    /// Games that will want a seat soon.
+    private var leavingCount: Int {
+        unsettled.count { game in
+            if case .leaving = games[game]?.placement { true } else { false }
         }
     }
 

@@ -1,0 +1,141 @@
+import Domain
+import OrchestratorEngine
+import Resilience
+import Testing
+
+/// Who is judged dead and when, and which alerts say so.
+@Suite struct JudgementTests {
+    private let discovery = Event.serviceHeartbeat(
+        .init(service: "market-discovery", instance: "m1", incarnation: "m-1", status: .healthy))
+
+    @Test func `while our own bus is down no shard is judged dead, nor one lease and one heartbeat after`() {
+        var fleet = Fleet()
+        fleet.beat("s1")
+        fleet.discover([Fleet.game("g1")])
+        fleet.beat("s1", ["g1": 1])
+        fleet.beat("s2")
+        fleet.send(.bus(isUp: false))
+        fleet.pass(.seconds(30))
+        #expect(fleet.changes.count == 1)
+        #expect(fleet.notes.isEmpty)
+        fleet.send(.bus(isUp: true))
+        fleet.pass(.milliseconds(2_300))
+        #expect(fleet.notes.isEmpty)
+        fleet.pass(.milliseconds(400))
+        #expect(fleet.notes.contains(.shardDead("s1", games: ["g1"])))
+    }
+
+    @Test func `a Redis outage of 30 seconds moves no game`() {
+        var fleet = Fleet()
+        fleet.beat("s1")
+        fleet.discover([Fleet.game("g1")])
+        fleet.beat("s1", ["g1": 1])
+        fleet.send(.bus(isUp: false))
+        fleet.pass(.seconds(30))
+        fleet.send(.bus(isUp: true))
+        _ = fleet.take()
+        fleet.pass(.seconds(5), hearing: [.init(shard: "s1", games: ["g1": 1]), .init(shard: "s2")])
+        #expect(fleet.changes.isEmpty && fleet.commands.isEmpty && fleet.notes.isEmpty)
+    }
+
+    @Test func `an orchestrator that was stopped does not sentence who it could not hear`() {
+        var fleet = Fleet()
+        fleet.beat("s1")
+        fleet.discover([Fleet.game("g1")])
+        fleet.beat("s1", ["g1": 1])
+        fleet.pass(.milliseconds(300))
+        fleet.now = fleet.now.advanced(by: .seconds(20))
+        fleet.send(.tick)
+        fleet.beat("s1", ["g1": 1])
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s1", games: ["g1": 1])])
+        #expect(fleet.notes.isEmpty)
+    }
+
+    @Test func `all shards dead is one alert with their number, and a recovery`() throws {
+        var fleet = Fleet()
+        fleet.send(discovery)
+        fleet.pass(.seconds(3), hearing: [.init(shard: "s1"), .init(shard: "s2")])
+        #expect(fleet.raised.isEmpty)
+        fleet.pass(.seconds(4))
+        let alert = try #require(
+            fleet.effects.first { if case .raiseAlert(.allShardsUnhealthy, _, _) = $0 { true } else { false } })
+        if case .raiseAlert(_, let fingerprint, let facts) = alert {
+            #expect(fingerprint == "AllShardsUnhealthy")
+            #expect(facts["total_shards"] == "2" && facts["dead_shards"] == "2")
+        }
+        #expect(fleet.raised == [.allShardsUnhealthy])
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s1")])
+        #expect(fleet.recovered == [.allShardsUnhealthy])
+    }
+
+    @Test func `half of the shards dead is no fleet alert`() {
+        var fleet = Fleet()
+        fleet.send(discovery)
+        fleet.pass(.seconds(2), hearing: [.init(shard: "s1"), .init(shard: "s2")])
+        fleet.pass(.seconds(6), hearing: [.init(shard: "s2")])
+        #expect(fleet.raised.isEmpty)
+    }
+
+    @Test func `a fleet that is still starting is not alerted`() {
+        var fleet = Fleet()
+        fleet.send(discovery)
+        fleet.discover([Fleet.game("g1")])
+        fleet.pass(.seconds(8))
+        fleet.send(discovery)
+        fleet.pass(.seconds(2), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised.isEmpty)
+    }
+
+    @Test func `no market discovery is alerted and recovers`() {
+        var fleet = Fleet()
+        fleet.send(discovery)
+        fleet.pass(.milliseconds(9_900), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised.isEmpty)
+        fleet.pass(.milliseconds(300), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised == [.noMarketDiscoveryServices])
+        #expect(fleet.notes.contains(.serviceDead(service: "market-discovery", instance: "m1")))
+        fleet.send(discovery)
+        fleet.pass(.milliseconds(100))
+        #expect(fleet.recovered == [.noMarketDiscoveryServices])
+    }
+
+    @Test func `services too are not judged by the deaf`() {
+        var fleet = Fleet()
+        fleet.send(discovery)
+        fleet.send(.bus(isUp: false))
+        fleet.pass(.seconds(60))
+        fleet.send(.bus(isUp: true))
+        fleet.pass(.seconds(9))
+        #expect(!fleet.notes.contains(.serviceDead(service: "market-discovery", instance: "m1")))
+    }
+
+    @Test func `Redis is alerted at once, the database after three failures, each once, and recovers`() {
+        var fleet = Fleet()
+        fleet.send(.dependency(.redis, isHealthy: true))
+        fleet.send(.dependency(.redis, isHealthy: false))
+        fleet.send(.dependency(.redis, isHealthy: false))
+        #expect(fleet.raised == [.redisConnectivityIssue])
+        fleet.send(.dependency(.postgres, isHealthy: false))
+        fleet.send(.dependency(.postgres, isHealthy: false))
+        #expect(fleet.raised == [.redisConnectivityIssue])
+        // Without the database there is no leadership, and the alert must go out all the same.
+        fleet.send(.leadershipLost)
+        fleet.send(.dependency(.postgres, isHealthy: false))
+        fleet.send(.dependency(.postgres, isHealthy: false))
+        #expect(fleet.raised == [.redisConnectivityIssue, .databaseConnectivityIssue])
+        fleet.send(.dependency(.redis, isHealthy: true))
+        fleet.send(.dependency(.postgres, isHealthy: true))
+        #expect(fleet.recovered == [.redisConnectivityIssue, .databaseConnectivityIssue])
+    }
+
+    @Test func `a dead shard that holds nothing is forgotten after an hour`() {
+        var policy = OrchestratorPolicy()
+        policy.forgetAfter = .seconds(60)
+        var fleet = Fleet(policy)
+        fleet.beat("s1")
+        fleet.pass(.seconds(30))
+        #expect(fleet.state.shards.map(\.status) == ["dead"])
+        fleet.pass(.seconds(31))
+        #expect(fleet.state.shards.isEmpty)
+    }
+}
