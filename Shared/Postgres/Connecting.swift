@@ -55,7 +55,7 @@ extension Connection {
     }
 
     /// The state in a verbose message: `… FATAL:  53300: sorry, too many clients already …`.
-    static func sqlState(in message: String) -> String? {
+    nonisolated static func sqlState(in message: String) -> String? {
         let words = message.split(separator: " ")
         for (word, next) in zip(words, words.dropFirst()) where word.hasSuffix(":") && next.hasSuffix(":") {
             let state = next.dropLast()

@@ -41,6 +41,12 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
             parts.append("")
         }
 
+        /// Nil is sent as NULL.
+        public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
+            values.append(value.postgresValue)
+            parts.append("")
+        }
+
         /// Another statement's text and values.
         public mutating func appendInterpolation(_ fragment: SQL) {
             parts[parts.count - 1] += fragment.parts[0]
