@@ -148,7 +148,7 @@ let package = Package(
         test("Servers", ["Servers", "Runtime", "Resilience"]),
         test("Redis", ["Redis", "Runtime", "Resilience"]),
         test("Bus", ["Bus", "Redis", "Wire", "Domain", "Runtime", "Resilience"]),
-        test("Postgres", ["Postgres", "Runtime", "Resilience"]),
+        test("Postgres", ["Postgres", "Runtime", "Resilience", log] + nio),
         test("Alerting", ["Alerting", "Runtime", "Resilience"]),
         test(
             "Venues",

@@ -59,7 +59,8 @@ extension Connection {
         let words = message.split(separator: " ")
         for (word, next) in zip(words, words.dropFirst()) where word.hasSuffix(":") && next.hasSuffix(":") {
             let state = next.dropLast()
-            if state.utf8.count == 5,
+            // The severity before it has five letters too; every state has a digit.
+            if state.utf8.count == 5, state.contains(where: \.isNumber),
                 state.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) }),
                 word.dropLast().allSatisfy({ $0.isLetter })
             {

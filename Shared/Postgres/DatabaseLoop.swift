@@ -115,10 +115,12 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
             }
             for job in jobs { job.runSynchronously(on: executor) }
 
-            let mayWait = own.isEmpty && inbox.withLockedValue { inbox in
-                inbox.isSleeping = inbox.jobs.isEmpty
-                return inbox.isSleeping
-            }
+            let mayWait =
+                own.isEmpty
+                && inbox.withLockedValue { inbox in
+                    inbox.isSleeping = inbox.jobs.isEmpty
+                    return inbox.isSleeping
+                }
             let count = epoll_wait(poll, &events, Int32(events.count), mayWait ? timeout() : 0)
             inbox.withLockedValue { $0.isSleeping = false }
             for event in events.prefix(Int(max(count, 0))) { handle(event) }

@@ -27,7 +27,8 @@ public enum OutboxStore {
     /// - Returns: the row's id.
     @discardableResult
     public static func append(
-        topic: String, key: String, messageType: String, payload: String, trace: String, in transaction: PostgresTransaction
+        topic: String, key: String, messageType: String, payload: String, trace: String,
+        in transaction: PostgresTransaction
     ) async throws -> Int64 {
         let row = try await transaction.first(
             """

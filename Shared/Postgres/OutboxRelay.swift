@@ -31,7 +31,11 @@ public final class OutboxNudge: Sendable {
             guard (try? await clock.sleep(for: sweep)) != nil else { return }  // cancelled: the nudge came first
             self()
         }
-        await withTaskCancellationHandler { await nudged() } onCancel: { self() }
+        await withTaskCancellationHandler {
+            await nudged()
+        } onCancel: {
+            self()
+        }
         timer.cancel()
     }
 

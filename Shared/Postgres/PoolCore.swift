@@ -267,7 +267,9 @@ final class PoolCore {
         opening -= 1
         breaker.succeed(at: clock.now)
         backoff.reset()
-        if lastFailure != nil { log.info("database connection established", metadata: ["target": "\(settings.target)"]) }
+        if lastFailure != nil {
+            log.info("database connection established", metadata: ["target": "\(settings.target)"])
+        }
         lastFailure = nil
         counts.opened += 1
         metrics.opened.increment()

@@ -34,7 +34,8 @@ final class ResultSet: @unchecked Sendable {
 
     /// The value's text; nil for NULL.
     func value(row: Int, column: Int) -> UnsafeBufferPointer<UInt8>? {
-        guard PQgetisnull(result, Int32(row), Int32(column)) == 0, let start = PQgetvalue(result, Int32(row), Int32(column))
+        guard PQgetisnull(result, Int32(row), Int32(column)) == 0,
+            let start = PQgetvalue(result, Int32(row), Int32(column))
         else { return nil }
         let length = Int(PQgetlength(result, Int32(row), Int32(column)))
         return UnsafeRawBufferPointer(start: start, count: length).assumingMemoryBound(to: UInt8.self)
@@ -110,7 +111,8 @@ public struct Row: Sendable {
     where E.RawValue == String {
         let text = try text(column)
         guard let value = E(rawValue: text) else {
-            throw PostgresError(.decoding, "column \"\(column)\" holds \"\(text)\", no \(type)", context: "row \(index)")
+            throw PostgresError(
+                .decoding, "column \"\(column)\" holds \"\(text)\", no \(type)", context: "row \(index)")
         }
         return value
     }
