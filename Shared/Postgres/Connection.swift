@@ -3,7 +3,7 @@ import Glibc
 import NIOPosix
 import Resilience
 
-/// One session with the server. Lives on the database loop; runs one statement at a time.
+/// One session with the server, on the database loop; it runs one statement at a time.
 ///
 /// Legal states: usable -> broken (the socket is gone or must not be trusted) -> closed; usable -> closed.
 @DatabaseLoop
@@ -82,7 +82,7 @@ final class Connection {
         return isUsable
     }
 
-    /// Frees the session. With a statement under way its socket is shut instead, and the statement ends as lost.
+    /// Frees the session; with a statement under way its socket is shut instead, and the statement ends as lost.
     func close() {
         isUsable = false
         guard current == nil else {
@@ -207,7 +207,7 @@ final class Connection {
         var isCompleted = false
     }
 
-    /// Reads results until libpq has no more. Keeps consuming while it flushes, or both sides could fill up and stop.
+    /// Reads results until libpq has no more, consuming while it flushes, or both sides could fill up and stop.
     private func drain(until deadline: LoopInstant) async -> Outcome {
         var outcome = Outcome()
         var giveUp: LoopInstant?

@@ -130,9 +130,9 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
 
     // MARK: Sockets
 
-    /// Waits until the socket is ready, the deadline has passed, or `interrupt` is called. One waiter per socket.
+    /// Waits, one per socket, until the socket is ready, the deadline has passed, or `interrupt` is called.
     ///
-    /// - Parameter isFresh: the descriptor may be another socket than last time (libpq reconnects while connecting).
+    /// A fresh descriptor may be another socket than last time under the same number (libpq while connecting).
     @DatabaseLoop
     func wait(
         for interest: Interest, on socket: Int32, until deadline: LoopInstant?, isFresh: Bool = false

@@ -23,8 +23,7 @@ public enum OutboxStore {
     /// Order per key is the order of `id`. Writers of one key hold a lock in common (the game's or the order's row),
     /// else a later `id` may be committed, and published, first.
     ///
-    /// - Parameter payload: a JSON document.
-    /// - Returns: the row's id.
+    /// The payload is a JSON document; the result is the row's id.
     @discardableResult
     public static func append(
         topic: String, key: String, messageType: String, payload: String, trace: String,
@@ -71,7 +70,7 @@ public enum OutboxStore {
         }
     }
 
-    /// - Returns: how many were marked now.
+    /// Marks them, and tells how many were not marked before.
     @discardableResult
     public static func markPublished(_ ids: [Int64], in transaction: PostgresTransaction) async throws -> Int {
         guard !ids.isEmpty else { return 0 }

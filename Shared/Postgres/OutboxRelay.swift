@@ -3,7 +3,7 @@ import NIOConcurrencyHelpers
 import Resilience
 import Runtime
 
-/// Wakes the relay: `nudge()` after a commit that wrote to the outbox. Nudges while it works are not lost.
+/// Wakes the relay after a commit that wrote to the outbox; nudges while it works are not lost.
 public final class OutboxNudge: Sendable {
     private struct State {
         var isPending = false
@@ -73,7 +73,7 @@ public enum OutboxRelay {
 
     /// Runs until cancelled: at each nudge, and each `sweep` as the safety net.
     ///
-    /// - Parameter publish: throws when the row must be tried again; until it succeeds, later rows of its key wait.
+    /// `publish` throws when the row must be tried again; until it succeeds, later rows of its key wait.
     public static func run(
         pool: PostgresPool, nudge: OutboxNudge, sweep: Duration = .seconds(1),
         publish: @escaping @Sendable (OutboxRow) async throws -> Void

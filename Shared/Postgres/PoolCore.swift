@@ -23,7 +23,7 @@ public struct PoolStatistics: Hashable, Sendable {
     public init() {}
 }
 
-/// The connections, who has them, and who waits. Lives on the database loop.
+/// The connections, who has them, and who waits; lives on the database loop.
 @DatabaseLoop
 final class PoolCore {
     private struct Lease {

@@ -91,9 +91,9 @@ enum Phase: Sendable {
 
 /// The one place where a failure gets its code (DESIGN rule 15).
 enum Classifier {
-    /// - Parameters:
-    ///   - sqlState: nil when the connection was lost without a word from the server.
-    ///   - isCompleted: whether the server had reported the statement done before it failed.
+    /// The code of a failure; the state is nil when the connection was lost without a word from the server.
+    ///
+    /// `isCompleted` says whether the server had reported the statement done before it failed.
     static func code(sqlState: String?, phase: Phase, isCompleted: Bool = false) -> PostgresError.Code {
         guard let sqlState else { return lost(phase, isCompleted: true) }
         switch sqlState {

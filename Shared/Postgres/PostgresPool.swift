@@ -14,7 +14,7 @@ public final class PostgresPool: PostgresQuerying {
     private let core: PoolCore
     private let healthBox = PoolHealthBox()
 
-    /// - Parameter application: how the sessions call themselves in `pg_stat_activity`.
+    /// A pool whose sessions call themselves `application` in `pg_stat_activity`; opens nothing yet.
     public init(
         settings: PostgresSettings, application: String, clock: MachineClock, random: RandomSource, log: Logger,
         metrics: MetricsRegistry
@@ -104,9 +104,8 @@ public final class PostgresPool: PostgresQuerying {
 
     /// Runs `body` in one transaction: commits when it returns, rolls back when it throws or the task is cancelled.
     ///
-    /// - Parameters:
-    ///   - name: appears in errors and in the acquire time-out's list of holders.
-    ///   - timeout: of the whole, from the acquire to the commit; nil for the setting.
+    /// The name appears in errors and in the acquire time-out's list of holders. The time-out is of the whole, from the
+    /// acquire to the commit; nil stands for the setting.
     public nonisolated(nonsending) func transaction<R>(
         _ name: String, isolation: TransactionIsolation = .readCommitted, timeout: Duration? = nil,
         _ body: nonisolated(nonsending) (PostgresTransaction) async throws -> R

@@ -7,9 +7,10 @@ public enum TransactionIsolation: String, Sendable, CaseIterable {
 
 /// What can run statements: the pool, each for itself, or an open transaction.
 public protocol PostgresQuerying: Sendable {
-    /// - Parameter timeout: nil for the default; never longer than what surrounds the call.
+    /// Runs one statement and gives its rows. A time-out of nil stands for the default; what surrounds the call, such
+    /// as the transaction's deadline, always bounds it.
     func query(_ sql: SQL, timeout: Duration?) async throws -> [Row]
-    /// - Returns: how many rows were inserted, changed or deleted.
+    /// Runs one statement and tells how many rows were inserted, changed or deleted.
     @discardableResult
     func execute(_ sql: SQL, timeout: Duration?) async throws -> Int
 }
@@ -82,7 +83,7 @@ public final class PostgresTransaction: PostgresQuerying {
         }
     }
 
-    /// Commits and gives the connection back. After an error nothing is open any more.
+    /// Commits and gives the connection back; after an error nothing is open any more.
     @DatabaseLoop
     func commit() async throws {
         guard isOpen else { return }

@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test func `the sessions carry the pool's bounds and name`() async throws {
-        try await withDatabase({ $0.lockTimeout = .milliseconds(1234) }) { pool, _ in
+        try await withDatabase(Tuned { $0.lockTimeout = .milliseconds(1234) }) { pool, _ in
             func show(_ name: String) async throws -> String? {
                 try await pool.first("SELECT current_setting(\(name)) AS value")?.text("value")
             }
@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test func `never more connections than the maximum and everybody is served`() async throws {
-        try await withDatabase({ $0.maxConnections = 4 }) { pool, _ in
+        try await withDatabase(Tuned { $0.maxConnections = 4 }) { pool, _ in
             try await withThrowingTaskGroup(of: Int64.self) { group in
                 for number in 0..<100 {
                     group.addTask {
@@ -89,10 +89,12 @@ import Testing
     }
 
     @Test func `an acquire that times out names who holds what`() async throws {
-        try await withDatabase({
-            $0.maxConnections = 1
-            $0.acquireTimeout = .milliseconds(150)
-        }) { pool, _ in
+        try await withDatabase(
+            Tuned {
+                $0.maxConnections = 1
+                $0.acquireTimeout = .milliseconds(150)
+            }
+        ) { pool, _ in
             try await pool.transaction("settle fills") { transaction in
                 _ = try await transaction.query("SELECT 1")
                 let error = await #expect(throws: PostgresError.self) { try await pool.query("SELECT 2") }
@@ -106,7 +108,7 @@ import Testing
     }
 
     @Test func `a cancelled waiter leaves the queue and the next is served`() async throws {
-        try await withDatabase({ $0.maxConnections = 1 }) { pool, _ in
+        try await withDatabase(Tuned { $0.maxConnections = 1 }) { pool, _ in
             try await pool.transaction("holder") { _ in
                 let waiting = Task { try await pool.query("SELECT 1") }
                 try await eventually("a waiter") { pool.statistics.waiting == 1 }
@@ -121,7 +123,7 @@ import Testing
 
     @Test func `connections are replaced at the end of their life`() async throws {
         let time = ManualTime()
-        try await withDatabase(clock: .manual(time), { $0.maxLifetime = .seconds(2) }) { pool, _ in
+        try await withDatabase(clock: .manual(time), Tuned { $0.maxLifetime = .seconds(2) }) { pool, _ in
             func backend() async throws -> Int { try await pool.query("SELECT pg_backend_pid() AS pid")[0].int("pid") }
             let first = try await backend()
             #expect(try await backend() == first)
@@ -135,7 +137,7 @@ import Testing
         let time = ManualTime()
         try await withDatabase(
             clock: .manual(time),
-            {
+            Tuned {
                 $0.minConnections = 2
                 $0.idleTimeout = .seconds(60)
             }
@@ -222,7 +224,7 @@ import Testing
     }
 
     @Test func `more distinct statements than the cache holds still run`() async throws {
-        try await withDatabase({ $0.maxConnections = 1 }) { pool, _ in
+        try await withDatabase(Tuned { $0.maxConnections = 1 }) { pool, _ in
             for number in 0..<300 {
                 let rows = try await pool.query("SELECT \(number) AS n, \(raw: "\(number)") AS raw")
                 #expect(try rows[0].int("n") == number)

@@ -96,15 +96,19 @@ func makePool(
         log: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), metrics: MetricsRegistry())
 }
 
+/// A change of the settings for one test.
+struct Tuned: Sendable {
+    let apply: @Sendable (inout PostgresSettings) -> Void
+}
+
 /// Lends a database of its own and a pool on it, and closes the pool.
 func withDatabase(
-    migrated: Bool = false, clock: MachineClock = .real,
-    _ change: @Sendable (inout PostgresSettings) -> Void = { _ in },
+    migrated: Bool = false, clock: MachineClock = .real, _ tuned: Tuned = Tuned { _ in },
     _ body: (PostgresPool, String) async throws -> Void
 ) async throws {
     let cluster = try TestCluster.shared.get()
     let url = cluster.url(database: try await cluster.createDatabase())
-    let pool = try makePool(url, clock: clock, change)
+    let pool = try makePool(url, clock: clock, tuned.apply)
     if migrated { try await Migrations.run(pool) }
     do {
         try await body(pool, url)

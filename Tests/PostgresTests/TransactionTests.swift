@@ -14,10 +14,9 @@ import Testing
     }
 
     private func withTable(
-        _ change: @Sendable (inout PostgresSettings) -> Void = { _ in },
-        _ body: (PostgresPool, String) async throws -> Void
+        _ tuned: Tuned = Tuned { _ in }, _ body: (PostgresPool, String) async throws -> Void
     ) async throws {
-        try await withDatabase(change) { pool, url in
+        try await withDatabase(tuned) { pool, url in
             try await pool.execute("CREATE TABLE t (id int PRIMARY KEY, x int NOT NULL DEFAULT 0)")
             try await body(pool, url)
             #expect(pool.statistics.active == 0, "a connection leaked")
@@ -144,7 +143,7 @@ import Testing
     }
 
     @Test func `a deadline cancels the statement and the connection lives on`() async throws {
-        try await withTable({ $0.maxConnections = 1 }) { pool, _ in
+        try await withTable(Tuned { $0.maxConnections = 1 }) { pool, _ in
             let pid = try await pool.query("SELECT pg_backend_pid() AS pid")[0].int("pid")
             let began = MachineClock.real.now
             let error = await #expect(throws: PostgresError.self) {
@@ -158,7 +157,7 @@ import Testing
     }
 
     @Test func `a cancelled task ends its statement and rolls back`() async throws {
-        try await withTable({ $0.maxConnections = 1 }) { pool, _ in
+        try await withTable(Tuned { $0.maxConnections = 1 }) { pool, _ in
             let task = Task {
                 try await pool.transaction("cancelled") { transaction in
                     try await transaction.execute("INSERT INTO t VALUES (1)")
@@ -175,7 +174,7 @@ import Testing
     }
 
     @Test func `a task cancelled before the commit does not commit`() async throws {
-        try await withTable({ $0.maxConnections = 1 }) { pool, _ in
+        try await withTable(Tuned { $0.maxConnections = 1 }) { pool, _ in
             let task = Task {
                 try await pool.transaction("late") { transaction in
                     try await transaction.execute("INSERT INTO t VALUES (1)")
@@ -197,7 +196,7 @@ import Testing
     }
 
     @Test func `a silent server is given up one second after the deadline`() async throws {
-        try await withTable({ $0.maxConnections = 1 }) { pool, _ in
+        try await withTable(Tuned { $0.maxConnections = 1 }) { pool, _ in
             let pid = try await pool.query("SELECT pg_backend_pid() AS pid")[0].int("pid")
             await stopped(pid) {
                 let began = MachineClock.real.now
@@ -213,7 +212,7 @@ import Testing
     }
 
     @Test func `a lost commit is unknown, and so is a lost write outside a transaction`() async throws {
-        try await withTable({ $0.maxConnections = 1 }) { pool, _ in
+        try await withTable(Tuned { $0.maxConnections = 1 }) { pool, _ in
             let attempts = Attempts()
             let pids = Attempts()
             let commit = await #expect(throws: PostgresError.self) {

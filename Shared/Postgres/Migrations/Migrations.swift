@@ -82,8 +82,8 @@ public enum Migrations {
             }
             guard index < migrations.count else {
                 throw refusal(
-                    "the database has migration \(applied.version) \"\(applied.name)\", which this build does not know: "
-                        + "it belongs to a newer build")
+                    "the database has migration \(applied.version) \"\(applied.name)\", which this build does not "
+                        + "know: it belongs to a newer build")
             }
             guard applied.name == migrations[index].name, applied.checksum == checksums[index] else {
                 throw refusal(
