@@ -7,6 +7,7 @@ public enum SettingsCatalogue {
     public static let services: [(service: String, declare: @Sendable (SettingsReader) -> Void)] = [
         ("every service", { _ = HostSettings($0) }),
         ("alerts", { _ = AlertSettings($0) }),
+        ("game-shard", { _ = GameShardSettings($0) }),
         ("signal-processor", { _ = SignalProcessorSettings($0) }),
     ]
 

@@ -1,0 +1,107 @@
+import Bus
+import Domain
+import GameShardEngine
+import Hosting
+import Logging
+import Resilience
+import Runtime
+import Wire
+
+/// Listens to the orchestrator, and reads from PostgreSQL what listening cannot know.
+///
+/// Commands are announced after they were committed, so what came before the subscription is read from PostgreSQL;
+/// a start, a reconnect and a gap are one code path (DESIGN rule 2).
+struct Commands: Sendable {
+    let host: ServiceHost
+    let shard: ShardID
+    let store: ShardStore
+    let watcher: GameWatcher
+    let lanes: Lanes
+
+    /// Subscribes, then asks for all assignments.
+    func follow() async throws {
+        for await delivery in try await subscribedAndReread() {
+            switch delivery {
+            case .message(let envelope, _): await watcher.handle(Self.event(envelope.body))
+            case .gap(let gap):
+                host.log.warning("commands were missed", metadata: [Key.reason: "\(gap.reason.rawValue)"])
+                lanes.rereads.add(())
+            }
+        }
+    }
+
+    private func subscribedAndReread() async throws -> Subscription<ShardCommand> {
+        let commands = try await host.bus.subscribe(to: Channels.commands(shard))
+        lanes.rereads.add(())
+        return commands
+    }
+
+    /// Takes grants for this life's heartbeats; a missed one is replaced by the next.
+    func followGrants() async throws {
+        for await delivery in try await host.bus.subscribe(to: Channels.grants(shard)) {
+            guard case .message(let envelope, _) = delivery, envelope.body.incarnation == host.incarnation else {
+                continue
+            }
+            await watcher.handle(.granted(beat: envelope.body.beat, term: envelope.body.term))
+        }
+    }
+
+    /// Reads all assignments whenever asked, and does not give up.
+    func reread() async {
+        await lanes.rereads.run { _ in
+            var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), multiplier: 2, jitter: 0.1)
+            while !Task.isCancelled {
+                do {
+                    let asked = host.clock.now
+                    let list = try await store.assigned()
+                    host.log.info("assignments read", metadata: [Key.count: "\(list.count)"])
+                    return await watcher.handle(.reread(list, asked: asked))
+                } catch {
+                    failed("reread", error)
+                    let delay = host.context.random.withGenerator { backoff.next(using: &$0) }
+                    // Cancelled: the loop's condition sees it.
+                    try? await host.clock.sleep(for: delay)
+                }
+            }
+        }
+    }
+
+    /// Asks for the epochs; a question without an answer in time is left without one.
+    func answerQuestions(within limit: Duration) async {
+        await lanes.questions.run { question in
+            do {
+                let epochs = try await store.epochs(timeout: limit)
+                await watcher.handle(.epochsAnswered(epochs, asked: question.at))
+            } catch {
+                failed("epochs", error)
+            }
+        }
+    }
+
+    func writeRecords() async {
+        await lanes.records.run { record in
+            do {
+                try await store.write(record)
+            } catch {
+                failed("record", error)
+            }
+        }
+    }
+
+    private func failed(_ operation: String, _ error: any Error) {
+        host.context.metrics
+            .counter("shard_errors_total", "Failures by operation.", labels: ["operation": operation]).increment()
+        host.log.warning("database did not answer", metadata: [Key.kind: "\(operation)", Key.reason: "\(error)"])
+    }
+
+    private static func event(_ command: ShardCommand) -> ShardEvent {
+        switch command.order {
+        case .assign(let given):
+            let assigned = Assigned(
+                game: given.game, markets: given.markets, epoch: given.epoch,
+                pregameHomeProbability: given.pregameHomeProbability)
+            return .assign(command.id, assigned)
+        case .revoke(let game, let epoch, _): return .revoke(command.id, game, epoch: epoch)
+        }
+    }
+}

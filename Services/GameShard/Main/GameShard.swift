@@ -1,0 +1,64 @@
+import Domain
+import GameShardEngine
+import Hosting
+import Runtime
+import Venues
+import Wire
+
+/// One shard: the engine in its actor, and every part that feeds it or obeys it.
+struct GameShard: Sendable {
+    private static let tick = Duration.milliseconds(100)
+
+    let host: ServiceHost
+    let lanes: Lanes
+    let feeds: VenueFeeds
+    let watcher: GameWatcher
+    let commands: Commands
+
+    init(_ settings: GameShardSettings, _ feeds: VenueFeeds, _ host: ServiceHost) throws {
+        let shard = try ShardID(settings.host.instance)
+        let engine = ShardEngine(shard: shard, incarnation: host.incarnation, rules: ShardRules(settings))
+        self.host = host
+        self.feeds = feeds
+        lanes = Lanes(metrics: host.context.metrics)
+        watcher = GameWatcher(
+            engine: engine, host: host, lanes: lanes, follow: { feeds.follow($0) }, poll: { feeds.poll($0) })
+        commands = Commands(
+            host: host, shard: shard, store: ShardStore(pool: host.database, shard: shard, log: host.log),
+            watcher: watcher, lanes: lanes)
+    }
+
+    /// Adds every part to the supervisor; they run until the process ends.
+    func start() {
+        let announcer = Announcer(host: host)
+        let supervisor = host.supervisor
+        supervisor.add("hints", .important) { await lanes.hints.run { await announcer.announce($0) } }
+        supervisor.add("messages", .critical) { await lanes.messages.run { await announcer.announce($0) } }
+        supervisor.add("records", .bestEffort) { await commands.writeRecords() }
+        supervisor.add("questions", .critical) { await commands.answerQuestions(within: .seconds(1)) }
+        supervisor.add("rereads", .critical) { await commands.reread() }
+        supervisor.add("commands", .important) { try await commands.follow() }
+        supervisor.add("grants", .important) { try await commands.followGrants() }
+        supervisor.add("ticks", .critical) { try await tick() }
+        feeds.start(telling: watcher)
+    }
+
+    private func tick() async throws {
+        while !Task.isCancelled {
+            await watcher.handle(.tick)
+            try await host.clock.sleep(for: Self.tick)
+        }
+    }
+
+    /// Says how the shard is, with checks that were measured; drains before the last heartbeat.
+    func sendHeartbeats() throws {
+        let board = HealthBoard(
+            host.baseProbes() + feeds.probes(), every: host.settings.healthInterval, clock: host.clock, log: host.log,
+            metrics: host.context.metrics)
+        host.supervisor.add("health", .critical) { try await board.run() }
+        host.sendHeartbeats(
+            on: Channels.heartbeat(commands.shard), onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },
+            content: { await watcher.content(checks: board.checks) })
+        host.supervisor.onDrain("games") { await watcher.handle(.drain) }
+    }
+}

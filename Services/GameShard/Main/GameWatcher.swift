@@ -1,0 +1,130 @@
+import Domain
+import GameShardEngine
+import Hosting
+import Logging
+import Resilience
+import Runtime
+import Wire
+
+/// Hands events to the engine, one at a time, and its effects to whoever carries them out.
+actor GameWatcher {
+    private let host: ServiceHost
+    private let lanes: Lanes
+    private let follow: @Sendable (Set<MarketID>) -> Void
+    private let poll: @Sendable ([Game]) -> Void
+    private var engine: ShardEngine
+    private var hasRead = false
+    private var counters: [ShardCount: Counter] = [:]
+    private var standing = Standing.silent
+
+    /// - Parameters:
+    ///   - follow: told the markets to be subscribed to, whenever they change.
+    ///   - poll: told the games whose scores are polled, whenever they change.
+    init(
+        engine: ShardEngine, host: ServiceHost, lanes: Lanes, follow: @escaping @Sendable (Set<MarketID>) -> Void,
+        poll: @escaping @Sendable ([Game]) -> Void
+    ) {
+        self.engine = engine
+        self.host = host
+        self.lanes = lanes
+        self.follow = follow
+        self.poll = poll
+    }
+
+    func handle(_ event: ShardEvent) {
+        handle([event])
+    }
+
+    func handle(_ events: [ShardEvent]) {
+        for event in events {
+            if case .reread = event { hasRead = true }
+            let effects = engine.handle(event, at: host.venueClock.now, machine: host.clock.now)
+            for effect in effects { carryOut(effect) }
+        }
+        noteStanding()
+    }
+
+    /// What the heartbeat says: healthy only with the leader's grant and with every check passed.
+    func content(checks: [String: Bool]) -> HeartbeatContent {
+        let isWell = checks.values.allSatisfy { $0 } && engine.standing(at: host.clock.now) == .leased
+        let status: ServiceStatus = engine.isDraining ? .stopping : !hasRead ? .starting : isWell ? .healthy : .degraded
+        return HeartbeatContent(
+            status: status, checks: checks,
+            games: engine.watched.map { Heartbeat.WatchedGame(game: $0.game, epoch: $0.epoch) },
+            capacity: engine.rules.maximumGames, shardType: engine.rules.takesGames ? "sports" : "crypto")
+    }
+
+    private func carryOut(_ effect: ShardEffect) {
+        switch effect {
+        case .followMarkets(let markets): follow(markets)
+        case .pollScores(let games): poll(games)
+        case .publishState(let state, let home, let epoch):
+            let update = GameStateUpdate(state: state, shard: engine.shard, epoch: epoch, homeProbability: home)
+            lanes.hints.add(.state(update))
+        case .publishPrice(let price):
+            let update = PriceUpdate(
+                game: price.game, market: price.market, yesBid: price.yesBid, yesAsk: price.yesAsk, at: price.at)
+            lanes.hints.add(.price(update))
+        case .emit(let signal):
+            lanes.messages.add(.signal(signal))
+            note(signal)
+        case .storeState(let state, let home): lanes.records.add(.state(state, homeProbability: home))
+        case .storePregame(let game, let chance): lanes.records.add(.pregame(game, chance))
+        case .acknowledge(let command, let game, let epoch, let verdict):
+            let answer = CommandAcknowledgement(
+                command: command, shard: engine.shard, game: game, epoch: epoch, verdict: .init(verdict))
+            lanes.messages.add(.acknowledgement(answer))
+        case .askEpochs(let asked): lanes.questions.add(Asked(at: asked))
+        case .rereadAssignments: lanes.rereads.add(())
+        case .gameEnded(let state, let epoch): end(state, epoch)
+        case .report(let count): counter(for: count).increment()
+        }
+    }
+
+    private func end(_ state: GameState, _ epoch: Epoch) {
+        let ended = GameEnded(
+            game: state.game, status: state.status, homeScore: state.homeScore, awayScore: state.awayScore,
+            at: state.observedAt)
+        lanes.messages.add(.ended(ended))
+        host.log.info("game ended", metadata: [Key.game: "\(state.game)", Key.epoch: "\(epoch)"])
+    }
+
+    private func note(_ signal: Signal) {
+        host.log.info(
+            "signal",
+            metadata: [
+                Key.signal: "\(signal.id)", Key.game: "\(signal.game)", Key.market: "\(signal.market)",
+                "outcome": "\(signal.outcome.rawValue)", "price": "\(signal.price)",
+                "edge_bp": "\(signal.edgeBasisPoints)",
+            ])
+    }
+
+    private func noteStanding() {
+        let now = engine.standing(at: host.clock.now)
+        guard now != standing else { return }
+        standing = now
+        host.log.info("standing changed", metadata: [Key.state: "\(now.rawValue)"])
+    }
+
+    private func counter(for count: ShardCount) -> Counter {
+        if let known = counters[count] { return known }
+        let (family, value) = count.label
+        let counter = host.context.metrics.counter(
+            "shard_\(family)_total", "What the engine counted, by kind.", labels: ["kind": value])
+        counters[count] = counter
+        return counter
+    }
+}
+
+extension CommandAcknowledgement.Verdict {
+    init(_ verdict: CommandVerdict) {
+        self =
+            switch verdict {
+            case .accepted: .accepted
+            case .stale: .stale
+            case .atCapacity: .atCapacity
+            case .draining: .draining
+            case .malformed: .malformed
+            }
+    }
+}

@@ -1,0 +1,20 @@
+import GameShardEngine
+import Hosting
+
+extension ShardRules {
+    /// The rules that the settings ask for.
+    init(_ settings: GameShardSettings) {
+        self.init()
+        maximumGames = settings.maximumGames
+        minimumEdgeBasisPoints = Int((settings.minimumEdgePercent * 100).rounded())
+        lowestProbability = settings.minimumProbability
+        highestProbability = settings.maximumProbability
+        debounce = settings.debounce
+        bookLimit = settings.priceLimit
+        stateLimit = settings.stateLimit
+        signalLife = settings.signalLife
+        scoreConfirmation = settings.scoreConfirmation
+        lease = settings.lease
+        takesGames = settings.type == .sports
+    }
+}

@@ -1,0 +1,106 @@
+import Domain
+import GameShardEngine
+import Hosting
+import Logging
+import Postgres
+import Resilience
+import Runtime
+
+/// A row to be written; none of them is needed to trade.
+enum ShardRecord: Sendable {
+    case state(GameState, homeProbability: Probability?)
+    case pregame(GameID, Probability)
+}
+
+/// When a question was asked, by the machine's clock.
+struct Asked: Hashable, Sendable {
+    let at: MachineInstant
+}
+
+/// What a shard reads from and writes to PostgreSQL.
+struct ShardStore: Sendable {
+    let pool: PostgresPool
+    let shard: ShardID
+    let log: Logger
+
+    /// Every game that is assigned here, with its epoch and the markets to follow.
+    func assigned() async throws -> [Assigned] {
+        let rows = try await pool.query(
+            """
+            SELECT a.game_id, a.epoch, g.sport, g.home_name, g.home_abbreviation, g.away_name, g.away_abbreviation,
+                   g.scheduled_at, g.pregame_home_probability,
+                   m.market_id, m.venue, m.event_ticker, m.title, m.outcome_team, m.price_step
+            FROM assignments a
+            JOIN games g ON g.game_id = a.game_id
+            LEFT JOIN market_mappings m ON m.game_id = a.game_id AND m.status IN ('active', 'closed')
+            WHERE a.shard = \(shard.rawValue) AND a.state = 'assigned' AND g.status NOT IN ('final', 'cancelled')
+            ORDER BY a.game_id, m.market_id
+            """)
+        var assigned: [Assigned] = []
+        var index = rows.startIndex
+        while index < rows.endIndex {
+            let game = try rows[index].text("game_id")
+            let next = try rows[index...].firstIndex { try $0.text("game_id") != game } ?? rows.endIndex
+            do {
+                assigned.append(try Self.assigned(rows[index..<next]))
+            } catch {
+                // One bad row must not keep the shard from the others.
+                log.error("assignment not readable", metadata: [Key.game: "\(game)", Key.reason: "\(error)"])
+            }
+            index = next
+        }
+        return assigned
+    }
+
+    /// The games that are this shard's, and under which epochs.
+    func epochs(timeout: Duration) async throws -> [GameID: Epoch] {
+        let rows = try await pool.query(
+            "SELECT game_id, epoch FROM assignments WHERE shard = \(shard.rawValue) AND state = 'assigned'",
+            timeout: timeout)
+        return try Dictionary(
+            rows.map { (try GameID($0.text("game_id")), try Epoch($0.int64("epoch"))) },
+            uniquingKeysWith: { max($0, $1) })
+    }
+
+    func write(_ record: ShardRecord) async throws {
+        switch record {
+        case .state(let state, let home):
+            try await pool.execute(
+                """
+                INSERT INTO game_states (game_id, venue_at, play_id, home_score, away_score, period, clock_seconds,
+                                         home_probability, source_probability)
+                VALUES (\(state.game.rawValue), \(state.observedAt.microseconds), \(state.play?.rawValue),
+                        \(state.homeScore), \(state.awayScore), \(state.period), \(state.clockSeconds),
+                        \(home?.value), \(state.sourceHomeProbability?.value))
+                ON CONFLICT DO NOTHING
+                """)
+        case .pregame(let game, let chance):
+            // The first owner's observation stays: later ones are taken nearer to the start, or after it.
+            try await pool.execute(
+                """
+                UPDATE games SET pregame_home_probability = \(chance.value)
+                WHERE game_id = \(game.rawValue) AND pregame_home_probability IS NULL
+                """)
+        }
+    }
+
+    private static func assigned(_ rows: ArraySlice<Row>) throws -> Assigned {
+        let row = rows[rows.startIndex]
+        let game = try Game(
+            id: GameID(row.text("game_id")), sport: row.choice("sport"),
+            home: Team(name: row.text("home_name"), abbreviation: row.text("home_abbreviation")),
+            away: Team(name: row.text("away_name"), abbreviation: row.text("away_abbreviation")),
+            scheduledAt: VenueInstant(microseconds: row.int64("scheduled_at")))
+        return Assigned(
+            game: game, markets: try rows.compactMap { try market($0, of: game.id) },
+            epoch: try Epoch(row.int64("epoch")),
+            pregameHomeProbability: try row.doubleOrNil("pregame_home_probability").map { try Probability($0) })
+    }
+
+    private static func market(_ row: Row, of game: GameID) throws -> Market? {
+        guard let id = try row.textOrNil("market_id") else { return nil }
+        return try Market(
+            id: MarketID(id), venue: row.choice("venue"), game: game, eventTicker: row.text("event_ticker"),
+            title: row.text("title"), team: row.choice("outcome_team"), priceStep: row.choice("price_step"))
+    }
+}
