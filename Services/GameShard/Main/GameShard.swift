@@ -57,7 +57,8 @@ struct GameShard: Sendable {
             metrics: host.context.metrics)
         host.supervisor.add("health", .critical) { try await board.run() }
         host.sendHeartbeats(
-            on: Channels.heartbeat(commands.shard), onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },
+            on: Channels.heartbeat(commands.shard),
+            onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },
             content: { await watcher.content(checks: board.checks) })
         host.supervisor.onDrain("games") { await watcher.handle(.drain) }
     }
