@@ -1,0 +1,67 @@
+import Foundation
+import NIOConcurrencyHelpers
+
+/// A directory that is gone when it is removed or when this process ends, however it ends.
+public final class TemporaryDirectory: Sendable {
+    public let path: String
+
+    /// Makes a directory of its own below the system's temporary one; short enough for a Unix socket inside.
+    public init(_ prefix: String = "linesman") throws(ServersError) {
+        let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
+        var template = Array("\(base)/\(prefix)-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else {
+            throw ServersError(.directory, "cannot make a directory in \(base): \(String(cString: strerror(errno)))")
+        }
+        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        // Others may pass through, not look: PostgreSQL runs as somebody else when this process is root.
+        chmod(path, 0o711)
+        try DirectoryGuard.shared.register(path)
+    }
+
+    public func remove() {
+        // What is left is removed by the guard when this process ends.
+        try? FileManager.default.removeItem(atPath: path)
+    }
+}
+
+/// One shell per process that removes the registered directories when the process is gone.
+private final class DirectoryGuard: Sendable {
+    static let shared = DirectoryGuard()
+
+    private let pipe = NIOLockedValueBox<Int32?>(nil)
+
+    func register(_ path: String) throws(ServersError) {
+        let started: Result<Void, ServersError> = pipe.withLockedValue { pipe in
+            do throws(ServersError) {
+                let end: Int32
+                if let pipe { end = pipe } else { end = try start() }
+                pipe = end
+                let line = Array((path + "\n").utf8)
+                // Shorter than PIPE_BUF, so written at once or not at all.
+                _ = write(end, line, line.count)
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try started.get()
+    }
+
+    private func start() throws(ServersError) -> Int32 {
+        // Twice: servers that are being ended at the same time may still write.
+        let script = """
+            set --
+            while IFS= read -r path <&3; do set -- "$@" "$path"; done
+            sleep 0.3; rm -rf -- "$@"; sleep 2; rm -rf -- "$@"; sleep 5; rm -rf -- "$@"
+            """
+        let null = try Spawn.open("/dev/null", O_RDWR)
+        defer { close(null) }
+        let ends = try Spawn.pipe()
+        defer { close(ends.read) }
+        // Ends by itself after this process; nobody waits for it.
+        _ = try Spawn.run(
+            ["/bin/sh", "-c", script, "sh"], environment: nil, directory: "/",
+            descriptors: [null, null, null, ends.read])
+        return ends.write
+    }
+}

@@ -1,0 +1,252 @@
+import Resilience
+import Runtime
+import TestKit
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct DeadlineTests {
+    @Test func `an answer in time is returned and an error passed on`() async throws {
+        let answer = try await withDeadline(.seconds(60), clock: .real) { 42 }
+        #expect(answer == 42)
+        await #expect(throws: Broken.self) { try await withDeadline(.seconds(60), clock: .real) { throw Broken() } }
+    }
+
+    @Test func `it returns at the deadline even when the operation ignores cancellation`() async {
+        // DESIGN rule 13.
+        let time = ManualTime()
+        let release = Promise<Bool>()
+        let ended = Tally()
+        let outcome = Task {
+            try await withDeadline(.seconds(5), clock: .manual(time)) {
+                await stubborn(release)
+                ended.note("remainder")
+            }
+        }
+        await time.untilSleepers(1)
+        time.advance(by: .seconds(5))
+        await #expect(throws: DeadlineExceeded(after: .seconds(5))) { try await outcome.value }
+        #expect(ended.count == 0)
+        release.fulfil(true)
+    }
+
+    @Test func `the operation is cancelled at the deadline`() async throws {
+        let time = ManualTime()
+        let ended = Tally()
+        let outcome = Task {
+            try await withDeadline(.seconds(5), clock: .manual(time)) {
+                defer { ended.note("cancelled") }
+                try await forever()
+            }
+        }
+        await time.untilSleepers(1)
+        time.advance(by: .seconds(5))
+        await #expect(throws: DeadlineExceeded.self) { try await outcome.value }
+        try await eventually("the operation saw its cancellation") { ended.count == 1 }
+    }
+
+    @Test func `cancelling the caller returns at once`() async {
+        let release = Promise<Bool>()
+        let task = Task { try await withDeadline(.seconds(3600), clock: .real) { await stubborn(release) } }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        release.fulfil(true)
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct ClockTests {
+    @Test func `a manual clock wakes sleepers in the order of their deadlines`() async throws {
+        let time = ManualTime()
+        let clock = MachineClock.manual(time)
+        async let late: Void = clock.sleep(for: .seconds(2))
+        async let early: Void = clock.sleep(for: .seconds(1))
+        await time.untilSleepers(2)
+        time.advance(by: .milliseconds(999))
+        #expect(time.sleeperCount == 2)
+        time.advance(by: .milliseconds(1))
+        try await early
+        #expect(time.sleeperCount == 1)
+        time.advance(by: .seconds(10))
+        try await late
+        #expect(clock.now == MachineInstant(nanoseconds: 11_000_000_000))
+    }
+
+    @Test func `a sleeper that is cancelled leaves, also when cancelled before it sleeps`() async {
+        let time = ManualTime()
+        let task = Task { try await MachineClock.manual(time).sleep(for: .seconds(1)) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(time.sleeperCount == 0)
+    }
+
+    @Test func `a deadline that has passed does not sleep`() async throws {
+        try await MachineClock.manual(ManualTime()).sleep(until: .origin)
+        try await MachineClock.real.sleep(until: .origin)
+    }
+
+    @Test func `the real clock runs forward`() async throws {
+        let before = MachineClock.real.now
+        try await MachineClock.real.sleep(for: .milliseconds(5))
+        #expect(MachineClock.real.now.since(before) >= .milliseconds(5))
+    }
+
+    @Test func `wall time is shown in UTC`() {
+        #expect(WallClock.text(1_776_726_799_000_004) == "2026-04-20T23:13:19.000004Z")
+    }
+
+    @Test func `a watchdog barks when nothing is done, also when nothing ever was`() async {
+        let time = ManualTime()
+        let watchdog = Watchdog("recorder", limit: .seconds(90), clock: .manual(time))
+        let watched = Task { try await watchdog.run() }
+        await time.untilSleepers(1)
+        time.advance(by: .seconds(60))
+        watchdog.progress()
+        time.advance(by: .seconds(30))
+        await time.untilSleepers(1)
+        #expect(time.nextDeadline == MachineInstant.origin.advanced(by: .seconds(150)))
+        time.advance(by: .seconds(60))
+        let stall = await #expect(throws: Stall.self) { try await watched.value }
+        #expect(stall?.description == "recorder: no progress for 90.0 seconds")
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct BootCheckTests {
+    private func check(
+        _ probes: [(String, BootCheck.Probe)], time: ManualTime, log: LogCapture = LogCapture()
+    ) async throws {
+        try await BootCheck.run(
+            probes, every: .seconds(2), attemptTimeout: .seconds(1), failAfter: .seconds(60), clock: .manual(time),
+            log: log.logger())
+    }
+
+    /// Moves from deadline to deadline until the body is done.
+    private func running<R: Sendable>(_ time: ManualTime, _ body: @escaping @Sendable () async throws -> R) async throws
+        -> R
+    {
+        let done = Tally()
+        let task = Task {
+            defer { done.note("done") }
+            return try await body()
+        }
+        try await eventually(within: .seconds(30), "the boot check ends") {
+            if done.count > 0 { return true }
+            if let next = time.nextDeadline { time.advance(by: time.now.duration(to: next)) }
+            return false
+        }
+        return try await task.value
+    }
+
+    @Test func `dependencies that come at 10 and 20 s are waited for in parallel`() async throws {
+        // CHECKLIST S9.
+        let time = ManualTime()
+        let attempts = Tally()
+        let probe: @Sendable (String, Double) -> BootCheck.Probe = { name, from in
+            {
+                attempts.note(name)
+                if time.now < MachineInstant.origin.advanced(by: .seconds(from)) { throw Broken() }
+            }
+        }
+        try await running(time) {
+            try await check([("redis", probe("redis", 10)), ("postgres", probe("postgres", 20))], time: time)
+        }
+        #expect(time.now >= MachineInstant.origin.advanced(by: .seconds(20)))
+        #expect(time.now < MachineInstant.origin.advanced(by: .seconds(25)))
+        #expect(attempts.all.count { $0 == "redis" } == 6, "every 2 s from 0 to 10")
+    }
+
+    @Test func `it gives up after 60 s and names all that is missing`() async throws {
+        let time = ManualTime()
+        await #expect {
+            try await running(time) {
+                try await check(
+                    [("redis", { throw Broken() }), ("postgres", { throw Broken() }), ("fine", {})], time: time)
+            }
+        } throws: { error in
+            guard let failure = error as? BootCheckFailure else { return false }
+            return failure.missing == ["redis": "broken", "postgres": "broken"]
+        }
+        #expect(time.now == MachineInstant.origin.advanced(by: .seconds(60)))
+    }
+
+    @Test func `an attempt that never returns is left behind`() async throws {
+        let time = ManualTime()
+        let release = Promise<Bool>()
+        let attempts = Tally()
+        await #expect(throws: BootCheckFailure.self) {
+            try await running(time) {
+                try await check(
+                    [
+                        (
+                            "hangs",
+                            {
+                                attempts.note("attempt")
+                                await stubborn(release)
+                            }
+                        )
+                    ], time: time)
+            }
+        }
+        #expect(time.now == MachineInstant.origin.advanced(by: .seconds(60)))
+        #expect(attempts.count >= 20)
+        release.fulfil(true)
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct HealthTests {
+    @Test func `a check flips within one interval and back`() async throws {
+        // CHECKLIST N10.
+        let time = ManualTime()
+        let broken = Tally()
+        let mended = Tally()
+        let probe = HealthProbe("redis", timeout: .seconds(60)) {
+            if broken.count > mended.count { throw Broken() }
+        }
+        let capture = LogCapture()
+        let board = HealthBoard(
+            [probe], every: .seconds(5), clock: .manual(time), log: capture.logger(), metrics: MetricsRegistry())
+        #expect(board.checks == ["redis": false], "never measured is not healthy")
+        let task = Task { try await board.run() }
+        try await eventually("measured") { board.checks == ["redis": true] && time.sleeperCount == 1 }
+        broken.note("break")
+        time.advance(by: .seconds(5))
+        try await eventually("broken seen") { !board.isHealthy && time.sleeperCount == 1 }
+        #expect(board.latest["redis"]?.reason == "broken")
+        mended.note("mend")
+        time.advance(by: .seconds(5))
+        try await eventually("mended seen") { board.isHealthy && time.sleeperCount == 1 }
+        #expect(capture.lines.count { $0.contains("health check changed") } == 3)
+        task.cancel()
+        _ = await task.result
+    }
+
+    @Test func `a probe that hangs is unhealthy and does not hold the others`() async throws {
+        let time = ManualTime()
+        let release = Promise<Bool>()
+        let board = HealthBoard(
+            [
+                HealthProbe("hangs", timeout: .seconds(60)) { await stubborn(release) },
+                HealthProbe("fine", timeout: .seconds(1)) {},
+            ], every: .seconds(5), clock: .manual(time), log: LogCapture().logger(), metrics: MetricsRegistry())
+        let task = Task { try await board.run() }
+        try await eventually("the other is measured") { board.checks == ["hangs": false, "fine": true] }
+        try await eventually("both wait") { time.sleeperCount == 2 }
+        time.advance(by: .seconds(5))
+        try await eventually("the time-out is seen") {
+            board.latest["hangs"]?.reason?.hasPrefix("no answer within") == true
+        }
+        task.cancel()
+        release.fulfil(true)
+        _ = await task.result
+    }
+
+    @Test func `a board that stopped measuring shows no old good news`() async throws {
+        let time = ManualTime()
+        let board = HealthBoard(
+            [HealthProbe("fine", timeout: .seconds(1)) {}], every: .seconds(5), clock: .manual(time),
+            log: LogCapture().logger(), metrics: MetricsRegistry())
+        let task = Task { try await board.run() }
+        try await eventually("measured") { board.isHealthy && time.sleeperCount == 1 }
+        task.cancel()
+        _ = await task.result
+        time.advance(by: .seconds(11))
+        #expect(!board.isHealthy)
+    }
+}
