@@ -6,7 +6,9 @@ public final class TemporaryDirectory: Sendable {
     public let path: String
 
     /// Makes a directory of its own below the system's temporary one; short enough for a Unix socket inside.
-    public init(_ prefix: String = "linesman") throws(ServersError) {
+    ///
+    /// - Parameter isKept: whether it stays when this process ends, for a person to look at.
+    public init(_ prefix: String = "linesman", isKept: Bool = false) throws(ServersError) {
         let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
         var template = Array("\(base)/\(prefix)-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
@@ -15,7 +17,7 @@ public final class TemporaryDirectory: Sendable {
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         // Others may pass through, not look: PostgreSQL runs as somebody else when this process is root.
         chmod(path, 0o711)
-        try DirectoryGuard.shared.register(path)
+        if !isKept { try DirectoryGuard.shared.register(path) }
     }
 
     public func remove() {

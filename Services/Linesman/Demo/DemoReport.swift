@@ -90,6 +90,14 @@ struct DemoReport: Codable, Equatable {
         case processes
     }
 
+    /// What is wrong with the run; nil when every promise held.
+    var problem: String? {
+        if !settled { return "the game ended with positions or orders that are not settled" }
+        if messagesLost > 0 { return "\(messagesLost) messages were lost" }
+        if duplicates > 0 { return "\(duplicates) orders were sent twice" }
+        return nil
+    }
+
     func json() throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

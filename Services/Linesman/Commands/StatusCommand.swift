@@ -1,0 +1,66 @@
+import ArgumentParser
+import Foundation
+import Runtime
+
+/// `linesman status`: what the running suite says of itself.
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show shards, games with epochs, dependencies and alerts of the running suite.")
+
+    @Option(help: "The orchestrator's status address.")
+    var url = "http://127.0.0.1:9400"
+
+    @Flag(help: "As JSON, as the orchestrator tells it.")
+    var json = false
+
+    func run() async throws {
+        let http = LocalHTTP()
+        let text: String
+        do {
+            text = try await http.text("\(url)/status")
+        } catch {
+            FileHandle.standardError.write(
+                Data("status: no orchestrator answers at \(url); is the suite running?\n".utf8))
+            throw ArgumentParser.ExitCode(Runtime.ExitCode.unavailable.rawValue)
+        }
+        if json {
+            print(text)
+            return
+        }
+        print(Self.table(try JSONDecoder().decode(SuiteStatus.self, from: Data(text.utf8))))
+    }
+
+    static func table(_ status: SuiteStatus) -> String {
+        var lines = ["dependencies"]
+        for (name, isHealthy) in status.dependencies.sorted(by: { $0.key < $1.key }) {
+            lines.append("  \(name.padded(28)) \(isHealthy ? "healthy" : "UNHEALTHY")")
+        }
+        lines.append("shards")
+        for shard in status.fleet.shards {
+            lines.append(
+                "  \(shard.shard.padded(28)) \(shard.status.padded(10)) \(shard.games) of \(shard.capacity) games, "
+                    + "heard \(shard.heardMsAgo) ms ago" + failed(shard.failedChecks))
+        }
+        lines.append("services")
+        for service in status.fleet.services {
+            lines.append(
+                "  \("\(service.service)/\(service.instance)".padded(28)) \(service.status.padded(10)) "
+                    + "heard \(service.heardMsAgo) ms ago" + failed(service.failedChecks))
+        }
+        lines.append("games")
+        for game in status.fleet.games {
+            let owner = game.shard.map { "\($0), epoch \(game.epoch ?? 0)" } ?? (game.reason ?? "nobody")
+            lines.append("  \(game.game.padded(28)) \(game.status.padded(10)) \(game.state.padded(10)) \(owner)  \(game.name)")
+        }
+        lines.append("alerts")
+        if status.alerts.isEmpty { lines.append("  none") }
+        for alert in status.alerts.suffix(10) {
+            lines.append("  \(WallClock.text(alert.at))  \(alert.state.padded(10)) \(alert.kind): \(alert.summary)")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func failed(_ checks: [String]) -> String {
+        checks.isEmpty ? "" : ", failing: \(checks.joined(separator: " "))"
+    }
+}

@@ -1,0 +1,49 @@
+/// The running suite as the orchestrator's `/status` tells it; only what the command line shows.
+struct SuiteStatus: Decodable, Sendable {
+    struct Fleet: Decodable, Sendable {
+        let shards: [Shard]
+        let games: [Game]
+        let services: [Service]
+    }
+
+    struct Shard: Decodable, Sendable {
+        let shard: String
+        let status: String
+        let failedChecks: [String]
+        let games: Int
+        let capacity: Int
+        let heardMsAgo: Int64
+    }
+
+    struct Game: Decodable, Sendable {
+        let game: String
+        let name: String
+        let status: String
+        let state: String
+        let shard: String?
+        let epoch: Int64?
+        let markets: [String]
+        let reason: String?
+    }
+
+    struct Service: Decodable, Sendable {
+        let service: String
+        let instance: String
+        let status: String
+        let failedChecks: [String]
+        let heardMsAgo: Int64
+    }
+
+    struct AlertLine: Decodable, Sendable {
+        let kind: String
+        let state: String
+        let summary: String
+        let at: Int64
+    }
+
+    let fleet: Fleet
+    let dependencies: [String: Bool]
+    let alerts: [AlertLine]
+    /// Signals that the shards heard of have sent in their lives.
+    let signalsSent: Int?
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Foundation
+import Recording
+import Runtime
+import UnixSignals
+
+/// `linesman demo`: a recorded game through the whole suite, on private servers, with nothing left behind.
+struct DemoCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo", abstract: "Play a recorded game through real processes on private servers.")
+
+    @Option(help: "Venue seconds in a second, 0.1 to 10000.")
+    var speed: Double = 120
+
+    @Option(help: "A recording's name or path.")
+    var recording = "tor-at-cle-2026-04-20"
+
+    @Option(help: "How many game-shards to run, 1 to 16.")
+    var shards = 2
+
+    @Option(help: "Deliberate damage on the way: \(DemoFault.allCases.map(\.rawValue).joined(separator: ", ")).")
+    var faults: DemoFault?
+
+    @Option(help: "Write the report as JSON to this file.")
+    var report: String?
+
+    @Flag(help: "Keep the temporary directory with logs and databases.")
+    var keep = false
+
+    @Flag(help: "Plain lines instead of a live display.")
+    var plain = false
+
+    func validate() throws {
+        guard speed >= 0.1, speed <= 10_000 else { throw ValidationError("--speed is 0.1 to 10000, not \(speed)") }
+        guard (1...16).contains(shards) else { throw ValidationError("--shards is 1 to 16, not \(shards)") }
+        _ = try RecordingLibrary.load(RecordingLibrary.find(recording))
+    }
+
+    func run() async throws {
+        // Written to after Ctrl-C by a pager or a closed terminal, the end of the process must stay an orderly one.
+        signal(SIGPIPE, SIG_IGN)
+        let path = try RecordingLibrary.find(recording)
+        let options = DemoOptions(
+            recordingPath: path, recording: try RecordingLibrary.load(path), speed: speed, shards: shards,
+            faults: faults, keep: keep, isLive: !plain && isatty(STDOUT_FILENO) == 1)
+        let outcome = try await runUntilSignal(options)
+        if let report { try outcome.report?.json().write(to: URL(filePath: report)) }
+        if let code = outcome.exitCode { throw ArgumentParser.ExitCode(code) }
+    }
+
+    /// Runs the demo; SIGINT and SIGTERM cancel it, and it still takes everything down.
+    private func runUntilSignal(_ options: DemoOptions) async throws -> DemoOutcome {
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let demo = Task { await DemoRun(options).run() }
+        // Ends with the process.
+        let watch = Task {
+            for await _ in signals { demo.cancel() }
+        }
+        let outcome = await demo.value
+        watch.cancel()
+        return outcome
+    }
+}
+
+/// Damage that a demo can do to itself.
+enum DemoFault: String, ExpressibleByArgument, CaseIterable, Sendable {
+    /// SIGKILL to the shard that watches the game, two fifths of the way.
+    case shardKill = "shard-kill"
+    /// Every third acknowledgement of an order is lost.
+    case lostAcknowledgements = "lost-acks"
+    /// The order-book stream skips a sequence number now and then.
+    case sequenceGaps = "sequence-gaps"
+    /// The venue's WebSocket connections are reset now and then.
+    case resets = "venue-resets"
+}
+
+struct DemoOptions: Sendable {
+    let recordingPath: String
+    let recording: Recording
+    let speed: Double
+    let shards: Int
+    let faults: DemoFault?
+    let keep: Bool
+    let isLive: Bool
+}
+
+/// How a demo ended: with a report, or with an exit code other than 0, or both.
+struct DemoOutcome: Sendable {
+    var report: DemoReport?
+    var exitCode: Int32?
+}

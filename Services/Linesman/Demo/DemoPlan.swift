@@ -1,0 +1,81 @@
+import Foundation
+import Runtime
+
+/// Which processes a demo runs and how each is told what to do.
+struct DemoPlan: Sendable {
+    let directory: String
+    let redisURL: String
+    let databaseURL: String
+    let statusPort: Int
+    let options: DemoOptions
+    let venue: VenuePorts?
+
+    var settingsFile: String { "\(directory)/linesman.toml" }
+    var readyFile: String { "\(directory)/venue.json" }
+
+    /// The settings that all processes share.
+    func settings() -> String {
+        var values: [(String, String)] = [
+            ("REDIS_URL", redisURL), ("DATABASE_URL", databaseURL), ("REPLAY_SPEED", "\(options.speed)"),
+            ("REDIS_RECONNECT_BASE_DELAY_MS", "100"), ("REDIS_RECONNECT_MAX_DELAY_MS", "1000"),
+            ("REDIS_RECONNECT_JITTER_PCT", "0.5"), ("DB_POOL_MAX_CONNECTIONS", "5"), ("DB_POOL_MIN_CONNECTIONS", "1"),
+            ("DISCOVERY_INTERVAL_SECS", "1"), ("SYSTEM_MONITOR_INTERVAL_SECS", "5"),
+            ("ALERT_LOG_PATH", "\(directory)/critical_alerts.log"), ("STATUS_PORT", "\(statusPort)"),
+        ]
+        if let venue {
+            values += [
+                ("KALSHI_BASE_URL", venue.restURL), ("KALSHI_WS_URL", venue.webSocketURL),
+                ("ESPN_BASE_URL", venue.scoresURL), ("PAPER_VENUE_URL", venue.restURL),
+            ]
+        }
+        return DemoProfile.toml(extra: values)
+    }
+
+    /// The stand-in for the venues: the only thing here that is not part of the suite.
+    func simulator() throws -> DemoProcess {
+        try process(
+            "venue-simulator", "venue-simulator",
+            [
+                "SIMULATOR_RECORDING": options.recordingPath, "SIMULATOR_SPEED": "\(options.speed)",
+                "SIMULATOR_READY_FILE": readyFile, "LINESMAN_CONFIG": "",
+            ], mayRestart: false)
+    }
+
+    func services() throws -> [DemoProcess] {
+        var processes = [
+            try process("orchestrator", "orchestrator"), try process("market-discovery", "market-discovery"),
+            try process("signal-processor", "signal-processor"), try process("execution-service", "execution-service"),
+        ]
+        for number in 1...options.shards {
+            processes.append(try process(shardName(number), "game-shard", ["SHARD_ID": shardName(number)]))
+        }
+        return processes
+    }
+
+    func shardName(_ number: Int) -> String { "shard-" + (number < 10 ? "0" : "") + "\(number)" }
+
+    private func process(
+        _ name: String, _ executable: String, _ extra: [String: String] = [:], mayRestart: Bool = true
+    ) throws -> DemoProcess {
+        // Settings of the shell that runs the demo must not reach into it.
+        var environment = ["LINESMAN_CONFIG": settingsFile, "LOG_LEVEL": "info"]
+        for key in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"] {
+            environment[key] = ProcessInfo.processInfo.environment[key]
+        }
+        environment.merge(extra) { $1 }
+        return DemoProcess(
+            name: name, executable: try Executables.path(of: executable), environment: environment,
+            mayRestart: mayRestart)
+    }
+}
+
+/// Where the simulator listens.
+struct VenuePorts: Codable, Sendable {
+    let http: Int
+    let ws: Int
+
+    var restURL: String { "http://127.0.0.1:\(http)/trade-api/v2" }
+    var scoresURL: String { "http://127.0.0.1:\(http)/apis/site/v2/sports" }
+    var controlURL: String { "http://127.0.0.1:\(http)/control" }
+    var webSocketURL: String { "ws://127.0.0.1:\(ws)/trade-api/ws/v2" }
+}

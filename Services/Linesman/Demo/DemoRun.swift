@@ -1,0 +1,151 @@
+import Domain
+import Foundation
+import Logging
+import Postgres
+import Resilience
+import Runtime
+import Servers
+
+/// One demo from its first server to its last file.
+struct DemoRun: Sendable {
+    let options: DemoOptions
+    let clock = MachineClock.real
+
+    /// Something that ends a demo early.
+    struct Stopped: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    init(_ options: DemoOptions) { self.options = options }
+
+    /// Never throws: whatever happens, everything is taken down, and the outcome says what it was.
+    func run() async -> DemoOutcome {
+        let directory: TemporaryDirectory
+        do { directory = try TemporaryDirectory("linesman-demo", isKept: options.keep) } catch {
+            return failed("\(error)")
+        }
+        let outcome = await runServers(in: directory.path)
+        if options.keep {
+            print("kept: \(directory.path)")
+        } else {
+            directory.remove()
+        }
+        return outcome
+    }
+
+    private func runServers(in directory: String) async -> DemoOutcome {
+        print("servers: a private redis-server and PostgreSQL in \(directory)")
+        let redis: PrivateRedis
+        let postgres: PrivatePostgres
+        do {
+            async let startingRedis = PrivateRedis.start(in: directory, appendOnly: true)
+            async let startingPostgres = PrivatePostgres.start(in: directory, databases: ["linesman"])
+            (redis, postgres) = (try await startingRedis, try await startingPostgres)
+        } catch {
+            return Task.isCancelled ? interrupted() : failed("\(error)")
+        }
+        let suite = DemoSuite(logs: directory, clock: clock)
+        let outcome = await runSuite(suite, directory, redis, postgres)
+        await postgres.stop(.fast)
+        await redis.stop()
+        return outcome
+    }
+
+    private func runSuite(
+        _ suite: DemoSuite, _ directory: String, _ redis: PrivateRedis, _ postgres: PrivatePostgres
+    ) async -> DemoOutcome {
+        let began = clock.now
+        var outcome = DemoOutcome()
+        do {
+            let stage = try await start(suite, directory, redis, postgres)
+            var report = try await withThrowingTaskGroup(of: DemoReport?.self) { group in
+                group.addTask {
+                    try await suite.watch()
+                    return nil
+                }
+                group.addTask { try await stage.play() }
+                defer { group.cancelAll() }
+                while let finished = try await group.next() {
+                    if let report = finished { return report }
+                }
+                throw Stopped(description: "the suite ended by itself")
+            }
+            await stage.database.close()
+            report.processes = await suite.stop()
+            report.wallSeconds = (began.duration(to: clock.now).inSeconds * 10).rounded() / 10
+            print("\n" + report.table())
+            if let problem = report.problem { outcome = failed(problem) }
+            outcome.report = report
+        } catch {
+            _ = await suite.stop()
+            if Task.isCancelled || error is CancellationError { return interrupted() }
+            outcome = failed("\(error)")
+            printTails(directory)
+        }
+        return outcome
+    }
+
+    /// Starts the simulator, then the services, and waits until the game is watched.
+    private func start(
+        _ suite: DemoSuite, _ directory: String, _ redis: PrivateRedis, _ postgres: PrivatePostgres
+    ) async throws -> DemoStage {
+        var plan = DemoPlan(
+            directory: directory, redisURL: redis.url, databaseURL: postgres.url(database: "linesman"),
+            statusPort: try FreePort.find(), options: options, venue: nil)
+        try await suite.start(plan.simulator())
+        let ports = try await readyPorts(plan.readyFile)
+        plan = DemoPlan(
+            directory: directory, redisURL: plan.redisURL, databaseURL: plan.databaseURL,
+            statusPort: plan.statusPort, options: options, venue: ports)
+        try plan.settings().write(toFile: plan.settingsFile, atomically: true, encoding: .utf8)
+        for process in try plan.services() { try await suite.start(process) }
+        announce(plan, ports)
+        let pool = try CommandDatabase.open(url: plan.databaseURL)
+        return DemoStage(
+            options: options, ports: ports, statusURL: "http://127.0.0.1:\(plan.statusPort)", database: pool,
+            suite: suite, clock: clock)
+    }
+
+    private func announce(_ plan: DemoPlan, _ ports: VenuePorts) {
+        print("venue:   \(options.recording.header.name) at speed \(options.speed.formatted(decimals: 1)), \(ports.restURL)")
+        let rules = DemoProfile.settings.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+        print("rules:   profile \"\(DemoProfile.name)\": \(rules)")
+        print("suite:   orchestrator, market-discovery, signal-processor, execution-service, \(options.shards) game-shards")
+        print("look in: linesman status --url http://127.0.0.1:\(plan.statusPort)")
+        print("         linesman why ORDER --database \(plan.databaseURL)\n")
+    }
+
+    private func readyPorts(_ path: String) async throws -> VenuePorts {
+        for _ in 0..<300 {
+            if let data = FileManager.default.contents(atPath: path) {
+                return try JSONDecoder().decode(VenuePorts.self, from: data)
+            }
+            try await clock.sleep(for: .milliseconds(100))
+        }
+        throw Stopped(description: "the venue simulator was not ready within 30 s")
+    }
+
+    private func printTails(_ directory: String) {
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted()
+        for name in names where name.hasSuffix(".log") && !name.hasPrefix("redis") {
+            guard let text = try? String(contentsOfFile: "\(directory)/\(name)", encoding: .utf8) else { continue }
+            let bad = text.split(separator: "\n").filter { $0.contains("error") || $0.contains("warning") }.suffix(3)
+            for line in bad { print("  \(name): \(line.prefix(300))") }
+        }
+    }
+
+    private func failed(_ reason: String) -> DemoOutcome {
+        FileHandle.standardError.write(Data("demo: \(reason)\n".utf8))
+        return DemoOutcome(report: nil, exitCode: 1)
+    }
+
+    private func interrupted() -> DemoOutcome {
+        print("\ninterrupted; everything is stopped")
+        return DemoOutcome(report: nil, exitCode: 130)
+    }
+}
+
+extension Logger {
+    /// For pools and clients of the command line: what goes wrong is thrown, not logged.
+    static var quiet: Logger { Logger(label: "linesman") { _ in SwiftLogNoOpLogHandler() } }
+}

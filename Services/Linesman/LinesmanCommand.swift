@@ -1,0 +1,10 @@
+import ArgumentParser
+
+/// The operator's command line.
+@main
+struct LinesmanCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "linesman",
+        abstract: "Trades live prediction markets on sports games, and stays correct while things break.",
+        subcommands: [DemoCommand.self, StatusCommand.self, WhyCommand.self, RecordCommand.self, ConfigCommand.self])
+}

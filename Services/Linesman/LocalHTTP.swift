@@ -1,0 +1,45 @@
+import AsyncHTTPClient
+import Foundation
+import NIOCore
+
+/// Asks the suite's own servers on this host.
+struct LocalHTTP: Sendable {
+    /// What a server answered that it should not have.
+    struct Refused: Error, CustomStringConvertible {
+        let url: String
+        let status: UInt
+        let body: String
+        var description: String { "\(url) answered \(status): \(body.prefix(200))" }
+    }
+
+    private let client = HTTPClient.shared
+
+    func get<T: Decodable>(_ url: String, as type: T.Type = T.self) async throws -> T {
+        try JSONDecoder().decode(T.self, from: Data(try await text(url).utf8))
+    }
+
+    func text(_ url: String) async throws -> String { try await send(url, .GET, body: nil) }
+
+    @discardableResult
+    func post(_ url: String, json: String = "{}") async throws -> String { try await send(url, .POST, body: json) }
+
+    private func send(_ url: String, _ method: HTTPMethod, body: String?) async throws -> String {
+        var request = HTTPClientRequest(url: url)
+        request.method = .init(rawValue: method.rawValue)
+        if let body {
+            request.headers.add(name: "content-type", value: "application/json")
+            request.body = .bytes(ByteBuffer(string: body))
+        }
+        let response = try await client.execute(request, timeout: .seconds(3))
+        let answer = String(buffer: try await response.body.collect(upTo: 8 << 20))
+        guard (200..<300).contains(response.status.code) else {
+            throw Refused(url: url, status: response.status.code, body: answer)
+        }
+        return answer
+    }
+
+    private enum HTTPMethod: String {
+        case GET
+        case POST
+    }
+}
