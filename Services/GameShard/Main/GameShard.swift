@@ -50,7 +50,7 @@ struct GameShard: Sendable {
         }
     }
 
-    /// Says how the shard is, with checks that were measured; drains before the last heartbeat.
+    /// Says how the shard is, with checks that were measured; before the last heartbeat it says what it had to say.
     func sendHeartbeats() throws {
         let board = HealthBoard(
             host.baseProbes() + feeds.probes(), every: host.settings.healthInterval, clock: host.clock, log: host.log,
@@ -60,6 +60,9 @@ struct GameShard: Sendable {
             on: Channels.heartbeat(commands.shard),
             onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },
             content: { await watcher.content(checks: board.checks) })
-        host.supervisor.onDrain("games") { await watcher.handle(.drain) }
+        host.supervisor.onDrain("games") {
+            await watcher.handle(.drain)
+            await lanes.messages.finish()
+        }
     }
 }

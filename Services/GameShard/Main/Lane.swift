@@ -7,6 +7,7 @@ struct Lane<Work: Sendable>: Sendable {
     private let stream: AsyncStream<Work>
     private let continuation: AsyncStream<Work>.Continuation
     private let dropped: Counter
+    private let isDone = Promise<Void>()
 
     init(_ name: String, limit: Int, metrics: MetricsRegistry) {
         (stream, continuation) = AsyncStream.makeStream(of: Work.self, bufferingPolicy: .bufferingNewest(limit))
@@ -17,9 +18,16 @@ struct Lane<Work: Sendable>: Sendable {
         if case .dropped = continuation.yield(work) { dropped.increment() }
     }
 
-    /// Works until cancelled.
+    /// Works until cancelled, or until what waits is done once the lane was closed.
     func run(_ body: (Work) async -> Void) async {
         for await work in stream { await body(work) }
+        isDone.fulfil(())
+    }
+
+    /// Takes no more, and returns when what waited is done; part of the drain, which bounds it.
+    func finish() async {
+        continuation.finish()
+        await isDone.value()
     }
 }
 

@@ -69,9 +69,9 @@ struct ShardStore: Sendable {
                 """
                 INSERT INTO game_states (game_id, venue_at, play_id, home_score, away_score, period, clock_seconds,
                                          home_probability, source_probability)
-                VALUES (\(state.game.rawValue), \(state.observedAt.microseconds), \(state.play?.rawValue as String?),
-                        \(state.homeScore), \(state.awayScore), \(state.period), \(state.clockSeconds as Double?),
-                        \(home?.value as Double?), \(state.sourceHomeProbability?.value as Double?))
+                VALUES (\(state.game.rawValue), \(state.observedAt.microseconds), \(state.play?.rawValue),
+                        \(state.homeScore), \(state.awayScore), \(state.period), \(state.clockSeconds),
+                        \(home?.value), \(state.sourceHomeProbability?.value))
                 ON CONFLICT DO NOTHING
                 """)
         case .pregame(let game, let chance):
