@@ -8,6 +8,8 @@ public enum SettingsCatalogue {
         ("every service", { _ = HostSettings($0) }),
         ("alerts", { _ = AlertSettings($0) }),
         ("game-shard", { _ = GameShardSettings($0) }),
+        ("orchestrator", { _ = OrchestratorSettings($0) }),
+        ("market-discovery", { _ = MarketDiscoverySettings($0) }),
         ("signal-processor", { _ = SignalProcessorSettings($0) }),
     ]
 
