@@ -150,10 +150,11 @@ import Testing
         fleet.discover([Fleet.game("g1")])
         fleet.beat("s1", ["g1": 1], capacity: 1)
         _ = fleet.take()
-        fleet.send(.scoreboard([ScoreboardGame(game: Fleet.game("g1"), status: .final)], at: Fleet.venueNow))
-        #expect(
-            fleet.effects.contains(
-                .releaseGame("g1", .final, from: Seat(shard: "s1", epoch: .first), term: 1)))
+        let score = Score(home: 115, away: 105)
+        fleet.send(
+            .scoreboard([ScoreboardGame(game: Fleet.game("g1"), status: .final, score: score)], at: Fleet.venueNow))
+        let release = Effect.releaseGame("g1", .final, score, from: Seat(shard: "s1", epoch: .first), term: 1)
+        #expect(fleet.effects.contains(release))
         #expect(fleet.revokes.map(\.game) == ["g1"])
         #expect(fleet.state.games.isEmpty)
         #expect(fleet.state.shards.first?.free == 1)
@@ -182,7 +183,8 @@ import Testing
         #expect(fleet.revokes.isEmpty)
         _ = fleet.take()
         fleet.pass(.milliseconds(1_100), hearing: [.init(shard: "s1", games: ["g1": 1])])
-        #expect(fleet.effects.contains(.releaseGame("g1", .cancelled, from: Seat(shard: "s1", epoch: .first), term: 1)))
+        let release = Effect.releaseGame("g1", .cancelled, nil, from: Seat(shard: "s1", epoch: .first), term: 1)
+        #expect(fleet.effects.contains(release))
     }
 
     @Test func `a game that no scoreboard shows long after its start is given up`() {

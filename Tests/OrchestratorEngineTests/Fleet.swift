@@ -27,7 +27,7 @@ struct Fleet {
             for effect in made {
                 switch effect {
                 case .commitAssignments(let batch, _, _): queue.append(.committed(batch: batch, pregame: [:]))
-                case .releaseGame(let game, _, _, _): queue.append(.released(game))
+                case .releaseGame(let game, _, _, _, _): queue.append(.released(game))
                 default: break
                 }
             }
@@ -102,7 +102,7 @@ struct Fleet {
     var questions: [GameID] {
         effects.compactMap { if case .requestMarkets(let game, _) = $0 { game.id } else { nil } }
     }
-    var notes: [Notification] {
+    var notes: [FleetChange] {
         effects.compactMap { if case .notify(let note) = $0 { note } else { nil } }
     }
     var raised: [AlertKind] {

@@ -166,8 +166,8 @@ struct SimulatedFleet {
         case .grant(let shard, let incarnation, let beat, _): fly(.grant(shard, incarnation, beat: beat))
         case .requestMarkets(let game, _):
             fly(.toOrchestrator(.discovered(game.id, [Fleet.market(game)], reason: nil)))
-        case .upsertGame(let game, let status): rows[game.id, default: Row(status: status)].status = status
-        case .releaseGame(let game, let status, _, let term):
+        case .upsertGame(let game, let status, _): rows[game.id, default: Row(status: status)].status = status
+        case .releaseGame(let game, let status, _, _, let term):
             guard term == self.term, !roll(failPercent, &random) else {
                 return fly(.toOrchestrator(.releaseFailed(game)), lossy: false)
             }

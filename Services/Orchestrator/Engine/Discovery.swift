@@ -13,8 +13,10 @@ extension OrchestratorEngine {
             if games[entry.game.id] != nil {
                 update(entry, into: &effects)
             } else if isWanted(entry, at: venueNow) {
-                games[entry.game.id] = WatchedGame(entry.game, status: entry.status, cycle: cycle)
-                effects.append(.upsertGame(entry.game, entry.status))
+                var game = WatchedGame(entry.game, status: entry.status, cycle: cycle)
+                game.score = entry.score
+                games[entry.game.id] = game
+                effects.append(.upsertGame(entry.game, entry.status, entry.score))
             }
         }
         for id in games.keys.sorted() {
@@ -35,6 +37,7 @@ extension OrchestratorEngine {
         let id = entry.game.id
         guard let known = games[id] else { return }
         games[id]?.shownInCycle = cycle
+        if let score = entry.score { games[id]?.score = score }
         guard known.status != entry.status, known.status.permits(entry.status) else { return }
         games[id]?.status = entry.status
         if entry.status.isEnd {
@@ -42,7 +45,7 @@ extension OrchestratorEngine {
             if case .committing = known.placement { return }
             release(id, from: known.placement.seat ?? known.owner, into: &effects)
         } else {
-            effects.append(.upsertGame(known.game, entry.status))
+            effects.append(.upsertGame(known.game, entry.status, entry.score))
         }
     }
 
@@ -83,7 +86,7 @@ extension OrchestratorEngine {
         guard let term, let game = games[id] else { return }
         games[id]?.notBefore = nil
         place(id, .releasing(seat))
-        effects.append(.releaseGame(id, game.status, from: seat, term: term))
+        effects.append(.releaseGame(id, game.status, game.score, from: seat, term: term))
     }
 
     /// The end is stored: the seat is free, and whoever still watches is told to stop.

@@ -8,14 +8,14 @@ public enum Effect: Hashable, Sendable {
     /// Answer the heartbeat: the shard may go on for one lease from when it sent it.
     case grant(ShardID, Incarnation, beat: Int64, term: Int64)
     case requestMarkets(Game, request: CommandID)
-    case upsertGame(Game, GameStatus)
+    case upsertGame(Game, GameStatus, Score?)
     /// Store that nobody owns the game any more; answer with `released` or `releaseFailed`.
-    case releaseGame(GameID, GameStatus, from: Seat?, term: Int64)
+    case releaseGame(GameID, GameStatus, Score?, from: Seat?, term: Int64)
     /// The shards know more than we do: answer with `rehydrated`.
     case readDesiredState
     case raiseAlert(AlertKind, fingerprint: String, facts: [String: String])
     case recoverAlert(AlertKind, fingerprint: String, after: Duration)
-    case notify(Notification)
+    case notify(FleetChange)
 }
 
 /// Who watches a game, and under which epoch.
@@ -100,7 +100,7 @@ public enum AlertKind: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// A change in the fleet worth telling people.
-public enum Notification: Hashable, Sendable {
+public enum FleetChange: Hashable, Sendable {
     case shardDead(ShardID, games: [GameID])
     case shardRestarted(ShardID, from: Incarnation, to: Incarnation)
     case shardDegraded(ShardID, failedChecks: [String])

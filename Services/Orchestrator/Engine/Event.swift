@@ -139,10 +139,24 @@ public struct Acknowledgement: Hashable, Sendable {
 public struct ScoreboardGame: Hashable, Sendable {
     public let game: Game
     public let status: GameStatus
+    /// Nil before the start.
+    public let score: Score?
 
-    public init(game: Game, status: GameStatus) {
+    public init(game: Game, status: GameStatus, score: Score? = nil) {
         self.game = game
         self.status = status
+        self.score = score
+    }
+}
+
+/// What a scoreboard says of the score; a final one is what the game is remembered by.
+public struct Score: Hashable, Sendable {
+    public let home: Int
+    public let away: Int
+
+    public init(home: Int, away: Int) {
+        self.home = home
+        self.away = away
     }
 }
 

@@ -89,7 +89,7 @@ extension OrchestratorEngine {
         let isDegraded = shard.isDegraded(at: now, after: policy.degradedAfter)
         if isDegraded != shard.isKnownDegraded {
             shards[id]?.isKnownDegraded = isDegraded
-            let change: Notification =
+            let change: FleetChange =
                 isDegraded ? .shardDegraded(id, failedChecks: shard.failedChecks) : .shardRecovered(id)
             effects.append(.notify(change))
         }

@@ -67,6 +67,7 @@ enum Placement: Hashable, Sendable {
 struct WatchedGame: Sendable {
     let game: Game
     var status: GameStatus
+    var score: Score?
     var markets: [Market]
     var pregame: Probability?
     /// The highest epoch ever tried for it; the next is always above.
