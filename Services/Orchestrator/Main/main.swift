@@ -1,1 +1,39 @@
-print("placeholder")
+import Alerting
+import Hosting
+import OrchestratorEngine
+import Runtime
+
+await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogue.keys) { context in
+    let settings = try context.settings(OrchestratorSettings.init)
+    let host = try await ServiceHost.start(settings.host, in: context)
+    let health = HealthBoard(
+        host.baseProbes(), every: settings.host.healthInterval, clock: host.clock, log: host.log,
+        metrics: context.metrics)
+    let alerts = AlertDispatcher(
+        settings: settings.alerts, source: host.source, clock: host.clock, wall: context.wallClock, log: host.log,
+        metrics: context.metrics)
+    let leadership = Leadership(
+        database: host.database, holder: "\(host.source)/\(host.incarnation)", settings: settings)
+    let store = AssignmentStore(database: host.database, leadership: leadership)
+    let lanes = EffectLanes()
+    let fleet = FleetReconciler(policy: OrchestratorPolicy(settings), lanes: lanes, host: host)
+    let news = FleetNews(host: host, fleet: fleet)
+    let scores = VenueScores(host: host)
+    let scoreboards = Scoreboards(host: host, settings: settings, fleet: fleet, read: scores.board(of:))
+    let records = RecordLane(store: store, fleet: fleet, host: host)
+    let page = StatusPage(host: host, fleet: fleet, alerts: alerts, health: health, settings: settings)
+
+    host.supervisor.add("health", .critical) { try await health.run() }
+    host.supervisor.add("alerts", .important) { try await alerts.run() }
+    host.supervisor.add("alert-lane", .critical) { await AlertLane(alerts: alerts).run(lanes.alerts) }
+    host.supervisor.add("bus-lane", .critical) { await BusLane(host: host).run(lanes.messages) }
+    host.supervisor.add("record-lane", .critical) { await records.run(lanes.records) }
+    try await news.listen()
+    try await news.takeAlerts(for: alerts)
+    host.supervisor.add("ticks", .critical) { try await news.tick(health: health, leadership: leadership) }
+    host.supervisor.add("leadership", .critical) { try await LeaderWatch(leadership, store, fleet, host).run() }
+    host.supervisor.add("scoreboards", .important) { try await scoreboards.run() }
+    host.supervisor.add("status", .important) { try await page.serve() }
+    host.supervisor.onDrain("leadership") { await leadership.resign() }
+    host.sendHeartbeats { HeartbeatContent(status: health.isHealthy ? .healthy : .degraded, checks: health.checks) }
+}

@@ -1,0 +1,99 @@
+import Alerting
+import Bus
+import Domain
+import Hosting
+import Logging
+import OrchestratorEngine
+import Resilience
+import Runtime
+import Wire
+
+/// Brings what is heard on the bus, and the passing of time, to the engine.
+struct FleetNews: Sendable {
+    let host: ServiceHost
+    let fleet: FleetReconciler
+
+    /// How often the engine looks at what time alone has changed.
+    static let tickInterval = Duration.milliseconds(100)
+
+    func listen() async throws {
+        let shards = try await host.bus.subscribe(matching: Channels.shardHeartbeats)
+        host.supervisor.add("shard-heartbeats", .critical) { await follow(shards, hear(_:)) }
+        let services = try await host.bus.subscribe(to: Channels.heartbeats)
+        host.supervisor.add("service-heartbeats", .critical) {
+            await follow(services) { await fleet.take(.serviceHeartbeat(ServiceHeartbeat($0))) }
+        }
+        // Both begin now: what was answered before is asked again, and shown by the next heartbeat.
+        let answers = try await host.bus.subscribe(to: Channels.acknowledgements)
+        host.supervisor.add("acknowledgements", .critical) {
+            await follow(answers) { await fleet.take(.acknowledged(Acknowledgement($0))) }
+        }
+        let results = try await host.bus.subscribe(to: Channels.discoveryResults)
+        host.supervisor.add("discovery-results", .critical) {
+            await follow(results) { await fleet.take(.discovered($0.game, $0.markets, reason: $0.reason)) }
+        }
+    }
+
+    /// Alerts of other services go out where ours do.
+    func takeAlerts(for alerts: AlertDispatcher) async throws {
+        let raised = try await host.bus.subscribe(to: Channels.alerts)
+        host.supervisor.add("system-alerts", .important) {
+            await follow(raised) { alert in
+                switch alert.state {
+                case .firing:
+                    await alerts.raise(
+                        kind: alert.kind, fingerprint: alert.fingerprint, summary: alert.summary, detail: alert.detail)
+                case .recovered:
+                    await alerts.recover(kind: alert.kind, fingerprint: alert.fingerprint, summary: alert.summary)
+                }
+            }
+        }
+    }
+
+    private func follow<Message: WireMessage>(
+        _ subscription: Subscription<Message>, _ take: @Sendable (Message) async -> Void
+    ) async {
+        for await delivery in subscription {
+            switch delivery {
+            case .message(let envelope, _): await take(envelope.body)
+            case .gap(let gap):
+                host.log.warning(
+                    "news were missed", metadata: [Key.kind: "\(Message.type)", Key.reason: "\(gap.reason.rawValue)"])
+                // Who may have been heard meanwhile is judged anew; heartbeats tell the rest.
+                await fleet.take(.bus(isUp: true))
+            }
+        }
+    }
+
+    private func hear(_ heartbeat: Heartbeat) async {
+        guard let shard = ShardHeartbeat(heartbeat) else { return }
+        let sent = heartbeat.metrics.filter { $0.key.hasPrefix("shard_signals_total") }.values.reduce(0, +)
+        await fleet.note(signalsSent: sent, by: shard.shard)
+        await fleet.take(.heartbeat(shard))
+    }
+
+    /// Ticks at a fixed rate and tells what the orchestrator itself stands on.
+    func tick(health: HealthBoard, leadership: Leadership) async throws {
+        var isUp = true
+        var told: [Dependency: Bool] = [:]
+        var due = host.clock.now
+        while true {
+            let isReady = host.redis.status.isReady
+            if isReady != isUp { await fleet.take(.bus(isUp: isReady)) }
+            isUp = isReady
+            // Redis by our own probe; the database by its pool's, which counts failures at a fixed rate.
+            let present: [(Dependency, Bool?)] = [
+                (.redis, health.latest["redis"]?.isHealthy), (.postgres, host.database.health.isHealthy == nil
+                    ? nil : !host.database.health.isAlertDue),
+            ]
+            for (dependency, isHealthy) in present {
+                guard let isHealthy, told[dependency] != isHealthy else { continue }
+                told[dependency] = isHealthy
+                await fleet.take(.dependency(dependency, isHealthy: isHealthy))
+            }
+            await fleet.take(.tick)
+            due = max(host.clock.now, due.advanced(by: Self.tickInterval))
+            try await host.clock.sleep(until: due)
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Domain
+import Hosting
+import Logging
+import OrchestratorEngine
+import Runtime
+
+/// Takes what happened to the engine and hands its effects to the lanes; never waits for anything.
+actor FleetReconciler {
+    private var engine: OrchestratorEngine
+    private let lanes: EffectLanes
+    private let host: ServiceHost
+    private let dropped: Counter
+    private let decided: Histogram
+    /// What each shard's present life says it has sent, for the status page.
+    private var signalsSent: [ShardID: Double] = [:]
+
+    init(policy: OrchestratorPolicy, lanes: EffectLanes, host: ServiceHost) {
+        engine = OrchestratorEngine(policy: policy)
+        self.lanes = lanes
+        self.host = host
+        dropped = host.context.metrics.counter("effects_dropped_total", "Messages that found their lane full.")
+        decided = host.context.metrics.histogram("decision_seconds", "What the engine needs for one event.")
+    }
+
+    func take(_ event: Event) {
+        let now = host.clock.now
+        let effects = engine.handle(event, at: now)
+        decided.observe(now.duration(to: host.clock.now))
+        for effect in effects {
+            log(effect)
+            if !lanes.put(effect) { dropped.increment() }
+        }
+    }
+
+    func note(signalsSent count: Double, by shard: ShardID) { signalsSent[shard] = count }
+
+    func snapshot() -> FleetSnapshot { engine.snapshot(at: host.clock.now) }
+
+    /// Signals that the shards say they have sent in their present lives.
+    func totalSignalsSent() -> Int { Int(signalsSent.values.reduce(0, +)) }
+
+    private func log(_ effect: Effect) {
+        switch effect {
+        case .commitAssignments(let batch, let changes, let term):
+            host.log.info(
+                "assigning games",
+                metadata: ["batch": "\(batch)", Key.count: "\(changes.count)", Key.term: "\(term)"])
+        case .releaseGame(let game, let status, _, _, _):
+            host.log.info("releasing game", metadata: [Key.game: "\(game)", Key.status: "\(status.rawValue)"])
+        case .raiseAlert(let kind, _, let facts):
+            host.log.error(
+                "alert raised",
+                metadata: [Key.kind: "\(kind.rawValue)", "facts": "\(facts.sorted(by: { $0.key < $1.key }))"])
+        case .recoverAlert(let kind, _, _): host.log.info("alert recovered", metadata: [Key.kind: "\(kind.rawValue)"])
+        case .notify(let note): host.log.info("fleet changed", metadata: ["change": "\(note)"])
+        case .sendCommand(let command):
+            host.log.debug(
+                "sending command",
+                metadata: [
+                    Key.command: "\(command.id)", Key.shard: "\(command.shard)", Key.game: "\(command.game)",
+                    Key.epoch: "\(command.epoch)",
+                ])
+        case .readDesiredState: host.log.warning("a shard knows a newer epoch")
+        case .grant, .requestMarkets, .upsertGame: break
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Domain
+import Hosting
+import Logging
+import OrchestratorEngine
+import Resilience
+import Runtime
+
+/// Stores what the engine decided, one after another, and answers what became of it.
+struct RecordLane: Sendable {
+    let store: AssignmentStore
+    let fleet: FleetReconciler
+    let host: ServiceHost
+
+    func run(_ effects: AsyncStream<Effect>) async {
+        for await effect in effects { await carryOut(effect) }
+    }
+
+    private func carryOut(_ effect: Effect) async {
+        switch effect {
+        case .commitAssignments(let batch, let changes, let term): await commit(batch, changes, term)
+        case .upsertGame(let game, let status, let score):
+            await attempt("game not stored") {
+                guard let term = store.leadership.term(at: host.clock.now) else { return }
+                try await store.upsert(game, status, score, term: term)
+            }
+        case .releaseGame(let game, let status, let score, let seat, let term):
+            let isStored = await attempt("end of game not stored") {
+                try await store.release(game, status, score, from: seat, term: term)
+            }
+            await fleet.take(isStored ? .released(game) : .releaseFailed(game))
+        case .readDesiredState:
+            await attempt("desired state not read") {
+                let desired = try await store.desired()
+                guard let term = store.leadership.term(at: host.clock.now) else { return }
+                await fleet.take(.rehydrated(desired, term: term))
+            }
+        case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert: break
+        }
+    }
+
+    private func commit(_ batch: Int, _ changes: [AssignmentChange], _ term: Int64) async {
+        do {
+            let began = host.clock.now
+            let pregame = try await store.commit(changes, term: term)
+            host.context.metrics.histogram("assignment_commit_seconds", "One batch of assignments, stored.")
+                .observe(began.duration(to: host.clock.now))
+            await fleet.take(.committed(batch: batch, pregame: pregame))
+        } catch {
+            host.log.warning(
+                "assignments not stored", metadata: [Key.count: "\(changes.count)", Key.reason: "\(error)"])
+            // Without an answer the engine takes a higher epoch by itself.
+            let stored = (try? await store.epochs(of: changes.map(\.game.id))) ?? [:]
+            await fleet.take(.commitFailed(batch: batch, stored: stored))
+        }
+    }
+
+    @discardableResult
+    private func attempt(_ failure: Logger.Message, _ body: () async throws -> Void) async -> Bool {
+        do {
+            try await body()
+            return true
+        } catch {
+            host.log.warning(failure, metadata: [Key.reason: "\(error)"])
+            return false
+        }
+    }
+}
