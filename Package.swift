@@ -132,7 +132,9 @@ let package = Package(
             path: "Services/VenueSimulator", swiftSettings: settings),
         .executableTarget(
             name: "Linesman",
-            dependencies: hosted + ["Recording", "Servers", "Venues", "Alerting", arguments, crypto, httpClient, unixSignals]
+            dependencies: hosted + [
+                "Recording", "Servers", "Venues", "Alerting", arguments, crypto, httpClient, unixSignals,
+            ]
                 + nio,
             path: "Services/Linesman", swiftSettings: settings),
 
@@ -152,14 +154,14 @@ let package = Package(
         test("Redis", ["Redis", "Runtime", "Resilience"]),
         test("Bus", ["Bus", "Redis", "Wire", "Domain", "Runtime", "Resilience"]),
         test("Postgres", ["Postgres", "Runtime", "Resilience", log] + nio),
-        test("Alerting", ["Alerting", "Runtime", "Resilience"]),
+        test("Alerting", ["Alerting", "Runtime", "Resilience", log]),
         test(
             "Venues",
             [
                 "Venues", "Domain", "Matching", "Runtime", "Resilience", "VenueSimulator", "Recording", log, crypto,
                 tls, httpClient, .product(name: "CryptoExtras", package: "swift-crypto"),
             ] + nio + webSocket),
-        test("Hosting", ["Hosting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience"]),
+        test("Hosting", ["Hosting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience", log] + nio),
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),

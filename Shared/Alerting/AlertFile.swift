@@ -1,9 +1,10 @@
+import Foundation
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Darwin)
 import Darwin
 #endif
-import Foundation
 
 /// Why an alert could not be written down or delivered.
 public struct AlertError: Error, Sendable, CustomStringConvertible {

@@ -88,7 +88,8 @@ extension ServiceHost {
     public func baseProbes() -> [HealthProbe] {
         [
             HealthProbe("redis", timeout: .seconds(1)) { [redis] in _ = try await redis.send(["PING"]) },
-            HealthProbe("database", timeout: .seconds(2)) { [database] in try await database.ping(timeout: .seconds(2)) },
+            HealthProbe("database", timeout: .seconds(2)) { [database] in try await database.ping(timeout: .seconds(2))
+            },
         ]
     }
 }

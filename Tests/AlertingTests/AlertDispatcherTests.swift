@@ -37,7 +37,9 @@ import Testing
         #expect(alerts[1].suppressed == 1 && alerts[1].lastedMilliseconds != nil)
     }
 
-    @Test func `empty addresses mean not set, and a file that cannot be written is no failure of the caller`() async throws {
+    @Test func `empty addresses mean not set, and a file that cannot be written is no failure of the caller`()
+        async throws
+    {
         let dispatcher = try dispatcher([
             "SLACK_WEBHOOK_URL": "", "CUSTOM_WEBHOOK_URL": "", "ALERT_LOG_PATH": "/proc/none/alerts.log",
         ])

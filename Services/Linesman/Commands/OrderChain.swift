@@ -139,7 +139,8 @@ struct OrderChain: Codable, Equatable {
         }
         lines.append(
             "  signal  \(signal)  \(kind): \(outcome.uppercased()) of \(market) is worth \(probability.formatted(decimals: 3)), "
-                + "asked \(ask): edge \(edge.formatted(decimals: 2)) cents after fees; \(shard), epoch \(epoch); \(verdict)")
+                + "asked \(ask): edge \(edge.formatted(decimals: 2)) cents after fees; \(shard), epoch \(epoch); \(verdict)"
+        )
         lines.append(
             "  intent  \(intent)  buy \(quantity) at most at \(limit)" + (reserved.map { ", reserved $\($0)" } ?? ""))
         lines.append(

@@ -119,7 +119,8 @@ enum RecordingLibrary {
 enum Executables {
     /// The folder of the running executable.
     static let folder: URL = {
-        let path = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        let path =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         return URL(filePath: path).deletingLastPathComponent()
     }()
 

@@ -5,7 +5,8 @@ import Runtime
 /// `linesman status`: what the running suite says of itself.
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Show shards, games with epochs, dependencies and alerts of the running suite.")
+        commandName: "status", abstract: "Show shards, games with epochs, dependencies and alerts of the running suite."
+    )
 
     @Option(help: "The orchestrator's status address.")
     var url = "http://127.0.0.1:9400"
@@ -50,7 +51,8 @@ struct StatusCommand: AsyncParsableCommand {
         lines.append("games")
         for game in status.fleet.games {
             let owner = game.shard.map { "\($0), epoch \(game.epoch ?? 0)" } ?? (game.reason ?? "nobody")
-            lines.append("  \(game.game.padded(28)) \(game.status.padded(10)) \(game.state.padded(10)) \(owner)  \(game.name)")
+            lines.append(
+                "  \(game.game.padded(28)) \(game.status.padded(10)) \(game.state.padded(10)) \(owner)  \(game.name)")
         }
         lines.append("alerts")
         if status.alerts.isEmpty { lines.append("  none") }

@@ -104,7 +104,8 @@ struct DemoFigures: Equatable {
     }
 
     /// The Brier scores over all states with a forecast, ours and the score feed's; nil until the game is decided.
-    static func brier(_ database: some PostgresQuerying) async throws -> (ours: Double?, source: Double?, score: String) {
+    static func brier(_ database: some PostgresQuerying) async throws -> (ours: Double?, source: Double?, score: String)
+    {
         let game = try await database.first(
             "SELECT game_id, status, home_score, away_score, home_abbreviation, away_abbreviation FROM games LIMIT 1")
         guard let game else { return (nil, nil, "-") }

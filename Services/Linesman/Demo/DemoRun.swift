@@ -107,10 +107,14 @@ struct DemoRun: Sendable {
     }
 
     private func announce(_ plan: DemoPlan, _ ports: VenuePorts) {
-        print("venue:   \(options.recording.header.name) at speed \(options.speed.formatted(decimals: 1)), \(ports.restURL)")
+        print(
+            "venue:   \(options.recording.header.name) at speed \(options.speed.formatted(decimals: 1)), \(ports.restURL)"
+        )
         let rules = DemoProfile.settings.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
         print("rules:   profile \"\(DemoProfile.name)\": \(rules)")
-        print("suite:   orchestrator, market-discovery, signal-processor, execution-service, \(options.shards) game-shards")
+        print(
+            "suite:   orchestrator, market-discovery, signal-processor, execution-service, \(options.shards) game-shards"
+        )
         print("look in: linesman status --url http://127.0.0.1:\(plan.statusPort)")
         print("         linesman why ORDER --database \(plan.databaseURL)\n")
     }
