@@ -34,7 +34,10 @@ final class TestCluster: Sendable {
             let folder = endings.withLockedValue { $0 }
             let pid = (try? String(contentsOfFile: "\(folder)/data/postmaster.pid", encoding: .utf8))?
                 .split(separator: "\n").first.flatMap { pid_t($0) }
-            if let pid { kill(pid, SIGQUIT) }
+            if let pid {
+                kill(pid, SIGQUIT)
+                waitpid(pid, nil, 0)
+            }
             try? FileManager.default.removeItem(atPath: folder)
         }
     }
