@@ -89,17 +89,19 @@ import Testing
     }
 
     @Test func `an acquire that times out names who holds what`() async throws {
-        try await withDatabase(
-            Tuned {
-                $0.maxConnections = 1
-                $0.acquireTimeout = .milliseconds(150)
-            }
-        ) { pool, _ in
+        let time = ManualTime()
+        try await withDatabase(clock: .manual(time), Tuned { $0.maxConnections = 1 }) { pool, _ in
             try await pool.transaction("settle fills") { transaction in
                 _ = try await transaction.query("SELECT 1")
-                let error = await #expect(throws: PostgresError.self) { try await pool.query("SELECT 2") }
+                let waiting = Task { try await pool.query("SELECT 2", timeout: .milliseconds(150)) }
+                try await eventually("a waiter") { pool.statistics.waiting == 1 }
+                await time.untilSleepers(1)
+                time.advance(by: .milliseconds(150))
+                let error = await #expect(throws: PostgresError.self) { try await waiting.value }
                 #expect(error?.code == .acquireTimeout)
-                #expect(error?.message.contains("no connection within 150 ms; 1 of 1 lent: settle fills for") ?? false)
+                #expect(
+                    error?.message
+                        == "no connection within 150 ms; 1 of 1 lent: settle fills for 150 ms, between")
                 #expect(error?.context == "SELECT 2")
             }
             #expect(pool.statistics.acquireTimeouts == 1)
@@ -189,7 +191,7 @@ import Testing
         let began = MachineClock.real.now
         let second = await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
         #expect(second?.code == .unavailable)
-        #expect(MachineClock.real.now.since(began) < .seconds(1))
+        #expect(MachineClock.real.now.since(began) < .seconds(10))
         #expect(pool.statistics.breaker == .open)
         #expect(pool.statistics.failedConnects == 2)
         await pool.close()

@@ -75,6 +75,10 @@ import Testing
         ("", "UPDATE orders SET quantity = 400", "orders_terms_fixed"),
         ("UPDATE orders SET filled = 100", "UPDATE orders SET filled = 99", "orders_filled_grows"),
         (
+            "UPDATE orders SET state = 'partially_filled', filled = 100, sent_at = now(), closed_at = now()",
+            "UPDATE orders SET state = 'cancelled'", "orders_terminal_stays"
+        ),
+        (
             "UPDATE orders SET state = 'cancelled', closed_at = now()",
             "UPDATE orders SET state = 'resting', closed_at = NULL, sent_at = now()", "orders_terminal_stays"
         ),
@@ -138,8 +142,8 @@ import Testing
                 "UPDATE reservations SET state = 'committed', closed_at = now(), released = amount",
                 "UPDATE intents SET state = 'sending'",
                 "UPDATE orders SET state = 'unknown', sent_at = now()",
-                "UPDATE orders SET state = 'partially_filled', filled = 100, venue_order_id = 'v'",
-                "UPDATE orders SET state = 'cancelled', closed_at = now()",
+                "UPDATE orders SET state = 'resting', venue_order_id = 'v'",
+                "UPDATE orders SET state = 'partially_filled', filled = 100, closed_at = now()",
                 "UPDATE orders SET filled = 150",
                 "UPDATE intents SET state = 'done'",
                 "UPDATE audit_log SET previous_hash = '\\x00', hash = '\\x01'",
