@@ -1,5 +1,6 @@
 import NIOConcurrencyHelpers
 import Runtime
+import TestKit
 import Testing
 
 @testable import Postgres

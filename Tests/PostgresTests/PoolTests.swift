@@ -1,6 +1,7 @@
 import Foundation
 import Resilience
 import Runtime
+import TestKit
 import Testing
 
 @testable import Postgres
@@ -198,31 +199,41 @@ import Testing
     }
 
     @Test func `a half-open breaker probes and closes`() async throws {
-        let cluster = try TestCluster.shared.get()
-        _ = try await cluster.createDatabase()
-        let time = ManualTime()
-        let link = cluster.folder + "/later"
-        let pool = try makePool("host=\(link) user=postgres dbname=postgres", clock: .manual(time)) {
-            $0.breakerFailures = 1
-            $0.breakerCooldown = .seconds(5)
+        try await withPostgres { database in
+            let time = ManualTime()
+            let sockets = database.server.socketDirectory
+            let link = "\(database.server.directory)/later-\(database.name)"
+            let settings = try PostgresSettings(url: database.socketURL)
+            let parameters = settings.parameters(application: "test")
+            let pool = try makePool(
+                "host=\(link) port=\(parameters["port"] ?? "") user=\(parameters["user"] ?? "") dbname=\(database.name)",
+                clock: .manual(time)
+            ) {
+                $0.password = settings.password
+                $0.breakerFailures = 1
+                $0.breakerCooldown = .seconds(5)
+            }
+            await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
+            try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: sockets)
+            let early = await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
+            #expect(early?.code == .unavailable)
+            time.advance(by: .seconds(6))
+            let rows = try await pool.query("SELECT 1")
+            #expect(rows.count == 1)
+            #expect(pool.statistics.breaker == .closed)
+            await pool.close()
         }
-        await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
-        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: cluster.folder)
-        let early = await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
-        #expect(early?.code == .unavailable)
-        time.advance(by: .seconds(6))
-        #expect(try await pool.query("SELECT 1").count == 1)
-        #expect(pool.statistics.breaker == .closed)
-        await pool.close()
     }
 
     @Test func `a refused login fails callers with the server's state`() async throws {
-        let cluster = try TestCluster.shared.get()
-        let pool = try makePool(cluster.url(database: "no_such_database"))
-        let error = await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
-        #expect(error?.code == .permanent)
-        #expect(error?.sqlState == "3D000")
-        await pool.close()
+        try await withPostgres { database in
+            let missing = database.socketURL.replacing(database.name, with: "no_such_database")
+            let pool = try makePool(missing)
+            let error = await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1") }
+            #expect(error?.code == .permanent)
+            #expect(error?.sqlState == "3D000")
+            await pool.close()
+        }
     }
 
     @Test func `more distinct statements than the cache holds still run`() async throws {

@@ -2,6 +2,7 @@ import Foundation
 import NIOConcurrencyHelpers
 import Resilience
 import Runtime
+import TestKit
 import Testing
 
 @testable import Postgres
