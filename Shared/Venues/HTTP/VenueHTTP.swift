@@ -1,0 +1,148 @@
+import AsyncHTTPClient
+import Domain
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import Resilience
+import Runtime
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// How long a venue may take, and how much it may say (DESIGN section 7).
+public struct VenueHTTPLimits: Hashable, Sendable {
+    public let connectTimeout: Duration
+    public let requestTimeout: Duration
+    public let bodyBytes: Int
+    public let connectionsPerHost: Int
+
+    public init(
+        connectTimeout: Duration = .seconds(2), requestTimeout: Duration = .seconds(5), bodyBytes: Int = 8 << 20,
+        connectionsPerHost: Int = 8
+    ) {
+        self.connectTimeout = connectTimeout
+        self.requestTimeout = requestTimeout
+        self.bodyBytes = bodyBytes
+        self.connectionsPerHost = connectionsPerHost
+    }
+}
+
+/// An answer, whatever its status.
+public struct VenueResponse: Hashable, Sendable {
+    public let status: Int
+    public let body: [UInt8]
+    /// What the answer said of venue time; only a replay does.
+    public let venueTime: VenueInstant?
+
+    public init(status: Int, body: [UInt8], venueTime: VenueInstant? = nil) {
+        self.status = status
+        self.body = body
+        self.venueTime = venueTime
+    }
+}
+
+/// One HTTP client for all venues of a process: bounded in time and size, every failure classified.
+public final class VenueHTTP: Sendable {
+    private let client: HTTPClient
+    private let clock: MachineClock
+    private let limits: VenueHTTPLimits
+    private let time: VenueTime
+
+    public init(
+        limits: VenueHTTPLimits = VenueHTTPLimits(), time: VenueTime, clock: MachineClock,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    ) {
+        var configuration = HTTPClient.Configuration()
+        configuration.timeout.connect = TimeAmount(limits.connectTimeout)
+        configuration.redirectConfiguration = .disallow
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = limits.connectionsPerHost
+        configuration.httpVersion = .http1Only
+        client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
+        self.clock = clock
+        self.limits = limits
+        self.time = time
+    }
+
+    /// Ends every connection; nothing may be sent afterwards.
+    public func shutdown() async {
+        try? await client.shutdown()  // nothing is left to do when it was shut down before
+    }
+
+    /// Sends once and reads the whole answer.
+    ///
+    /// - Parameters:
+    ///   - method: as HTTP writes it.
+    ///   - url: with its query.
+    ///   - headers: beside those that every request carries.
+    ///   - body: JSON, or nothing.
+    ///   - timeout: shortens the request time-out, never lengthens it.
+    /// - Throws: when there was no whole answer; a status other than 200 is an answer.
+    public func send(
+        _ method: String, _ url: String, headers: [(String, String)] = [], body: [UInt8]? = nil,
+        timeout: Duration? = nil
+    ) async throws(VenueError) -> VenueResponse {
+        var request = HTTPClientRequest(url: url)
+        request.method = HTTPMethod(rawValue: method)
+        request.headers.add(name: "Accept", value: "application/json")
+        request.headers.add(name: "User-Agent", value: "linesman")
+        for (name, value) in headers { request.headers.add(name: name, value: value) }
+        if let body {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .bytes(ByteBuffer(bytes: body))
+        }
+        let bound = min(timeout ?? limits.requestTimeout, limits.requestTimeout)
+        guard bound > .zero else { throw VenueError(.timeout, message: "no time was left to send it") }
+        let response: VenueResponse
+        do {
+            response = try await withDeadline(bound, clock: clock) { [client, limits, request] in
+                let answer = try await client.execute(request, timeout: TimeAmount(bound))
+                let bytes = try await answer.body.collect(upTo: limits.bodyBytes)
+                return VenueResponse(
+                    status: Int(answer.status.code), body: Array(bytes.readableBytesView),
+                    venueTime: Self.venueTime(answer.headers))
+            }
+        } catch {
+            throw Self.classify(error)
+        }
+        if let shown = response.venueTime { time.observe(shown) }
+        return response
+    }
+
+    private static func venueTime(_ headers: HTTPHeaders) -> VenueInstant? {
+        guard let text = headers.first(name: "X-Venue-Time"), let microseconds = Int64(text) else { return nil }
+        return try? VenueInstant(microseconds: microseconds)  // a header that makes no sense is none
+    }
+
+    static func classify(_ error: any Error) -> VenueError {
+        switch error {
+        case let error as VenueError: return error
+        case is DeadlineExceeded: return VenueError(.timeout, message: "no whole answer in time")
+        case is CancellationError: return VenueError(.cancelled)
+        case is NIOTooManyBytesError: return VenueError(.bodyTooLarge)
+        case let error as HTTPClientError:
+            switch error {
+            case .deadlineExceeded, .readTimeout, .writeTimeout, .getConnectionFromPoolTimeout:
+                return VenueError(.timeout, message: error.shortDescription)
+            case .connectTimeout, .tlsHandshakeTimeout, .socksHandshakeTimeout, .httpProxyHandshakeTimeout:
+                return VenueError(.connectionFailed, message: error.shortDescription)
+            case .cancelled: return VenueError(.cancelled)
+            default: return VenueError(.connectionReset, message: error.shortDescription)
+            }
+        case is NIOConnectionError, is ChannelError, is NIOSSLError:
+            return VenueError(.connectionFailed, message: "\(error)")
+        case let error as IOError:
+            return VenueError(
+                error.errnoCode == ECONNREFUSED ? .connectionFailed : .connectionReset, message: "\(error)")
+        default:
+            return VenueError(.connectionReset, message: "\(error)")
+        }
+    }
+}
+
+extension TimeAmount {
+    init(_ duration: Duration) { self = .nanoseconds(duration.wholeNanoseconds) }
+}
