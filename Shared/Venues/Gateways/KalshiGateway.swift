@@ -1,0 +1,108 @@
+import Domain
+
+/// Real orders over Kalshi's REST interface.
+public struct KalshiGateway: OrderGateway {
+    private let rest: KalshiREST
+    private let time: VenueTime
+    private let schedule: FeeSchedule
+    private let restingLife: Duration
+
+    /// - Parameters:
+    ///   - rest: signed, for a real venue.
+    ///   - time: see there.
+    ///   - schedule: for fills whose fee the venue does not tell.
+    ///   - restingLife: the expiry that is put on a resting order, at most 10 s (DESIGN rule 6).
+    public init(
+        rest: KalshiREST, time: VenueTime, schedule: FeeSchedule = .kalshi, restingLife: Duration = .seconds(10)
+    ) {
+        self.rest = rest
+        self.time = time
+        self.schedule = schedule
+        self.restingLife = min(restingLife, .seconds(10))
+    }
+
+    public func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome {
+        let rests = order.timeInForce == .goodTillCancelled
+        do {
+            let receipt = try await rest.createOrder(
+                order, expiresAt: rests ? time.now.advanced(by: restingLife) : nil, timeout: deadline)
+            // An answer about another order is no answer about ours.
+            guard receipt.clientOrder.isEmpty || receipt.clientOrder == order.id.rawValue else {
+                return .unknown(VenueError(.invalidField, detail: "order.client_order_id"))
+            }
+            return .accepted(
+                OrderReceipt(
+                    order: order.id, venueOrder: receipt.order, filled: receipt.filled, remaining: receipt.remaining,
+                    averagePrice: receipt.averageYesPrice.map { order.outcome == .yes ? $0 : $0.complement },
+                    fees: receipt.averageFee.map { $0.scaled(receipt.filled.hundredths, over: 100) },
+                    at: receipt.at ?? time.now))
+        } catch {
+            return error.provesNonAcceptance ? .refused(error) : .unknown(error)
+        }
+    }
+
+    public func cancel(_ order: VenueOrderID, deadline: Duration) async -> CancelOutcome {
+        do {
+            return .cancelled(stillOpen: try await rest.cancelOrder(order, timeout: deadline))
+        } catch {
+            return error.status == 404 && error.code == .notFound ? .gone : .unknown(error)
+        }
+    }
+
+    public func find(_ order: OrderID, market: MarketID) async -> FindOutcome {
+        do {
+            let page = try await rest.orders(market: market)
+            if let found = page.items.first(where: { $0.clientOrder == order.rawValue }) {
+                return .found(
+                    VenueOrder(
+                        order: order, venueOrder: found.id, market: found.market,
+                        state: found.status == .resting ? .resting : .done, filled: found.filled,
+                        remaining: found.remaining))
+            }
+            // One that could not be read may be the one.
+            if let unread = page.refused.first { return .unknown(unread) }
+            return .absent
+        } catch {
+            return .unknown(error)
+        }
+    }
+
+    public func fills(of order: OrderRequest, venueOrder: VenueOrderID) async throws(VenueError) -> [Fill] {
+        let page = try await rest.fills(order: venueOrder)
+        if let unread = page.refused.first { throw unread }
+        let parts = page.items.filter { $0.order == venueOrder }
+            .sorted { ($0.at, $0.id) < ($1.at, $1.id) }
+        do {
+            let levels = try parts.map { part throws(DomainError) in
+                try BookLevel(price: price(part, order), quantity: part.quantity)
+            }
+            let computed = schedule.fees(for: levels)
+            return try zip(parts, zip(levels, computed)).map { part, rest throws(DomainError) in
+                try Fill(
+                    id: FillID(part.id), order: order.id, market: order.market, outcome: order.outcome,
+                    action: order.action, price: rest.0.price, quantity: part.quantity,
+                    fee: part.fee ?? (part.isTaker ? rest.1 : .zero), at: part.at)
+            }
+        } catch {
+            throw VenueError(.invalidField, detail: "fill", message: "\(error)")
+        }
+    }
+
+    private func price(_ part: KalshiFill, _ order: OrderRequest) -> Price {
+        order.outcome == .yes ? part.yesPrice : part.yesPrice.complement
+    }
+
+    public func positions() async throws(VenueError) -> [VenuePosition] {
+        let page = try await rest.positions()
+        if let unread = page.refused.first { throw unread }
+        return page.items
+    }
+
+    public func balance() async throws(VenueError) -> Money { try await rest.balance() }
+
+    public func market(_ market: MarketID) async throws(VenueError) -> VenueMarket {
+        let found = try await rest.market(market)
+        return VenueMarket(
+            market: market, status: found.status, yesValue: found.yesValue, closeAt: found.closeAt)
+    }
+}

@@ -1,0 +1,79 @@
+import Domain
+
+/// What a venue said of an order that it took.
+public struct OrderReceipt: Hashable, Sendable {
+    public let order: OrderID
+    public let venueOrder: VenueOrderID
+    public let filled: Quantity
+    /// What did not trade; of an immediate order it is gone.
+    public let remaining: Quantity
+    /// Of the outcome that was ordered; nil without a fill, or when the venue did not say.
+    public let averagePrice: Price?
+    /// As far as the receipt tells; the fills are exact.
+    public let fees: Money?
+    public let at: VenueInstant
+}
+
+/// What became of sending an order.
+public enum SubmitOutcome: Hashable, Sendable {
+    case accepted(OrderReceipt)
+    /// The venue said no: the order is certainly not there.
+    case refused(VenueError)
+    /// It may be there or not; only `find` and `fills` can tell (DESIGN rule 6).
+    case unknown(VenueError)
+}
+
+/// What became of taking an order back.
+public enum CancelOutcome: Hashable, Sendable {
+    case cancelled(stillOpen: Quantity)
+    /// Filled, cancelled or never there: nothing of it rests.
+    case gone
+    case unknown(VenueError)
+}
+
+/// An order as a venue keeps it.
+public struct VenueOrder: Hashable, Sendable {
+    public enum State: String, Hashable, Sendable, CaseIterable {
+        case resting
+        /// Nothing of it rests; `filled` says how much of it traded.
+        case done
+    }
+
+    public let order: OrderID
+    public let venueOrder: VenueOrderID
+    public let market: MarketID
+    public let state: State
+    public let filled: Quantity
+    public let remaining: Quantity
+}
+
+/// Whether a venue knows an order.
+public enum FindOutcome: Hashable, Sendable {
+    case found(VenueOrder)
+    /// Every page was read and it is on none.
+    case absent
+    case unknown(VenueError)
+}
+
+/// A market as the one who settles needs it.
+public struct VenueMarket: Hashable, Sendable {
+    public let market: MarketID
+    public let status: MarketStatus
+    /// What one YES contract pays; there once settled.
+    public let yesValue: Price?
+    public let closeAt: VenueInstant?
+}
+
+/// Sends orders to a venue and reads what became of them; live and paper look the same from here.
+public protocol OrderGateway: Sendable {
+    /// Sends once, never twice.
+    func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome
+    func cancel(_ order: VenueOrderID, deadline: Duration) async -> CancelOutcome
+    /// Looks for an order by our own key, through every page of the market's orders.
+    func find(_ order: OrderID, market: MarketID) async -> FindOutcome
+    /// The fills of one order, oldest first; ids are unique and stay the same.
+    func fills(of order: OrderRequest, venueOrder: VenueOrderID) async throws(VenueError) -> [Fill]
+    func positions() async throws(VenueError) -> [VenuePosition]
+    func balance() async throws(VenueError) -> Money
+    func market(_ market: MarketID) async throws(VenueError) -> VenueMarket
+}
