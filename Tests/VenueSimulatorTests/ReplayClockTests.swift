@@ -1,0 +1,139 @@
+import Domain
+import Recording
+import Resilience
+import Testing
+
+@testable import VenueSimulator
+
+struct ReplayClockTests {
+    static func clock(speed: Double, longest: Duration = .seconds(5)) throws -> ReplayClock {
+        ReplayClock(
+            recording: try Fixture.recording(), pace: ReplayPace(speed: speed, longestStep: longest), at: .origin)
+    }
+
+    /// Plays to the end on a virtual machine clock; returns each venue instant with when it was entered, and the
+    /// instants at which the reader read.
+    static func drive(
+        _ clock: inout ReplayClock, readEvery: Duration?, untilRead: Int = .max
+    ) -> (entered: [(VenueInstant, MachineInstant)], read: [VenueInstant]) {
+        var now = MachineInstant.origin
+        var entered: [(VenueInstant, MachineInstant)] = [(clock.venueTime, now)]
+        var read: [VenueInstant] = []
+        var reads = 0
+        var nextRead = readEvery.map { now.advanced(by: $0) }
+        _ = clock.start(at: now)
+        while clock.phase == .running {
+            while let step = clock.advance(at: now) { entered.append((step.at, now)) }
+            guard clock.phase == .running else { break }
+            var next: MachineInstant?
+            switch clock.wait(at: now) {
+            case .until(let instant), .readers(_, let instant): next = instant
+            case .nothing, .command: break
+            }
+            if let due = nextRead, let readEvery, reads < untilRead, due <= next ?? due {
+                now = max(now, due)
+                while let step = clock.advance(at: now) { entered.append((step.at, now)) }
+                clock.read(by: "shard", isDeclared: true, at: now)
+                reads += 1
+                if read.last != clock.venueTime { read.append(clock.venueTime) }
+                nextRead = due.advanced(by: readEvery)
+            } else if let next {
+                now = next
+            }
+        }
+        return (entered, read)
+    }
+
+    @Test(arguments: [0.1, 1, 60, 240, 10_000])
+    func `the steps are the same at any speed`(speed: Double) throws {
+        var clock = try Self.clock(speed: speed)
+        let (entered, _) = Self.drive(&clock, readEvery: nil)
+        #expect(entered.map(\.0) == clock.steps.map(\.at))
+        #expect(clock.phase == .finished)
+        let recording = try Fixture.recording()
+        #expect(clock.steps.compactMap(\.moment) == recording.moments)
+        for (step, next) in zip(clock.steps, clock.steps.dropFirst()) {
+            #expect(step.at < next.at)
+            #expect(step.at.duration(to: next.at) <= .seconds(5))
+        }
+    }
+
+    @Test(arguments: [1, 60, 240, 10_000])
+    func `a step lasts its venue time over the speed`(speed: Double) throws {
+        var clock = try Self.clock(speed: speed)
+        let (entered, _) = Self.drive(&clock, readEvery: nil)
+        let machine = try #require(entered.last).1
+        #expect(MachineInstant.origin.duration(to: machine) == Duration.seconds(70) / speed)
+    }
+
+    @Test(arguments: [1, 60, 240, 10_000])
+    func `an active reader reads in every step at any speed`(speed: Double) throws {
+        var clock = try Self.clock(speed: speed)
+        let (entered, read) = Self.drive(&clock, readEvery: .milliseconds(10))
+        // The last step ends the replay; nothing waits in it.
+        #expect(Array(entered.map(\.0).dropLast()) == read)
+        #expect(clock.expiredHolds == 0)
+    }
+
+    @Test func `a recorded moment waits until its reader has settled`() throws {
+        var clock = try Self.clock(speed: 10_000)
+        let (entered, _) = Self.drive(&clock, readEvery: .milliseconds(10))
+        for (step, (before, after)) in zip(clock.steps.dropFirst(), zip(entered, entered.dropFirst())).dropLast() {
+            let lasted = before.1.duration(to: after.1)
+            if step.moment != nil {
+                #expect(lasted >= .milliseconds(150))
+            } else {
+                #expect(lasted <= .milliseconds(30))
+            }
+        }
+    }
+
+    @Test func `a dead reader holds one step for three seconds and no further one`() throws {
+        var clock = try Self.clock(speed: 10_000)
+        let (entered, _) = Self.drive(&clock, readEvery: .milliseconds(10), untilRead: 3)
+        #expect(clock.phase == .finished)
+        #expect(clock.expiredHolds == 1)
+        let machine = try #require(entered.last).1
+        let lasted = MachineInstant.origin.duration(to: machine)
+        #expect(lasted >= .seconds(3) && lasted < .seconds(4))
+    }
+
+    @Test func `a reader that does not name itself is waited for after three close reads`() throws {
+        var clock = try Self.clock(speed: 240)
+        _ = clock.start(at: .origin)
+        for milliseconds in [0, 20, 40] {
+            #expect(clock.readers.active.isEmpty)
+            clock.read(by: "127.0.0.1:5000", isDeclared: false, at: .origin.advanced(by: .milliseconds(milliseconds)))
+        }
+        #expect(clock.readers.active == ["127.0.0.1:5000"])
+    }
+
+    @Test func `an occasional reader does not set the pace`() throws {
+        var clock = try Self.clock(speed: 240)
+        _ = clock.start(at: .origin)
+        for seconds in 0..<10 {
+            clock.read(by: "127.0.0.1:5000", isDeclared: false, at: .origin.advanced(by: .seconds(seconds)))
+        }
+        #expect(clock.readers.active.isEmpty)
+    }
+
+    @Test func `nothing moves before the start and after a stop`() throws {
+        var clock = try Self.clock(speed: 1)
+        let later = MachineInstant.origin.advanced(by: .seconds(1_000))
+        #expect(clock.advance(at: later) == nil)
+        #expect(clock.wait(at: later) == .command)
+        let starts = [clock.start(at: later), clock.start(at: later)]
+        #expect(starts == [true, false])
+        #expect(clock.advance(at: later.advanced(by: .seconds(5)))?.at == clock.steps[1].at)
+        clock.stop()
+        #expect(clock.advance(at: later.advanced(by: .seconds(500))) == nil)
+        #expect(clock.phase == .stopped)
+    }
+
+    @Test func `the shipped game has every recorded moment as a step`() throws {
+        let recording = try ShippedRecording.torAtCle()
+        let steps = ReplayClock.steps(of: recording, longest: .seconds(5))
+        #expect(steps.compactMap(\.moment) == recording.moments)
+        #expect(steps.count > 1_700)
+    }
+}
