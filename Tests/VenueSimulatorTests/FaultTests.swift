@@ -16,7 +16,7 @@ struct FaultTests {
     }
 
     /// A socket that follows one market, with the fault armed after its snapshot and one order that makes a delta.
-    static func frames(_ fault: String, orders: Int = 3) async throws -> [JSONObject] {
+    static func frames(_ fault: String, orders: Int = 3, isDelayed: Bool = false) async throws -> [JSONObject] {
         try await RunningSimulator.with { venue in
             let socket = try await TestSocket.connect(port: venue.webSocket)
             socket.subscribe(Fixture.home.rawValue)
@@ -25,10 +25,12 @@ struct FaultTests {
             for number in 1...orders { _ = try await venue.order("bid", "0.8000", "1.00", id: "\(number)") }
             _ = try await venue.delete("/control/faults")
             _ = try await venue.order("bid", "0.8000", "1.00", id: "last")
-            // The last order's delta, and with a delay those before it.
-            try await eventually { socket.objects.last?.integer("seq") ?? 0 > Int64(orders) || socket.texts.count > orders + 2 }
+            // Its answer comes behind every frame that is not delayed.
+            socket.send(#"{"id":99,"cmd":"list_subscriptions"}"#)
+            try await eventually { socket.objects.contains { $0.integer("id") == 99 } }
+            if isDelayed { try await eventually { socket.objects.last?.integer("id") != 99 } }
             socket.close()
-            return socket.texts.dropFirst(2).map { JSONObject($0) }
+            return socket.texts.dropFirst(2).map { JSONObject($0) }.filter { $0.integer("id") == nil }
         }
     }
 
@@ -64,9 +66,8 @@ struct FaultTests {
     }
 
     @Test func `a delayed frame comes late`() async throws {
-        let frames = try await Self.frames(#"{"kind":"delay","delay_ms":60,"count":1}"#, orders: 2)
-        #expect(Set(frames.compactMap { $0.integer("seq") }).isSuperset(of: [3, 4]))
-        #expect(frames.first?.integer("seq") == 3)
+        let frames = try await Self.frames(#"{"kind":"delay","delay_ms":300}"#, orders: 2, isDelayed: true)
+        #expect(frames.map { $0.integer("seq") } == [3, 4, 2])
     }
 
     @Test func `a reset closes every socket`() async throws {

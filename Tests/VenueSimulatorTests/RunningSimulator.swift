@@ -22,7 +22,8 @@ struct RunningSimulator: Sendable {
         _ body: @escaping @Sendable (RunningSimulator) async throws -> Value
     ) async throws -> Value {
         var log = Logger(label: "simulator")
-        log.logLevel = .error
+        // The HTTP server calls the end of a test an error.
+        log.logLevel = .critical
         let simulator = Simulator(
             recording: try recording ?? Fixture.recording(), settings: Fixture.settings(settings), clock: .real, log: log)
         return try await withThrowingTaskGroup(of: Void.self) { group in

@@ -46,7 +46,34 @@ struct WebSocketServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(VenueSocketHandler(simulator: simulator))
                 }
             })
-        return channel.pipeline.configureHTTPServerPipeline(
-            withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
+        return channel.eventLoop.makeCompletedFuture {
+            let pipeline = channel.pipeline.syncOperations
+            let otherwise = NotFoundHandler()
+            let removable = NIOLoopBound(otherwise, eventLoop: channel.eventLoop)
+            try pipeline.configureHTTPServerPipeline(
+                withServerUpgrade: (
+                    upgraders: [upgrader],
+                    completionHandler: { context in
+                        context.pipeline.syncOperations.removeHandler(removable.value, promise: nil)
+                    }
+                ))
+            try pipeline.addHandler(otherwise)
+        }
+    }
+}
+
+/// Answers whatever is not an upgrade that we serve, and closes.
+private final class NotFoundHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .end = unwrapInboundIn(data) else { return }
+        let head = HTTPResponseHead(
+            version: .http1_1, status: .notFound, headers: ["Content-Length": "0", "Connection": "close"])
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in
+            context.close(promise: nil)
+        }
     }
 }
