@@ -18,10 +18,10 @@ struct LocalHTTP: Sendable {
         try JSONDecoder().decode(T.self, from: Data(try await text(url).utf8))
     }
 
-    func text(_ url: String) async throws -> String { try await send(url, .GET, body: nil) }
+    func text(_ url: String) async throws -> String { try await send(url, .get, body: nil) }
 
     @discardableResult
-    func post(_ url: String, json: String = "{}") async throws -> String { try await send(url, .POST, body: json) }
+    func post(_ url: String, json: String = "{}") async throws -> String { try await send(url, .post, body: json) }
 
     private func send(_ url: String, _ method: HTTPMethod, body: String?) async throws -> String {
         var request = HTTPClientRequest(url: url)
@@ -39,7 +39,7 @@ struct LocalHTTP: Sendable {
     }
 
     private enum HTTPMethod: String {
-        case GET
-        case POST
+        case get = "GET"
+        case post = "POST"
     }
 }

@@ -41,8 +41,10 @@ public actor HeartbeatSender {
     static let keyLife = 35
 
     /// - Parameters:
+    ///   - host: the service that lives.
     ///   - channel: where it goes; shards have one each.
     ///   - onSent: told of each heartbeat just before it leaves; a lease runs from that instant.
+    ///   - content: asked anew for each.
     public init(
         host: ServiceHost, channel: Channel<Heartbeat> = Channels.heartbeats,
         onSent: @escaping @Sendable (_ beat: Int64, _ at: MachineInstant) async -> Void = { _, _ in },

@@ -15,7 +15,10 @@ public struct HostSettings: Sendable {
     public let replaySpeed: Double
     public let build: String
 
-    /// - Parameter instanceKey: the key that names the instance; shards use `SHARD_ID`.
+    /// - Parameters:
+    ///   - reader: of the process.
+    ///   - instanceKey: the key that names the instance; shards use `SHARD_ID`.
+    ///   - instanceDefault: its default.
     public init(_ reader: SettingsReader, instanceKey: String = "SERVICE_INSTANCE", instanceDefault: String = "1") {
         instance = reader.text(instanceKey, default: instanceDefault, "Names this process among those of its service.")
         reader.require(

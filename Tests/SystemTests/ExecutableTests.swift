@@ -1,0 +1,79 @@
+import Foundation
+import Runtime
+import Servers
+import TestKit
+import Testing
+
+/// What every executable promises before it does anything.
+@Suite struct ExecutableTests {
+    static let services = ["orchestrator", "game-shard", "market-discovery", "signal-processor", "execution-service"]
+
+    private func run(_ name: String, _ environment: [String: String]) async throws -> (code: Int32?, output: String) {
+        let folder = try TemporaryDirectory("exec-test")
+        defer { folder.remove() }
+        let (status, output) = try await ChildProcess.run(
+            Executable.path(name), environment: Executable.environment(temporary: folder.path, environment),
+            directory: folder.path, timeout: .seconds(30))
+        if case .exited(let code) = status { return (code, output) }
+        return (nil, output)
+    }
+
+    // CHECKLIST R89, H11.
+    @Test(arguments: services)
+    func `half an authorisation to trade live is refused with exit code 78`(service: String) async throws {
+        let (code, output) = try await run(service, ["PAPER_TRADING": "false"])
+        #expect(code == 78, "\(output)")
+        #expect(output.contains("LIVE_TRADING_AUTHORIZED"), "\(output)")
+    }
+
+    // CHECKLIST H18, H19, H21: a settings file with ten mistakes.
+    @Test(arguments: services)
+    func `ten mistakes in the settings file are reported at once, by key, value and line`(service: String) async throws {
+        let folder = try TemporaryDirectory("settings-test")
+        defer { folder.remove() }
+        let file = "\(folder.path)/linesman.toml"
+        let mistakes = [
+            "HEARTBEAT_INTERVAL_SECS = -1", "REDIS_URL = \"http://example.org\"", "DB_POOL_MAX_CONNECTIONS = 0",
+            "REDIS_RECONNECT_JITTER_PCT = 7", "LOG_LEVEL = \"loud\"", "PAPER_TRADING = \"maybe\"",
+            "REDIS_CONNECT_TIMEOUT_MS = \"soon\"", "REPLAY_SPEED = 99999", "REDIS_PING_INTERVAL_MS = 0",
+            "REDDIS_URL = \"redis://127.0.0.1\"",
+        ]
+        try mistakes.joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
+        let (code, output) = try await run(service, ["LINESMAN_CONFIG": file])
+        #expect(code == 78, "\(output)")
+        for (index, mistake) in mistakes.enumerated() {
+            let key = try #require(mistake.split(separator: " ").first)
+            #expect(output.contains(key), "\(key) in\n\(output)")
+            #expect(output.contains("linesman.toml:\(index + 1)"), "line \(index + 1) in\n\(output)")
+        }
+        #expect(output.contains("REDIS_URL"), "the misspelt key names its neighbour")
+    }
+
+    // CHECKLIST R10, S9.
+    @Test(arguments: ["signal-processor"])
+    func `a secret in the settings is never printed`(service: String) async throws {
+        let (code, output) = try await run(
+            service, ["REDIS_URL": "redis://user:s3cr3t-word@127.0.0.1:1/0", "HEARTBEAT_INTERVAL_SECS": "-3"])
+        #expect(code == 78)
+        #expect(!output.contains("s3cr3t-word"), "\(output)")
+    }
+
+    @Test(arguments: ["linesman"])
+    func `the command line says what it can do and refuses what it cannot`(name: String) async throws {
+        let folder = try TemporaryDirectory("cli-test")
+        defer { folder.remove() }
+        let environment = Executable.environment(temporary: folder.path)
+        let help = try await ChildProcess.run(Executable.path(name), ["--help"], environment: environment)
+        #expect(help.status.isSuccess)
+        for command in ["demo", "status", "why", "record", "config"] { #expect(help.output.contains(command)) }
+        let cases: [([String], Int32)] = [
+            (["demo", "--speed", "0"], 64), (["demo", "--shards", "99"], 64), (["demo", "--recording", "none"], 64),
+            (["demo", "--faults", "meteor"], 64), (["status", "--url", "http://127.0.0.1:1"], 69), (["nonsense"], 64),
+        ]
+        for (arguments, code) in cases {
+            let (status, output) = try await ChildProcess.run(
+                Executable.path(name), arguments, environment: environment)
+            #expect(status == .exited(code), "\(arguments): \(output)")
+        }
+    }
+}
