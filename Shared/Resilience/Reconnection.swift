@@ -3,6 +3,8 @@
 /// The first connect is not a reconnect (CHECKLIST R8). A connection lost before it was stable keeps the backoff
 /// growing and counts as a failure, so accept-then-drop is backed off from (CHECKLIST W8).
 public struct Reconnection: Hashable, Sendable {
+    /// Where a connection is.
+    ///
     /// Legal transitions: `waiting -> connecting`, `connecting -> connected | waiting | open`,
     /// `connected -> waiting | open`, `open -> connecting`. A failure reported while waiting or open is ignored.
     public enum State: String, Hashable, Sendable, CaseIterable {

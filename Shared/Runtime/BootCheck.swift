@@ -19,10 +19,9 @@ public enum BootCheck {
     /// Throws when the dependency is not usable yet.
     public typealias Probe = @Sendable () async throws -> Void
 
-    /// - Parameters:
-    ///   - every: from the start of one attempt to the start of the next, or more when an attempt takes longer.
-    ///   - attemptTimeout: per attempt; one that never returns is left behind, not waited for.
-    ///   - failAfter: for everything together, attempts under way included.
+    /// - `every`: from the start of one attempt to the start of the next, or more when an attempt takes longer.
+    /// - `attemptTimeout`: per attempt; one that never returns is left behind, not waited for.
+    /// - `failAfter`: for everything together, attempts under way included.
     /// - Throws: `BootCheckFailure` that names all that is missing.
     public static func run(
         _ probes: [(String, Probe)], every: Duration = .seconds(2), attemptTimeout: Duration = .seconds(2),

@@ -5,10 +5,10 @@ import Resilience
 /// One real question to a dependency, with a time-out (DESIGN rule 11).
 public struct HealthProbe: Sendable {
     public let name: String
-    public let timeout: Duration
+    public internal(set) var timeout: Duration
     private let ask: @Sendable () async throws -> Void
 
-    /// - Parameter ask: returns when healthy, throws when not; too late is not healthy.
+    /// - `ask`: returns when healthy, throws when not; too late is not healthy.
     public init(_ name: String, timeout: Duration, ask: @escaping @Sendable () async throws -> Void) {
         precondition(timeout > .zero, "a probe's time-out must be positive, got \(timeout)")
         self.name = name
@@ -51,10 +51,9 @@ public final class HealthBoard: Sendable {
     ) {
         precondition(interval > .zero, "a health interval must be positive, got \(interval)")
         self.probes = probes.map { probe in
-            HealthProbe(probe.name, timeout: min(probe.timeout, interval)) {
-                let measured = await probe.measure(clock: clock)
-                if !measured.isHealthy { throw NotHealthy(description: measured.reason ?? "not healthy") }
-            }
+            var bounded = probe
+            bounded.timeout = min(probe.timeout, interval)
+            return bounded
         }
         self.interval = interval
         self.clock = clock
@@ -107,8 +106,4 @@ public final class HealthBoard: Sendable {
             try await clock.sleep(until: due)
         }
     }
-}
-
-private struct NotHealthy: Error, CustomStringConvertible {
-    let description: String
 }

@@ -11,7 +11,7 @@ import Darwin
 public struct LogOutput: Sendable {
     private let write: @Sendable (String) -> Void
 
-    /// - Parameter write: takes one whole line without its line feed.
+    /// - `write`: takes one whole line without its line feed.
     public init(_ write: @escaping @Sendable (String) -> Void) {
         self.write = write
     }

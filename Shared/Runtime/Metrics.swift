@@ -80,7 +80,11 @@ public final class Histogram: Sendable {
     var cumulative: (counts: [Int], sum: Double, count: Int) {
         let state = state.withLockedValue { $0 }
         var running = 0
-        return (state.counts.map { running += $0; return running }, state.sum, state.count)
+        let counts = state.counts.map { count in
+            running += count
+            return running
+        }
+        return (counts, state.sum, state.count)
     }
 }
 

@@ -11,7 +11,7 @@ import UnixSignals
 public enum ProcessRunner {
     /// Runs a process and exits.
     ///
-    /// - Parameter knownSettings: keys of the shared settings file that other processes read.
+    /// - `knownSettings`: keys of the shared settings file that other processes read.
     public static func run(
         service: String, knownSettings: Set<String> = [],
         _ body: @escaping @Sendable (ProcessContext) async throws -> Void

@@ -28,45 +28,47 @@ public final class SettingsReader {
         _ key: String, default standard: Int, in range: ClosedRange<Int>, _ help: String
     ) -> Int {
         let valid = "a whole number from \(range.lowerBound) to \(range.upperBound)"
-        return read(key, "whole number", standard, show: { "\($0)" }, valid: valid, help) { text in
-            Int(text).flatMap { range.contains($0) ? $0 : nil }
-        }
+        return read(
+            key, "whole number", standard, show: { "\($0)" }, valid: valid, help,
+            parse: { text in Int(text).flatMap { range.contains($0) ? $0 : nil } })
     }
 
     public func number(
         _ key: String, default standard: Double, in range: ClosedRange<Double>, _ help: String
     ) -> Double {
         let valid = "a number from \(range.lowerBound) to \(range.upperBound)"
-        return read(key, "number", standard, show: { "\($0)" }, valid: valid, help) { text in
-            Double(text).flatMap { range.contains($0) ? $0 : nil }
-        }
+        return read(
+            key, "number", standard, show: { "\($0)" }, valid: valid, help,
+            parse: { text in Double(text).flatMap { range.contains($0) ? $0 : nil } })
     }
 
     /// Accepts true/false, yes/no, on/off and 1/0.
     public func flag(_ key: String, default standard: Bool, _ help: String) -> Bool {
-        read(key, "flag", standard, show: { "\($0)" }, valid: "true or false", help) { text in
-            switch text.lowercased() {
-            case "true", "yes", "on", "1": true
-            case "false", "no", "off", "0": false
-            default: nil
-            }
-        }
+        read(
+            key, "flag", standard, show: { "\($0)" }, valid: "true or false", help,
+            parse: { text in
+                switch text.lowercased() {
+                case "true", "yes", "on", "1": true
+                case "false", "no", "off", "0": false
+                default: nil
+                }
+            })
     }
 
     public func text(_ key: String, default standard: String, _ help: String) -> String {
-        read(key, "text", standard, show: { $0 }, valid: nil, help) { $0 }
+        read(key, "text", standard, show: { $0 }, valid: nil, help, parse: { $0 })
     }
 
     /// Nil when not set or empty.
     public func optionalText(_ key: String, _ help: String) -> String? {
-        read(key, "text", nil, show: { $0 }, valid: nil, help) { .some($0.isEmpty ? nil : $0) }
+        read(key, "text", nil, show: { $0 }, valid: nil, help, parse: { .some($0.isEmpty ? nil : $0) })
     }
 
     /// Nil when not set or empty; the value is never shown.
     public func secret(_ key: String, _ help: String) -> Secret? {
-        read(key, "secret", nil, show: { $0.map { _ in Secret.redacted } }, valid: nil, help, isSecret: true) {
-            .some($0.isEmpty ? nil : Secret($0))
-        }
+        read(
+            key, "secret", nil, show: { $0.map { _ in Secret.redacted } }, valid: nil, help, isSecret: true,
+            parse: { .some($0.isEmpty ? nil : Secret($0)) })
     }
 
     /// A length given as whole milliseconds.
@@ -75,9 +77,11 @@ public final class SettingsReader {
     ) -> Duration {
         let valid =
             "whole milliseconds from \(range.lowerBound.wholeMilliseconds) to \(range.upperBound.wholeMilliseconds)"
-        return read(key, "milliseconds", standard, show: { "\($0.wholeMilliseconds)" }, valid: valid, help) { text in
-            Int64(text).map { Duration.milliseconds($0) }.flatMap { range.contains($0) ? $0 : nil }
-        }
+        return read(
+            key, "milliseconds", standard, show: { "\($0.wholeMilliseconds)" }, valid: valid, help,
+            parse: { text in
+                Int64(text).map { Duration.milliseconds($0) }.flatMap { range.contains($0) ? $0 : nil }
+            })
     }
 
     /// A length given in seconds; fractions are allowed.
@@ -85,18 +89,22 @@ public final class SettingsReader {
         _ key: String, default standard: Duration, in range: ClosedRange<Duration>, _ help: String
     ) -> Duration {
         let valid = "seconds from \(Self.plain(range.lowerBound)) to \(Self.plain(range.upperBound))"
-        return read(key, "seconds", standard, show: { Self.plain($0) }, valid: valid, help) { text in
-            guard let seconds = Double(text), seconds.isFinite, abs(seconds) < 1e9 else { return nil }
-            let length = Duration.nanoseconds(Int64((seconds * 1e9).rounded()))
-            return range.contains(length) ? length : nil
-        }
+        return read(
+            key, "seconds", standard, show: { Self.plain($0) }, valid: valid, help,
+            parse: { text in
+                guard let seconds = Double(text), seconds.isFinite, abs(seconds) < 1e9 else { return nil }
+                let length = Duration.nanoseconds(Int64((seconds * 1e9).rounded()))
+                return range.contains(length) ? length : nil
+            })
     }
 
     public func choice<E: RawRepresentable & CaseIterable>(
         _ key: String, default standard: E, _ help: String
     ) -> E where E.RawValue == String {
         let names = E.allCases.map(\.rawValue).joined(separator: ", ")
-        return read(key, "choice", standard, show: { $0.rawValue }, valid: "one of \(names)", help) { E(rawValue: $0) }
+        return read(
+            key, "choice", standard, show: { $0.rawValue }, valid: "one of \(names)", help,
+            parse: { E(rawValue: $0) })
     }
 
     /// A relation or a contradiction; not judged when one of its keys was refused by itself.
@@ -115,7 +123,7 @@ public final class SettingsReader {
 
     /// Throws everything that was wrong, unknown keys of the file included.
     ///
-    /// - Parameter known: keys that belong to others who share the file.
+    /// - `known`: keys that belong to others who share the file.
     public func finish(known: Set<String> = []) throws(SettingsError) {
         var all = problems
         let valid = known.union(declarations.keys)

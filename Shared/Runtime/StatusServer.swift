@@ -44,7 +44,7 @@ public struct StatusRoute: Sendable {
     public let path: String
     let handle: @Sendable (StatusRequest) async throws -> StatusResponse
 
-    /// - Parameter path: from the root, for example `/kill-switch`.
+    /// - `path`: from the root, for example `/kill-switch`.
     public init(
         _ method: Method, _ path: String, handle: @escaping @Sendable (StatusRequest) async throws -> StatusResponse
     ) {
@@ -92,7 +92,7 @@ public final class StatusServer: Sendable {
     private let log: Logger
     private let bound = Promise<Int>()
 
-    /// - Parameter port: 0 for a free one.
+    /// - `port`: 0 for a free one.
     public init(host: String = "127.0.0.1", port: Int, routes: StatusRoutes, log: Logger) {
         self.host = host
         self.port = port

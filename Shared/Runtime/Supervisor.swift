@@ -61,9 +61,8 @@ public final class Supervisor: Sendable {
     private let state = NIOLockedValueBox(Contents())
     private let decided = Promise<Outcome>()
 
-    /// - Parameters:
-    ///   - backoff: between runs, per part: 1 s doubled up to 60 s, from the start again after 60 s stable.
-    ///   - intensity: of an important part: at most 10 restarts in 10 minutes.
+    /// - `backoff`: between runs, per part: 1 s doubled up to 60 s, from the start again after 60 s stable.
+    /// - `intensity`: of an important part: at most 10 restarts in 10 minutes.
     public init(
         clock: MachineClock, random: RandomSource, log: Logger, metrics: MetricsRegistry, backoff: Backoff = Backoff(),
         intensity: RestartIntensity = RestartIntensity()
@@ -76,7 +75,9 @@ public final class Supervisor: Sendable {
         self.intensity = intensity
     }
 
-    /// Starts a part; the name must be unique. Ignored once the drain has begun.
+    /// Starts a part; the name must be unique.
+    ///
+    /// Ignored once the drain has begun.
     public func add(_ name: String, _ tier: Tier, _ body: @escaping @Sendable () async throws -> Void) {
         state.withLockedValue { state in
             guard !state.isDraining else { return }

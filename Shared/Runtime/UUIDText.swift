@@ -17,7 +17,7 @@ public struct UUIDText: Hashable, Sendable, CustomStringConvertible {
         self.text = lower
     }
 
-    /// - Parameter bytes: exactly 16.
+    /// - `bytes`: exactly 16.
     init(bytes: [UInt8]) {
         precondition(bytes.count == 16, "a UUID has 16 bytes, got \(bytes.count)")
         let digits = Array("0123456789abcdef")

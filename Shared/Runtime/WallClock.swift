@@ -8,7 +8,7 @@ import Darwin
 public struct WallClock: Sendable {
     private let read: @Sendable () -> Int64
 
-    /// - Parameter microseconds: gives microseconds since 1970-01-01T00:00:00Z.
+    /// - `microseconds`: gives microseconds since 1970-01-01T00:00:00Z.
     public init(_ microseconds: @escaping @Sendable () -> Int64) {
         read = microseconds
     }

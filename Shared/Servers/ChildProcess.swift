@@ -42,11 +42,10 @@ public final class ChildProcess: Sendable {
 
     /// Starts a program in its own process group, with nothing on its standard input.
     ///
-    /// - Parameters:
-    ///   - command: a path, or a name that is looked up in `PATH`.
-    ///   - environment: all of it; nil for this process's own.
-    ///   - errors: where standard error goes; nil for the same place as standard output.
-    ///   - orphanSignal: what the watcher sends first when this process is gone; SIGKILL follows after 5 s.
+    /// - `command`: a path, or a name that is looked up in `PATH`.
+    /// - `environment`: all of it; nil for this process's own.
+    /// - `errors`: where standard error goes; nil for the same place as standard output.
+    /// - `orphanSignal`: what the watcher sends first when this process is gone; SIGKILL follows after 5 s.
     public static func spawn(
         _ command: String, _ arguments: [String] = [], environment: [String: String]? = nil, directory: String? = nil,
         output: Output = .discard, errors: Output? = nil, orphanSignal: Int32 = SIGKILL

@@ -52,7 +52,9 @@ enum LoopbackSocket {
         return address
     }
 
-    /// Sends `request` and returns the first bytes of the answer; nil without one within `timeout` seconds. Blocks.
+    /// Sends `request` and returns the first bytes of the answer; nil without one within `timeout` seconds.
+    ///
+    /// Blocks the thread.
     static func ask(port: Int, _ request: String, timeout: Int) -> String? {
         guard let socket = open() else { return nil }
         defer { close(socket) }

@@ -34,10 +34,9 @@ public final class PrivatePostgres: Sendable {
 
     /// Makes a cluster below `directory`, starts it and waits until it accepts connections.
     ///
-    /// - Parameters:
-    ///   - directory: must exist; when root, the user `postgres` must be able to pass through it.
-    ///   - fsync: false gives up durability over a crash of the machine for speed; a crash of the server is survived.
-    ///   - databases: created at once.
+    /// - `directory`: must exist; when root, the user `postgres` must be able to pass through it.
+    /// - `fsync`: false gives up durability over a crash of the machine for speed; a crash of the server is survived.
+    /// - `databases`: created at once.
     public static func start(
         in directory: String, port: Int? = nil, fsync: Bool = false, maxConnections: Int = 200,
         databases: [String] = [], clock: MachineClock = .real
@@ -157,7 +156,7 @@ public final class PrivatePostgres: Sendable {
         for process in children.split(separator: " ").compactMap({ Int32($0) }) { Foundation.kill(process, number) }
     }
 
-    /// - Parameter name: letters, digits and underscores only.
+    /// - `name`: letters, digits and underscores only.
     public func createDatabase(_ name: String) async throws {
         try await run(sql: "CREATE DATABASE \(try Self.checked(name))")
     }

@@ -21,10 +21,9 @@ public final class PrivateRedis: Sendable {
 
     /// Starts a server and waits until it answers.
     ///
-    /// - Parameters:
-    ///   - directory: for its log and its append-only file; must exist.
-    ///   - port: nil for a free one.
-    ///   - options: further command line options, for example `["--maxmemory", "100mb"]`.
+    /// - `directory`: for its log and its append-only file; must exist.
+    /// - `port`: nil for a free one.
+    /// - `options`: further command line options, for example `["--maxmemory", "100mb"]`.
     public static func start(
         in directory: String, port: Int? = nil, appendOnly: Bool = false, options: [String] = [],
         clock: MachineClock = .real

@@ -10,7 +10,7 @@ import Darwin
 ///
 /// The parent may ignore SIGPIPE and trap SIGTERM; a child must not inherit either, nor a listening socket.
 enum Spawn {
-    /// - Parameter descriptors: descriptor n of the child is `descriptors[n]` of the parent; at least three.
+    /// - `descriptors`: descriptor n of the child is `descriptors[n]` of the parent; at least three.
     static func run(
         _ arguments: [String], environment: [String: String]?, directory: String?, descriptors: [Int32]
     ) throws(ServersError) -> pid_t {

@@ -7,7 +7,7 @@ public final class TemporaryDirectory: Sendable {
 
     /// Makes a directory of its own below the system's temporary one; short enough for a Unix socket inside.
     ///
-    /// - Parameter isKept: whether it stays when this process ends, for a person to look at.
+    /// - `isKept`: whether it stays when this process ends, for a person to look at.
     public init(_ prefix: String = "linesman", isKept: Bool = false) throws(ServersError) {
         let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
         var template = Array("\(base)/\(prefix)-XXXXXX".utf8CString)

@@ -12,7 +12,8 @@ import Testing
         #expect(reader.integer("B", default: 0, in: 0...99, "b") == 2)
         #expect(reader.integer("C", default: 3, in: 0...99, "c") == 3)
         try reader.finish()
-        #expect(reader.declared.map { "\($0.key) \($0.source)" } == ["A environment", "B linesman.toml:2", "C default"])
+        #expect(
+            reader.declared.map { "\($0.key) \($0.source)" } == ["A environment", "B linesman.toml:2", "C default"])
     }
 
     @Test func `every kind is read`() throws {

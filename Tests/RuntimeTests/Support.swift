@@ -27,8 +27,23 @@ func stubborn(_ release: Promise<Bool>) async {
     _ = await release.value()
 }
 
+/// Moves a manual clock from deadline to deadline until the body is done.
+func running<R: Sendable>(_ time: ManualTime, _ body: @escaping @Sendable () async throws -> R) async throws -> R {
+    let done = Tally()
+    let task = Task {
+        defer { done.note("done") }
+        return try await body()
+    }
+    try await eventually(within: .seconds(30), "the body ends") {
+        if done.count > 0 { return true }
+        if let next = time.nextDeadline { time.advance(by: time.now.duration(to: next)) }
+        return false
+    }
+    return try await task.value
+}
+
 /// A supervisor on a manual clock.
-struct Stand {
+struct Stand: Sendable {
     let time = ManualTime()
     let capture = LogCapture()
     let metrics = MetricsRegistry()

@@ -117,23 +117,6 @@ import Testing
             log: log.logger())
     }
 
-    /// Moves from deadline to deadline until the body is done.
-    private func running<R: Sendable>(_ time: ManualTime, _ body: @escaping @Sendable () async throws -> R) async throws
-        -> R
-    {
-        let done = Tally()
-        let task = Task {
-            defer { done.note("done") }
-            return try await body()
-        }
-        try await eventually(within: .seconds(30), "the boot check ends") {
-            if done.count > 0 { return true }
-            if let next = time.nextDeadline { time.advance(by: time.now.duration(to: next)) }
-            return false
-        }
-        return try await task.value
-    }
-
     @Test func `dependencies that come at 10 and 20 s are waited for in parallel`() async throws {
         // CHECKLIST S9.
         let time = ManualTime()

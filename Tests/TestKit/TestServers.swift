@@ -33,7 +33,9 @@ public struct TestDatabase: Sendable {
     public func run(sql: String) async throws -> String { try await server.run(sql: sql, database: name) }
 }
 
-/// Runs a test against the shared redis-server, under a prefix of its own. Do not stop or flush that server.
+/// Runs a test against the shared redis-server, under a prefix of its own.
+///
+/// Do not stop or flush that server.
 public func withRedis<R: Sendable>(_ body: (TestRedis) async throws -> R) async throws -> R {
     let server = try await SharedServers.shared.redis()
     return try await body(TestRedis(server: server, prefix: "test-\(SharedServers.nextNumber()):"))
@@ -57,7 +59,9 @@ public func withOwnRedis<R: Sendable>(
     }
 }
 
-/// Runs a test against the shared PostgreSQL cluster, in a new database of its own. Do not stop that server.
+/// Runs a test against the shared PostgreSQL cluster, in a new database of its own.
+///
+/// Do not stop that server.
 public func withPostgres<R: Sendable>(_ body: (TestDatabase) async throws -> R) async throws -> R {
     let server = try await SharedServers.shared.postgres()
     let name = "test_\(SharedServers.nextNumber())"
