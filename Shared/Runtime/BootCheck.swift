@@ -29,7 +29,9 @@ public enum BootCheck {
     ) async throws {
         let start = clock.now
         let end = start.advanced(by: failAfter)
-        let missing = NIOLockedValueBox<[String: String]>([:])
+        // Missing until it has answered: with no time for even one attempt nothing is known to be there.
+        let unasked = probes.map { ($0.0, "was not asked in time") }
+        let missing = NIOLockedValueBox(Dictionary(unasked, uniquingKeysWith: { first, _ in first }))
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (name, probe) in probes {
                 group.addTask {

@@ -69,7 +69,7 @@ public final class ManualTime: Sendable {
         var nextID = 0
         var sleepers: [Int: (deadline: MachineInstant, continuation: CheckedContinuation<Void, any Error>)] = [:]
         var cancelled: Set<Int> = []
-        var observers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+        var observers: [Int: (count: Int, continuation: CheckedContinuation<Void, Never>)] = [:]
     }
 
     private let state: NIOLockedValueBox<State>
@@ -101,15 +101,30 @@ public final class ManualTime: Sendable {
     }
 
     /// Returns as soon as at least `count` tasks sleep on this clock, so that a test advances only when it matters.
+    ///
+    /// Also returns when the caller is cancelled: a test that waits in vain ends at its time limit.
     public func untilSleepers(_ count: Int) async {
-        await withCheckedContinuation { continuation in
-            let enough = state.withLockedValue { state in
-                if state.sleepers.count >= count { return true }
-                state.observers.append((count, continuation))
-                return false
-            }
-            if enough { continuation.resume() }
+        let id = state.withLockedValue { state in
+            state.nextID += 1
+            return state.nextID
         }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLockedValue { state in
+                    if state.sleepers.count >= count || state.cancelled.contains(id) { return true }
+                    state.observers[id] = (count, continuation)
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            let observer = state.withLockedValue { state in
+                state.cancelled.insert(id)
+                return state.observers.removeValue(forKey: id)
+            }
+            observer?.continuation.resume()
+        }
+        state.withLockedValue { _ = $0.cancelled.remove(id) }
     }
 
     func sleep(until deadline: MachineInstant) async throws {
@@ -143,9 +158,9 @@ public final class ManualTime: Sendable {
             if deadline <= state.now { return .due }
             state.sleepers[id] = (deadline, continuation)
             let count = state.sleepers.count
-            let ready = state.observers.filter { $0.count <= count }.map(\.continuation)
-            state.observers.removeAll { $0.count <= count }
-            return .sleeping(ready)
+            let ready = state.observers.filter { $0.value.count <= count }
+            for id in ready.keys { state.observers[id] = nil }
+            return .sleeping(ready.values.map(\.continuation))
         }
         switch entry {
         case .cancelled: continuation.resume(throwing: CancellationError())

@@ -149,6 +149,13 @@ import Testing
         #expect(time.now == MachineInstant.origin.advanced(by: .seconds(60)))
     }
 
+    @Test func `without time for a single attempt nothing counts as there`() async {
+        await #expect {
+            try await BootCheck.run(
+                [("redis", {})], failAfter: .zero, clock: .manual(ManualTime()), log: LogCapture().logger())
+        } throws: { ($0 as? BootCheckFailure)?.missing == ["redis": "was not asked in time"] }
+    }
+
     @Test func `an attempt that never returns is left behind`() async throws {
         let time = ManualTime()
         let release = Promise<Bool>()
