@@ -110,7 +110,10 @@ let package = Package(
         shared("Bus", ["Domain", "Wire", "Redis", "Runtime", "Resilience", log] + nio),
         shared(
             "Hosting",
-            ["Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Bus", "Alerting", log, httpServer] + nio),
+            [
+                "Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Bus", "Alerting", "Venues", log,
+                httpServer,
+            ] + nio),
 
         // Decides.
         engine("Orchestrator"),

@@ -42,7 +42,7 @@ import Testing
         var last: [NoSignal] = []
         for age in stride(from: 0.5, through: 31, by: 0.5) {
             fixture.pass(0.5)
-            _ = fixture.send(.booksConfirmed([Fixture.home], at: fixture.now))
+            _ = fixture.send(.booksConfirmed(.kalshi, at: fixture.now))
             last = try fixture.state(age: age).reasons
         }
         #expect(last == [.staleState])

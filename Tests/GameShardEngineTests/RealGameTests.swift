@@ -51,7 +51,7 @@ import Testing
             while fixture.now < play.at {
                 fixture.pass(0.5)
                 if index > 0 { effects += try state(plays[index - 1], &fixture) }
-                effects += fixture.send(.booksConfirmed([Fixture.home], at: fixture.now))
+                effects += fixture.send(.booksConfirmed(.kalshi, at: fixture.now))
             }
             effects += try state(play, &fixture)
             fixture.pass(0.5)

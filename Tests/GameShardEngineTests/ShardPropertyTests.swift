@@ -60,7 +60,7 @@ private struct History {
         case ..<8: return .revoke("revoke", game, epoch: try Epoch(epoch))
         case ..<45: return try state(of: game)
         case ..<80: return .bookUpdated(market, try book(), confirmedAt: fixture.now)
-        case ..<86: return .booksConfirmed([market], at: fixture.now)
+        case ..<86: return .booksConfirmed(.kalshi, at: fixture.now)
         case ..<90: return .booksInvalidated([market])
         case ..<92: return .epochsAnswered(held, asked: fixture.machine)
         case ..<94: return .reread(try list(), asked: fixture.machine)
@@ -117,8 +117,7 @@ private struct History {
             forget(state.game)
         case .bookUpdated(let market, _, let at) where held.keys.contains { isOf(market, $0) }:
             confirmed[market] = at
-        case .booksConfirmed(let markets, let at):
-            for market in markets where confirmed[market] != nil { confirmed[market] = at }
+        case .booksConfirmed(_, let at): for market in confirmed.keys { confirmed[market] = at }
         case .booksInvalidated(let markets): for market in markets { confirmed[market] = nil }
         default: break
         }

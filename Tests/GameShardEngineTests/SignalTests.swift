@@ -38,7 +38,7 @@ import Testing
         _ = try fixture.book(Fixture.home, bid: 58, ask: 60)
         _ = try fixture.state()
         fixture.pass(31)
-        _ = fixture.send(.booksConfirmed([Fixture.home, Fixture.away], at: fixture.now))
+        _ = fixture.send(.booksConfirmed(.kalshi, at: fixture.now))
         let signal = try #require(try fixture.state().signals.first)
         #expect(signal.market == Fixture.away && signal.outcome == .no && signal.kind == .modelEdgeNo)
         #expect(signal.price == .cents(55))
@@ -239,7 +239,7 @@ import Testing
         _ = try fixture.book(bid: 85, ask: 87)
         fixture.pass(30)
         #expect(try fixture.state().reasons == [.edgeTooSmall])
-        _ = fixture.send(.booksConfirmed([Fixture.home], at: fixture.now))
+        _ = fixture.send(.booksConfirmed(.kalshi, at: fixture.now))
         fixture.pass(30)
         #expect(try fixture.state().reasons == [.edgeTooSmall])
         fixture.pass(0.5)
@@ -250,7 +250,7 @@ import Testing
         var fixture = try Fixture.watching()
         _ = try fixture.book(bid: 85, ask: 87)
         _ = fixture.send(.booksInvalidated([Fixture.home]))
-        _ = fixture.send(.booksConfirmed([Fixture.home], at: fixture.now))
+        _ = fixture.send(.booksConfirmed(.kalshi, at: fixture.now))
         #expect(try fixture.state().reasons == [.noBook])
     }
 

@@ -47,7 +47,8 @@ public struct ShardEngine: Sendable {
         case .state(let state): observe(state, now, machine, &effects)
         case .bookUpdated(let market, let book, let confirmedAt):
             update(market, book, confirmedAt, now, machine, &effects)
-        case .booksConfirmed(let markets, let confirmedAt): confirm(markets, confirmedAt, now, &effects)
+        case .booksConfirmed(let venue, let confirmedAt):
+            for game in games.keys { games[game]?.confirmBooks(of: venue, confirmedAt: confirmedAt, at: now) }
         case .booksInvalidated(let markets): invalidate(markets, now, machine, &effects)
         case .heartbeatSent(let beat): lease.heartbeatSent(beat, at: machine)
         case .granted(let beat, let term):
@@ -218,18 +219,6 @@ extension ShardEngine {
         }
         publishPrice(of: market, in: game, now, machine, &effects)
         evaluate(game, now, machine, &effects)
-    }
-
-    private mutating func confirm(
-        _ markets: Set<MarketID>, _ confirmedAt: VenueInstant, _ now: VenueInstant, _ effects: inout [ShardEffect]
-    ) {
-        for market in markets.sorted() {
-            guard let game = gameOfMarket[market] else {
-                effects.append(.report(.oddity(.unknownMarket)))
-                continue
-            }
-            games[game]?.confirmBook(market, confirmedAt: confirmedAt, at: now)
-        }
     }
 
     private mutating func invalidate(

@@ -28,8 +28,8 @@ public enum ShardEvent: Hashable, Sendable {
     case state(GameState)
     /// A verified book: from a snapshot, and every sequence since.
     case bookUpdated(MarketID, OrderBook, confirmedAt: VenueInstant)
-    /// Nothing changed, but the stream proved that nothing was missed.
-    case booksConfirmed(Set<MarketID>, at: VenueInstant)
+    /// Every book of the venue that stands was right at this instant: the stream proved that nothing was missed.
+    case booksConfirmed(Venue, at: VenueInstant)
     /// A gap, a corrupt book or a lost connection.
     case booksInvalidated(Set<MarketID>)
     case heartbeatSent(beat: Int64)

@@ -142,8 +142,10 @@ extension WatchedGame {
         return pregame
     }
 
-    mutating func confirmBook(_ market: MarketID, confirmedAt: VenueInstant, at now: VenueInstant) {
-        books[market]?.confirm(at: confirmedAt, now: now)
+    mutating func confirmBooks(of venue: Venue, confirmedAt: VenueInstant, at now: VenueInstant) {
+        for market in markets where market.venue == venue {
+            books[market.id]?.confirm(at: confirmedAt, now: now)
+        }
     }
 
     mutating func invalidateBook(_ market: MarketID) {

@@ -13,16 +13,18 @@ struct GameShard: Sendable {
     let lanes: Lanes
     let feeds: VenueFeeds
     let watcher: GameWatcher
+    let poller: ScorePoller
     let commands: Commands
 
-    init(_ settings: GameShardSettings, _ feeds: VenueFeeds, _ host: ServiceHost) throws {
+    init(_ settings: GameShardSettings, _ host: ServiceHost) throws {
         let shard = try ShardID(settings.host.instance)
         let engine = ShardEngine(shard: shard, incarnation: host.incarnation, rules: ShardRules(settings))
         self.host = host
+        let feeds = try VenueFeeds(settings, host)
         self.feeds = feeds
         lanes = Lanes(metrics: host.context.metrics)
-        watcher = GameWatcher(
-            engine: engine, host: host, lanes: lanes, follow: { feeds.follow($0) }, poll: { feeds.poll($0) })
+        watcher = GameWatcher(engine: engine, host: host, lanes: lanes) { feeds.books.setMarkets($0) }
+        poller = ScorePoller(settings, feeds.scores, watcher, host)
         commands = Commands(
             host: host, shard: shard, store: ShardStore(pool: host.database, shard: shard, log: host.log),
             watcher: watcher, lanes: lanes)
@@ -40,7 +42,7 @@ struct GameShard: Sendable {
         supervisor.add("commands", .important) { try await commands.follow() }
         supervisor.add("grants", .important) { try await commands.followGrants() }
         supervisor.add("ticks", .critical) { try await tick() }
-        feeds.start(telling: watcher)
+        feeds.start(telling: watcher, polling: poller)
     }
 
     private func tick() async throws {
@@ -51,9 +53,10 @@ struct GameShard: Sendable {
     }
 
     /// Says how the shard is, with checks that were measured; before the last heartbeat it says what it had to say.
-    func sendHeartbeats() throws {
+    func sendHeartbeats() {
         let board = HealthBoard(
-            host.baseProbes() + feeds.probes(), every: host.settings.healthInterval, clock: host.clock, log: host.log,
+            host.baseProbes() + feeds.probes(poller), every: host.settings.healthInterval, clock: host.clock,
+            log: host.log,
             metrics: host.context.metrics)
         host.supervisor.add("health", .critical) { try await board.run() }
         host.sendHeartbeats(

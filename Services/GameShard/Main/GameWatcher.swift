@@ -11,24 +11,20 @@ actor GameWatcher {
     private let host: ServiceHost
     private let lanes: Lanes
     private let follow: @Sendable (Set<MarketID>) -> Void
-    private let poll: @Sendable ([Game]) -> Void
     private var engine: ShardEngine
     private var hasRead = false
     private var counters: [ShardCount: Counter] = [:]
     private var standing = Standing.silent
+    private var polled: [Sport: Set<GameID>] = [:]
 
-    /// - Parameters:
-    ///   - follow: told the markets to be subscribed to, whenever they change.
-    ///   - poll: told the games whose scores are polled, whenever they change.
+    /// - Parameter follow: told the markets to be subscribed to, whenever they change.
     init(
-        engine: ShardEngine, host: ServiceHost, lanes: Lanes, follow: @escaping @Sendable (Set<MarketID>) -> Void,
-        poll: @escaping @Sendable ([Game]) -> Void
+        engine: ShardEngine, host: ServiceHost, lanes: Lanes, follow: @escaping @Sendable (Set<MarketID>) -> Void
     ) {
         self.engine = engine
         self.host = host
         self.lanes = lanes
         self.follow = follow
-        self.poll = poll
     }
 
     func handle(_ event: ShardEvent) {
@@ -44,6 +40,9 @@ actor GameWatcher {
         noteStanding()
     }
 
+    /// The games of a sport whose scores are wanted.
+    func polled(_ sport: Sport) -> Set<GameID> { polled[sport] ?? [] }
+
     /// What the heartbeat says: healthy only with the leader's grant and with every check passed.
     func content(checks: [String: Bool]) -> HeartbeatContent {
         let isWell = checks.values.allSatisfy { $0 } && engine.standing(at: host.clock.now) == .leased
@@ -57,7 +56,8 @@ actor GameWatcher {
     private func carryOut(_ effect: ShardEffect) {
         switch effect {
         case .followMarkets(let markets): follow(markets)
-        case .pollScores(let games): poll(games)
+        case .pollScores(let games):
+            polled = Dictionary(grouping: games, by: \.sport).mapValues { Set($0.map(\.id)) }
         case .publishState(let state, let home, let epoch):
             let update = GameStateUpdate(state: state, shard: engine.shard, epoch: epoch, homeProbability: home)
             lanes.hints.add(.state(update))

@@ -1,13 +1,107 @@
 import Domain
+import GameShardEngine
 import Hosting
+import Logging
+import Resilience
 import Runtime
+import Venues
 
-struct VenueSettings: Sendable { init(_ reader: SettingsReader) {} }
-
+/// The connections to the venue: books by WebSocket, or by polling where there is no key for it.
 struct VenueFeeds: Sendable {
-    init(_ settings: VenueSettings, pollInterval: Duration, _ host: ServiceHost) throws {}
-    func follow(_ markets: Set<MarketID>) {}
-    func poll(_ games: [Game]) {}
-    func probes() -> [HealthProbe] { [] }
-    func start(telling watcher: GameWatcher) {}
+    let host: ServiceHost
+    let settings: GameShardSettings
+    let http: VenueHTTP
+    let books: any MarketFeed
+    let scores: ScoreboardClient
+
+    init(_ settings: GameShardSettings, _ host: ServiceHost) throws {
+        self.host = host
+        self.settings = settings
+        let clock = host.venueClock
+        let time = VenueTime(now: { clock.now }, observe: { clock.observe($0) })
+        let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time, clock: host.clock)
+        self.http = http
+        books = try Self.feed(settings.kalshi, http, time, host)
+        scores = ScoreboardClient(
+            baseURL: settings.scoreboard.baseURL, http: http, time: time, timeout: settings.scoreboard.requestTimeout,
+            reader: host.settings.isReplay ? host.source : nil)
+        host.supervisor.onDrain("venues") { await http.shutdown() }
+    }
+
+    private static func feed(
+        _ kalshi: KalshiSettings, _ http: VenueHTTP, _ time: VenueTime, _ host: ServiceHost
+    ) throws -> any MarketFeed {
+        let signer = try kalshi.signer(wall: host.context.wallClock)
+        guard signer != nil || !kalshi.isRealHost, let url = WebSocketURL(kalshi.webSocketURL) else {
+            let source = KalshiREST(
+                baseURL: kalshi.baseURL, http: http, signer: nil, time: time, clock: host.clock,
+                random: host.context.random)
+            return KalshiBookPoller(source: source, interval: kalshi.pollInterval, clock: host.clock, log: host.log)
+        }
+        var limits = kalshi.webSocketLimits
+        if host.settings.isReplay {
+            // Books are confirmed by PONGs and age in venue time, which runs faster here.
+            limits.pingInterval = max(.milliseconds(10), limits.pingInterval / host.settings.replaySpeed)
+        }
+        return KalshiMarketFeed(
+            url: url, limits: limits, reconnection: kalshi.reconnection, signer: signer, time: time, clock: host.clock,
+            random: host.context.random, log: host.log)
+    }
+
+    /// Runs the feeds and hands what they say to the watcher.
+    func start(telling watcher: GameWatcher, polling poller: ScorePoller) {
+        host.supervisor.add("books", .important) { try await books.run() }
+        host.supervisor.add("book-events", .critical) {
+            for await batch in books.events { await watcher.handle(batch.compactMap(Self.event)) }
+        }
+        for sport in ScoreboardPath.sports {
+            host.supervisor.add("scores-\(sport.rawValue)", .important) { try await poller.run(sport) }
+        }
+    }
+
+    private static func event(_ event: MarketEvent) -> ShardEvent? {
+        switch event {
+        case .book(let market, let book, let at): .bookUpdated(market, book, confirmedAt: at)
+        case .invalidated(let markets, _): .booksInvalidated(Set(markets))
+        case .confirmed(let at): .booksConfirmed(.kalshi, at: at)
+        case .trade, .lifecycle, .connected, .disconnected: nil
+        }
+    }
+
+    /// Whether the socket is alive (its PONG has a deadline), and whether the scores are read.
+    func probes(_ poller: ScorePoller) -> [HealthProbe] {
+        let figures = FeedFigures(metrics: host.context.metrics)
+        return [
+            HealthProbe("venue", timeout: .seconds(1)) {
+                let status = books.status
+                figures.show(status)
+                guard status.isConnected || status.markets == 0 else { throw FeedAway(code: status.lastFailure) }
+            },
+            HealthProbe("scores", timeout: .seconds(1)) {
+                try await poller.check(within: max(.seconds(5), settings.pollInterval * 10))
+            },
+        ]
+    }
+}
+
+struct FeedAway: Error, CustomStringConvertible {
+    let code: FeedFailure.Code?
+
+    var description: String { "the market feed is away: \(code?.rawValue ?? "not connected yet")" }
+}
+
+/// A feed's own figures as metrics, brought up to date with each health probe.
+struct FeedFigures: Sendable {
+    let metrics: MetricsRegistry
+
+    func show(_ status: MarketFeedStatus) {
+        metrics.gauge("feed_connected", "Whether the market feed is connected.").set(status.isConnected ? 1 : 0)
+        metrics.gauge("feed_frames", "Frames since the start.").set(Double(status.frames))
+        metrics.gauge("feed_markets", "Markets that are followed.").set(Double(status.markets))
+        metrics.gauge("feed_books", "Markets with a book that stands.").set(Double(status.books))
+        metrics.gauge("feed_reconnects", "Connects after the first.").set(Double(status.reconnects))
+        for (code, count) in status.errors {
+            metrics.gauge("feed_errors", "Errors since the start, by code.", labels: ["code": code]).set(Double(count))
+        }
+    }
 }

@@ -1,5 +1,6 @@
 import Resilience
 import Runtime
+import Venues
 
 /// What a shard may be given: games of sports, or crypto slots.
 public enum ShardTypeSetting: String, Sendable, CaseIterable {
@@ -10,6 +11,8 @@ public enum ShardTypeSetting: String, Sendable, CaseIterable {
 /// How a shard watches and when it signals (DOMAIN 2.2); the engine's rules are made of it.
 public struct GameShardSettings: Sendable {
     public let host: HostSettings
+    public let kalshi: KalshiSettings
+    public let scoreboard: ScoreboardSettings
     public let type: ShardTypeSetting
     public let maximumGames: Int
     public let minimumEdgePercent: Double
@@ -22,11 +25,16 @@ public struct GameShardSettings: Sendable {
     public let signalLife: Duration
     public let scoreConfirmation: Duration
     public let pollInterval: Duration
-    /// Machine time.
+    /// Machine time, as the rest.
     public let lease: Duration
+    /// Failed polls in a row of one sport, and how long it is left alone then.
+    public let scoreFailures: Int
+    public let scoreCooldown: Duration
 
     public init(_ reader: SettingsReader) {
         host = HostSettings(reader, instanceKey: "SHARD_ID", instanceDefault: "shard-01")
+        kalshi = KalshiSettings(reader)
+        scoreboard = ScoreboardSettings(reader)
         type = reader.choice(
             "SHARD_TYPE", default: ShardTypeSetting.sports, "What this shard may be given: games or crypto slots.")
         maximumGames = reader.integer("MAX_GAMES", default: 20, in: 1...10_000, "Most games on one shard.")
@@ -57,6 +65,11 @@ public struct GameShardSettings: Sendable {
         lease = reader.milliseconds(
             "SHARD_LEASE_MS", default: .seconds(2), in: .milliseconds(100)...(.seconds(600)),
             "How long a granted heartbeat lets a shard go on.")
+        scoreFailures = reader.integer(
+            "ESPN_CB_FAILURE_THRESHOLD", default: 5, in: 1...1_000, "Failed polls in a row that open the breaker.")
+        scoreCooldown = reader.seconds(
+            "ESPN_CB_RECOVERY_TIMEOUT_SECS", default: .seconds(30), in: .milliseconds(10)...(.seconds(3_600)),
+            "How long the breaker of the score feed stays open.")
         checkRelations(reader)
     }
 

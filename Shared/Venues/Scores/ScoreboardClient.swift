@@ -30,12 +30,17 @@ public struct ScoreboardClient: Sendable {
     private let http: VenueHTTP
     private let time: VenueTime
     private let timeout: Duration
+    private let headers: [(String, String)]
 
-    public init(baseURL: String, http: VenueHTTP, time: VenueTime, timeout: Duration = .seconds(5)) {
+    /// - Parameter reader: the name by which a replay waits for this reader; of no meaning to the real feed.
+    public init(
+        baseURL: String, http: VenueHTTP, time: VenueTime, timeout: Duration = .seconds(5), reader: String? = nil
+    ) {
         self.baseURL = baseURL
         self.http = http
         self.time = time
         self.timeout = timeout
+        headers = reader.map { [("X-Replay-Reader", $0)] } ?? []
     }
 
     /// - Parameters:
@@ -47,7 +52,7 @@ public struct ScoreboardClient: Sendable {
         }
         var url = "\(baseURL)/\(path)/scoreboard"
         if let day { url += "?dates=" + day.description.filter { $0 != "-" } }
-        let response = try await http.send("GET", url, timeout: timeout)
+        let response = try await http.send("GET", url, headers: headers, timeout: timeout)
         guard response.status == 200 else {
             let code: VenueError.Code =
                 switch response.status {
