@@ -39,7 +39,7 @@ struct DemoCommand: AsyncParsableCommand {
     func run() async throws {
         // Written to after Ctrl-C by a pager or a closed terminal, the end of the process must stay an orderly one.
         signal(SIGPIPE, SIG_IGN)
-        let path = try RecordingLibrary.find(recording)
+        let path = URL(filePath: try RecordingLibrary.find(recording)).path
         let options = DemoOptions(
             recordingPath: path, recording: try RecordingLibrary.load(path), speed: speed, shards: shards,
             faults: faults, keep: keep, isLive: !plain && isatty(STDOUT_FILENO) == 1)

@@ -57,20 +57,23 @@ struct DemoRun: Sendable {
         let began = clock.now
         var outcome = DemoOutcome()
         do {
-            let stage = try await start(suite, directory, redis, postgres)
             var report = try await withThrowingTaskGroup(of: DemoReport?.self) { group in
                 group.addTask {
                     try await suite.watch()
                     return nil
                 }
-                group.addTask { try await stage.play() }
+                group.addTask {
+                    let stage = try await start(suite, directory, redis, postgres)
+                    let report = try await stage.play()
+                    await stage.database.close()
+                    return report
+                }
                 defer { group.cancelAll() }
                 while let finished = try await group.next() {
                     if let report = finished { return report }
                 }
                 throw Stopped(description: "the suite ended by itself")
             }
-            await stage.database.close()
             report.processes = await suite.stop()
             report.wallSeconds = (began.duration(to: clock.now).inSeconds * 10).rounded() / 10
             print("\n" + report.table())
