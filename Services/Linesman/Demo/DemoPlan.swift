@@ -19,7 +19,7 @@ struct DemoPlan: Sendable {
             ("REDIS_URL", redisURL), ("DATABASE_URL", databaseURL), ("REPLAY_SPEED", "\(options.speed)"),
             ("REDIS_RECONNECT_BASE_DELAY_MS", "100"), ("REDIS_RECONNECT_MAX_DELAY_MS", "1000"),
             ("REDIS_RECONNECT_JITTER_PCT", "0.5"), ("DB_POOL_MAX_CONNECTIONS", "5"), ("DB_POOL_MIN_CONNECTIONS", "1"),
-            ("DISCOVERY_INTERVAL_SECS", "1"), ("SYSTEM_MONITOR_INTERVAL_SECS", "5"),
+            ("DISCOVERY_INTERVAL_SECS", "1"),
             ("ALERT_LOG_PATH", "\(directory)/critical_alerts.log"), ("STATUS_PORT", "\(statusPort)"),
         ]
         if let venue {
