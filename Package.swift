@@ -171,6 +171,11 @@ let package = Package(
         test("SignalProcessorEngine", ["SignalProcessorEngine", "Domain", "Resilience"]),
         test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),
         test(
+            "OrderPath",
+            [
+                "SignalProcessor", "ExecutionService", "SignalProcessorEngine", "ExecutionServiceEngine", "Servers",
+            ] + hosted),
+        test(
             "VenueSimulator",
             ["VenueSimulator", "Domain", "Runtime", "Resilience", "Matching", "Recording", log, httpClient] + nio
                 + webSocket),

@@ -1,22 +1,6 @@
-import Domain
 import Hosting
 import Runtime
-import SignalProcessorEngine
 
 await ProcessRunner.run(service: "signal-processor", knownSettings: SettingsCatalogue.keys) { context in
-    let settings = try context.settings(SignalProcessorSettings.init)
-    let host = try await ServiceHost.start(settings.host, in: context)
-    let store = SignalStore(
-        pool: host.database, account: TradingAccount(settings.host.trading.mode),
-        statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone))
-    let desk = SignalDesk(
-        host: host, store: store, rules: RuleStore(pool: host.database, log: host.log),
-        limits: TradingLimits(settings))
-    try await desk.prepare(initialBankroll: settings.order.initialBankroll)
-
-    host.relayOutbox()
-    try await host.followVenueTime()
-    host.supervisor.add("rules", .important) { try await desk.followRules() }
-    host.supervisor.add("signals", .important) { try await desk.run() }
-    host.sendHeartbeats()
+    try await SignalProcess.start(in: context)
 }

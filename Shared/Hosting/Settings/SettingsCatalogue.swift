@@ -11,6 +11,7 @@ public enum SettingsCatalogue {
         ("orchestrator", { _ = OrchestratorSettings($0) }),
         ("market-discovery", { _ = MarketDiscoverySettings($0) }),
         ("signal-processor", { _ = SignalProcessorSettings($0) }),
+        ("execution-service", { _ = ExecutionServiceSettings($0) }),
     ]
 
     /// Read from defaults alone, so that keys, defaults and ranges are those of the code (CHECKLIST H20).

@@ -1,0 +1,51 @@
+import Domain
+import ExecutionServiceEngine
+import Hosting
+import Runtime
+import Wire
+
+/// The process: connects, and adds its parts to the supervisor.
+enum ExecutionProcess {
+    static func start(
+        in context: ProcessContext,
+        makeVenue: (ExecutionSettings, ServiceHost) throws -> any ExecutionVenue
+    ) async throws {
+        let all = try context.settings(ExecutionSettings.init)
+        let settings = all.service
+        let host = try await ServiceHost.start(settings.host, in: context)
+        let account = TradingAccount(settings.host.trading.mode)
+        try await account.open(with: settings.order.initialBankroll, host.database)
+
+        let store = OrderStore(
+            pool: host.database, account: account,
+            statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone))
+        let venue = try makeVenue(all, host)
+        let desk = OrderDesk(
+            host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings))
+        let keeper = PositionKeeper(host: host, store: store, venue: venue, desk: desk)
+        let (work, results) = (WakeUps(), WakeUps())
+
+        host.relayOutbox()
+        try await host.followVenueTime()
+        host.supervisor.add("orders", .critical) { try await desk.run(work.stream) }
+        host.supervisor.onDrain("orders") { await desk.drain() }
+        host.supervisor.add("intent-news", .important) { try await work.follow(Channels.intents, on: host.bus) }
+        host.supervisor.add("intent-sweep", .important) {
+            try await work.tick(every: settings.sweepInterval, clock: host.clock)
+        }
+        host.supervisor.add("unknown-orders", .important) {
+            try await desk.resolveUnknownOrders(every: settings.unknownInterval)
+        }
+        host.supervisor.add("reconciliation", .important) {
+            try await keeper.reconcile(every: settings.reconciliationInterval)
+        }
+        host.supervisor.add("settlement", .critical) { try await keeper.settle(results.stream) }
+        host.supervisor.add("game-ends", .important) {
+            try await results.follow(Channels.gamesEnded, on: host.bus) { host.venueClock.observe($0.at) }
+        }
+        host.supervisor.add("settlement-sweep", .important) {
+            try await results.tick(every: settings.settlementInterval, clock: host.clock)
+        }
+        host.sendHeartbeats(checking: Checks.probes(venue: venue, desk: desk, settings))
+    }
+}

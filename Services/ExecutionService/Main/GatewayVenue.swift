@@ -1,0 +1,62 @@
+import Domain
+import ExecutionServiceEngine
+import Resilience
+import Runtime
+import Venues
+
+/// A gateway in the engine's words.
+struct GatewayVenue: ExecutionVenue {
+    let gateway: any OrderGateway
+    let rest: KalshiREST
+    /// False for paper that lives in this process: after a restart it remembers nothing, and there is nothing to
+    /// compare with.
+    let keepsPositions: Bool
+    let clock: MachineClock
+
+    func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
+        switch await gateway.submit(order, deadline: clock.now.duration(to: deadline)) {
+        case .accepted(let receipt):
+            let rests = order.timeInForce == .goodTillCancelled && !receipt.remaining.isZero
+            if receipt.filled.isZero {
+                return .accepted(receipt.venueOrder, fills: [], reported: .zero, rests: rests)
+            }
+            // Fills that cannot be read yet leave the order unknown, and the resolver reads them.
+            let fills = (try? await gateway.fills(of: order, venueOrder: receipt.venueOrder)) ?? []
+            return .accepted(receipt.venueOrder, fills: fills, reported: receipt.filled, rests: rests)
+        case .refused(let error): return .refused(reason: error.code.rawValue)
+        case .unknown(let error): return .unanswered(reason: error.code.rawValue)
+        }
+    }
+
+    func find(_ order: OrderRecord) async throws -> OrderNews? {
+        switch await gateway.find(order.request.id, market: order.request.market) {
+        case .found(let found):
+            let fills = try await gateway.fills(of: order.request, venueOrder: found.venueOrder)
+            return .accepted(found.venueOrder, fills: fills, reported: found.filled, rests: found.state == .resting)
+        case .absent:
+            guard let known = order.venueOrder else { return nil }
+            let fills = try await gateway.fills(of: order.request, venueOrder: known)
+            let filled = fills.reduce(Quantity.zero) { $0 + $1.quantity }
+            return fills.isEmpty ? nil : .accepted(known, fills: fills, reported: filled, rests: false)
+        case .unknown(let error): throw error
+        }
+    }
+
+    func outcome(of market: MarketID) async throws -> MarketOutcome {
+        let found = try await gateway.market(market)
+        switch (found.status, found.yesValue) {
+        case (.active, _): return .open
+        case (.settled, let value?): return .settled(yesValue: value)
+        case (.voided, let value?): return .voided(yesValue: value)
+        case (.closed, _), (.settled, nil), (.voided, nil): return .closed
+        }
+    }
+
+    func positions() async throws -> [MarketID: Int64]? {
+        guard keepsPositions else { return nil }
+        let held = try await gateway.positions().filter { $0.netHundredths != 0 }
+        return Dictionary(held.map { ($0.market, $0.netHundredths) }, uniquingKeysWith: +)
+    }
+
+    func ping() async throws { _ = try await rest.exchangeStatus() }
+}

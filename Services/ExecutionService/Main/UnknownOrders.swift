@@ -1,0 +1,55 @@
+import Domain
+import ExecutionServiceEngine
+import Hosting
+import Logging
+import Postgres
+import Runtime
+
+extension OrderDesk {
+    /// Looks for orders whose fate is not known until each is found or proven absent.
+    func resolveUnknownOrders(every interval: Duration) async throws {
+        while !Task.isCancelled {
+            do {
+                for open in try await store.openOrders() { try await resolve(open) }
+            } catch let error as PostgresError where !Task.isCancelled {
+                host.log.warning("unknown orders not read", metadata: [Key.reason: "\(error)"])
+            }
+            try await host.clock.sleep(for: interval)
+        }
+    }
+
+    private func resolve(_ open: OpenOrder) async throws {
+        let order = open.record
+        let step: UnknownStep =
+            order.state == .resting
+            ? .page
+            : engine.next(
+                for: order, intentExpiresAt: open.intentExpiresAt, at: host.venueClock.now, machine: host.clock.now)
+        switch step {
+        case .wait: return
+        case .page: try await look(for: order)
+        case .absent(let retries):
+            try await note(
+                store.book(order.request.id, .provenAbsent(retries: retries), at: host.venueClock.now))
+            if retries, canWork { try await work(order.intent) }
+        }
+    }
+
+    /// A failed look proves nothing: an outage is not "not found".
+    private func look(for order: OrderRecord) async throws {
+        let started = host.clock.now
+        do {
+            if let news = try await venue.find(order) {
+                try await note(store.book(order.request.id, news, at: host.venueClock.now))
+            } else {
+                engine.pagedWithout(order.request.id, startedAt: started)
+            }
+        } catch let error as PostgresError {
+            throw error
+        } catch  where !Task.isCancelled {
+            host.log.warning(
+                "unknown order could not be looked for",
+                metadata: ["order": "\(order.request.id)", Key.reason: "\(error)"])
+        }
+    }
+}

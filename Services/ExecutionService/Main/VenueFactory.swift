@@ -1,0 +1,62 @@
+import Domain
+import Hosting
+import Runtime
+import Venues
+
+/// Everything that the process reads from its settings, and the relations between the parts.
+struct ExecutionSettings: Sendable {
+    let service: ExecutionServiceSettings
+    let kalshi: KalshiSettings
+
+    init(_ reader: SettingsReader) {
+        service = ExecutionServiceSettings(reader)
+        kalshi = KalshiSettings(reader)
+        let isLive = service.host.trading.mode == .live
+        reader.require(
+            !isLive || kalshi.keyID != nil, ["LIVE_TRADING_AUTHORIZED", "KALSHI_API_KEY"], "live trading needs a key")
+        reader.require(
+            !isLive || service.paperVenue == nil, ["PAPER_TRADING", "PAPER_VENUE_URL"],
+            "a paper venue contradicts live trading")
+        reader.require(
+            !isLive || !service.host.isReplay, ["PAPER_TRADING", "REPLAY_SPEED"], "a replay cannot trade live")
+    }
+}
+
+/// Chooses where orders go: the venue itself, the simulator, or paper filled from the live book.
+enum VenueFactory {
+    static func make(_ settings: ExecutionSettings, _ host: ServiceHost) throws -> any ExecutionVenue {
+        let time = VenueTime(
+            now: { [clock = host.venueClock] in clock.now }, observe: { [clock = host.venueClock] in clock.observe($0) }
+        )
+        let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time, clock: host.clock)
+        host.supervisor.onDrain("venue-connections") { await http.shutdown() }
+        func rest(_ baseURL: String, _ signer: KalshiSigner?) -> KalshiREST {
+            KalshiREST(
+                baseURL: baseURL, http: http, signer: signer, time: time, clock: host.clock,
+                random: host.context.random)
+        }
+        let signer = try settings.kalshi.signer(wall: host.context.wallClock)
+        if settings.service.host.trading.mode == .live {
+            let rest = rest(settings.kalshi.baseURL, signer)
+            return GatewayVenue(
+                gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, clock: host.clock)
+        }
+        if let simulator = settings.service.paperVenue {
+            let rest = rest(withPath(simulator), signer)
+            return GatewayVenue(
+                gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, clock: host.clock)
+        }
+        let rest = rest(settings.kalshi.baseURL, signer)
+        let paper = PaperGateway(
+            source: rest, balance: settings.service.order.initialBankroll, clock: host.clock)
+        return GatewayVenue(gateway: paper, rest: rest, keepsPositions: false, clock: host.clock)
+    }
+
+    /// The address of a simulator may be given as host and port alone.
+    static func withPath(_ address: String) -> String {
+        var address = Substring(address)
+        while address.hasSuffix("/") { address = address.dropLast() }
+        let path = "/trade-api/v2"
+        return address.hasSuffix(path) ? String(address) : address + path
+    }
+}

@@ -1,0 +1,30 @@
+import Bus
+import Hosting
+import Runtime
+import Wire
+
+/// Says when to look: at an interval, and at every piece of news. News in between two looks are one wake-up.
+struct WakeUps: Sendable {
+    let stream: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+
+    init() { (stream, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1)) }
+
+    func callAsFunction() { continuation.yield() }
+
+    /// Wakes at an interval, first at once.
+    func tick(every interval: Duration, clock: MachineClock) async throws {
+        while !Task.isCancelled {
+            self()
+            try await clock.sleep(for: interval)
+        }
+    }
+
+    /// Wakes at every message and after every gap: both only say that there may be something.
+    func follow<M: WireMessage>(_ channel: Channel<M>, on bus: Bus, seen: (M) -> Void = { _ in }) async throws {
+        for await delivery in try await bus.subscribe(to: channel) {
+            if case .message(let envelope, _) = delivery { seen(envelope.body) }
+            self()
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import Domain
+import Runtime
+
+/// What the execution-service sends, where to, and what it concludes from silence (DOMAIN 2.2, DESIGN rule 6).
+public struct ExecutionServiceSettings: Sendable {
+    public let host: HostSettings
+    public let order: OrderLimitSettings
+    public let ordersPerMinute: Int
+    public let ordersPerHour: Int
+    public let balancePercent: Int
+    public let killSwitchFile: String
+    public let killSwitchAllowsReducing: Bool
+    /// The simulator that fills paper orders; nil fills them from the live book.
+    public let paperVenue: String?
+    public let submitTimeout: Duration
+    public let attempts: Int
+    public let nonAcceptanceWait: Duration
+    public let unknownInterval: Duration
+    public let sweepInterval: Duration
+    public let settlementInterval: Duration
+    public let reconciliationInterval: Duration
+
+    public init(_ reader: SettingsReader) {
+        host = HostSettings(reader)
+        order = OrderLimitSettings(reader)
+        ordersPerMinute = reader.integer(
+            "MAX_ORDERS_PER_MINUTE", default: 20, in: 1...100_000, "Most orders in any minute of venue time.")
+        ordersPerHour = reader.integer(
+            "MAX_ORDERS_PER_HOUR", default: 100, in: 1...1_000_000, "Most orders in any hour of venue time.")
+        reader.require(
+            ordersPerMinute <= ordersPerHour, ["MAX_ORDERS_PER_MINUTE", "MAX_ORDERS_PER_HOUR"],
+            "a minute cannot have more orders than its hour")
+        balancePercent = reader.integer(
+            "BALANCE_HEADROOM_PCT", default: 110, in: 100...1_000,
+            "How much of an order's value the balance must cover, in percent.")
+        killSwitchFile = reader.text(
+            "KILL_SWITCH_FILE", default: "/var/run/linesman/kill-switch", "Nothing is sent while this file is there.")
+        reader.require(killSwitchFile.hasPrefix("/"), ["KILL_SWITCH_FILE"], "must be an absolute path")
+        killSwitchAllowsReducing = reader.flag(
+            "KILL_SWITCH_ALLOWS_REDUCING", default: false,
+            "Whether orders that only reduce a position pass an engaged kill switch.")
+        paperVenue = reader.optionalText(
+            "PAPER_VENUE_URL", "The venue simulator that fills paper orders; empty fills them from the live book.")
+        reader.require(
+            paperVenue.map { $0.hasPrefix("http://") || $0.hasPrefix("https://") } ?? true, ["PAPER_VENUE_URL"],
+            "must begin with http:// or https://")
+        submitTimeout = reader.milliseconds(
+            "ORDER_SUBMIT_TIMEOUT_MS", default: .seconds(5), in: .milliseconds(50)...(.seconds(60)),
+            "How long an order's answer is waited for; after it the order is unknown.")
+        attempts = reader.integer(
+            "MAX_ORDER_ATTEMPTS", default: 2, in: 1...10,
+            "Orders for one intent, each only after proof that the venue never accepted the one before.")
+        nonAcceptanceWait = reader.seconds(
+            "NON_ACCEPTANCE_WAIT_SECS", default: .seconds(10), in: .seconds(1)...(.seconds(600)),
+            "From the close of the connection to the first paging that counts as proof.")
+        unknownInterval = reader.milliseconds(
+            "UNKNOWN_ORDER_POLL_MS", default: .seconds(1), in: .milliseconds(50)...(.seconds(60)),
+            "How often unknown orders are looked for at the venue.")
+        sweepInterval = reader.milliseconds(
+            "INTENT_SWEEP_MS", default: .seconds(1), in: .milliseconds(50)...(.seconds(60)),
+            "How often the database is asked for work that no message announced.")
+        settlementInterval = reader.milliseconds(
+            "SETTLEMENT_POLL_MS", default: .seconds(5), in: .milliseconds(50)...(.seconds(3_600)),
+            "How often the venue is asked whether the markets we hold are settled.")
+        reconciliationInterval = reader.seconds(
+            "RECONCILIATION_INTERVAL_SECS", default: .seconds(3_600), in: .seconds(1)...(.seconds(86_400)),
+            "How often positions are compared with the venue's after the start.")
+    }
+}

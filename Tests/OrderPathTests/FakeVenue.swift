@@ -1,0 +1,95 @@
+import Domain
+import ExecutionServiceEngine
+import NIOConcurrencyHelpers
+import Resilience
+
+@testable import ExecutionService
+
+/// A venue that fills everything at its limit, and loses what it is told to lose.
+final class FakeVenue: ExecutionVenue {
+    enum Manner: Sendable {
+        case fills
+        case fillsInPart(Int64)
+        case refuses
+        /// It takes the order and its answer is lost.
+        case losesAnswer
+        /// It never sees the order.
+        case losesRequest
+    }
+
+    private struct State {
+        var manners: [Manner] = []
+        var orders: [OrderID: (request: OrderRequest, filled: Int64)] = [:]
+        var submits: [OrderID] = []
+        var outcomes: [MarketID: MarketOutcome] = [:]
+        var positions: [MarketID: Int64]? = [:]
+        var pagesFail = false
+    }
+
+    struct Unreachable: Error {}
+
+    private let state = NIOLockedValueBox(State())
+
+    /// How the next submits go; afterwards everything is filled.
+    func will(_ manners: Manner...) { state.withLockedValue { $0.manners += manners } }
+    func settle(_ market: MarketID, at value: Price) {
+        state.withLockedValue { $0.outcomes[market] = .settled(yesValue: value) }
+    }
+    func hold(_ positions: [MarketID: Int64]?) { state.withLockedValue { $0.positions = positions } }
+    func failPages(_ fail: Bool) { state.withLockedValue { $0.pagesFail = fail } }
+    var submits: [OrderID] { state.withLockedValue { $0.submits } }
+    /// Orders that the venue has, so each would be paid for.
+    var accepted: Int { state.withLockedValue { $0.orders.count } }
+
+    func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
+        let (manner, whole) = state.withLockedValue { state in
+            state.submits.append(order.id)
+            let manner = state.manners.isEmpty ? .fills : state.manners.removeFirst()
+            let whole = order.quantity.hundredths / 100
+            switch manner {
+            case .fills, .losesAnswer: state.orders[order.id] = (order, whole)
+            case .fillsInPart(let part): state.orders[order.id] = (order, part)
+            case .refuses, .losesRequest: break
+            }
+            return (manner, whole)
+        }
+        switch manner {
+        case .fills: return news(order, whole)
+        case .fillsInPart(let part): return news(order, part)
+        case .refuses: return .refused(reason: "insufficient_balance")
+        case .losesAnswer, .losesRequest: return .unanswered(reason: "timeout")
+        }
+    }
+
+    func find(_ order: OrderRecord) async throws -> OrderNews? {
+        let found = try state.withLockedValue { state in
+            if state.pagesFail { throw Unreachable() }
+            return state.orders[order.request.id]
+        }
+        return found.map { news($0.request, $0.filled) }
+    }
+
+    func outcome(of market: MarketID) async throws -> MarketOutcome {
+        state.withLockedValue { $0.outcomes[market] ?? .open }
+    }
+
+    func positions() async throws -> [MarketID: Int64]? { state.withLockedValue { $0.positions } }
+    func ping() async throws {}
+
+    private func news(_ order: OrderRequest, _ contracts: Int64) -> OrderNews {
+        let quantity = Quantity.contracts(contracts)
+        var fills: [Fill] = []
+        if contracts > 0 {
+            do {
+                fills = [
+                    try Fill(
+                        id: FillID(stringLiteral: "fill-\(order.id)"), order: order.id, market: order.market,
+                        outcome: order.outcome, action: order.action, price: order.limit, quantity: quantity,
+                        fee: FeeSchedule.kalshi.fee(quantity, at: order.limit), at: tipOff)
+                ]
+            } catch { preconditionFailure("\(error)") }
+        }
+        return .accepted(
+            VenueOrderID(stringLiteral: "venue-\(order.id)"), fills: fills, reported: quantity, rests: false)
+    }
+}

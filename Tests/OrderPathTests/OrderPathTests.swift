@@ -1,0 +1,334 @@
+import Bus
+import Domain
+import ExecutionServiceEngine
+import Foundation
+import Hosting
+import Logging
+import NIOConcurrencyHelpers
+import Postgres
+import Redis
+import Resilience
+import Runtime
+import Servers
+import Testing
+import Wire
+
+@testable import ExecutionService
+@testable import SignalProcessor
+
+/// Both services of the order path in this process, on real servers, against a venue that can be told to misbehave.
+private final class OrderPath: Sendable {
+    let rig: Rig
+    let venue = FakeVenue()
+    let directory: TemporaryDirectory
+    private let redis: PrivateRedis
+    private let client: RedisClient
+    private let bus: Bus
+    private let publisher: Task<Void, any Error>
+    private let signals = NIOLockedValueBox<[AsyncStream<String>.Continuation]>([])
+    private let lives = NIOLockedValueBox<[Task<ExitCode, Swift.Never>]>([])
+
+    init() async throws {
+        rig = try await Rig()
+        try await rig.addGame()
+        directory = try TemporaryDirectory()
+        redis = try await PrivateRedis.start(in: directory.path)
+        let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        let reader = SettingsReader(environment: ["REDIS_URL": redis.url])
+        client = RedisClient(
+            settings: RedisSettings(reader), name: "test", clock: .real, random: .seeded(1), log: quiet,
+            metrics: MetricsRegistry())
+        bus = Bus(
+            client: client, identity: BusIdentity(source: "game-shard/shard-01", incarnation: "life-1"), clock: .real,
+            log: quiet, metrics: MetricsRegistry())
+        // Cancelled by `end`.
+        publisher = Task { [client, bus] in
+            async let connection: Void = client.run()
+            async let outbox: Void = bus.run()
+            _ = try await (connection, outbox)
+        }
+    }
+
+    var killSwitchFile: String { "\(directory.path)/kill-switch" }
+
+    func publish(_ signal: Signal) async throws {
+        _ = try await bus.publish(SignalMessage(signal: signal), on: Channels.signals, trace: "trace-1")
+    }
+
+    func startSignalProcessor() {
+        start("signal-processor") { try await SignalProcess.start(in: $0) }
+    }
+
+    func startExecution(_ settings: [String: String] = [:]) {
+        let venue = venue
+        start("execution-service", settings) { try await ExecutionProcess.start(in: $0) { _, _ in venue } }
+    }
+
+    private func start(
+        _ service: String, _ more: [String: String] = [:],
+        _ body: @escaping @Sendable (ProcessContext) async throws -> Void
+    ) {
+        let (stream, continuation) = AsyncStream.makeStream(of: String.self)
+        signals.withLockedValue { $0.append(continuation) }
+        var environment = [
+            "REDIS_URL": redis.url, "DATABASE_URL": rig.url, "DB_POOL_MIN_CONNECTIONS": "0", "REPLAY_SPEED": "120",
+            "KILL_SWITCH_FILE": killSwitchFile, "INTENT_SWEEP_MS": "100", "UNKNOWN_ORDER_POLL_MS": "50",
+            "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "1", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
+        ]
+        environment.merge(more) { $1 }
+        let world = ProcessWorld(
+            environment: environment, clock: .real, wallClock: .real, random: .system, output: LogOutput { _ in },
+            signals: stream, processID: 1)
+        // Awaited by `stop`.
+        let life = Task { await ProcessRunner.exitCode(service: service, world: world, body) }
+        lives.withLockedValue { $0.append(life) }
+    }
+
+    /// SIGTERM to everything that runs; the exit codes.
+    @discardableResult
+    func stop() async -> [ExitCode] {
+        for signal in signals.withLockedValue({ $0 }) { signal.yield("SIGTERM") }
+        let lives = lives.withLockedValue { lives in
+            defer { lives = [] }
+            return lives
+        }
+        signals.withLockedValue { $0 = [] }
+        var codes: [ExitCode] = []
+        for life in lives { codes.append(await life.value) }
+        return codes
+    }
+
+    func end() async {
+        await stop()
+        publisher.cancel()
+        _ = await publisher.result
+        await rig.pool.close(grace: .milliseconds(100))
+        await redis.stop()
+        directory.remove()
+    }
+
+    func untilOrder(_ state: OrderState, _ count: Int64 = 1) async throws {
+        try await eventually("\(count) orders \(state.rawValue)") {
+            try await rig.number("SELECT count(*) AS n FROM orders WHERE state = \(state.rawValue)") == count
+        }
+    }
+}
+
+private func withOrderPath(_ body: (OrderPath) async throws -> Void) async throws {
+    let path = try await OrderPath()
+    do {
+        try await body(path)
+    } catch {
+        await path.end()
+        throw error
+    }
+    try await path.rig.expectBooksToBalance()
+    await path.end()
+}
+
+struct OrderPathTests {
+    @Test func `a signal becomes a filled order, a position and, in the end, money`() async throws {
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            path.startExecution()
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.filled)
+            // $50 a game is the limit: 96 contracts cost $48 and $1.68.
+            #expect(try await path.rig.number("SELECT cash AS n FROM bankroll") == 950_320_000)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "committed")
+            #expect(try await path.rig.text("SELECT state AS t FROM intents") == "done")
+            #expect(path.venue.submits.count == 1)
+            try await path.rig.expectBooksToBalance()
+
+            path.venue.settle("game-1-HOME", at: .one)
+            try await eventually("settled") {
+                try await path.rig.text("SELECT state AS t FROM positions") == "settled"
+            }
+            #expect(try await path.rig.number("SELECT cash AS n FROM bankroll") == 1_046_320_000)
+            #expect(try await path.rig.number("SELECT realised AS n FROM positions") == 48_000_000)
+            #expect(try await path.rig.text("SELECT status AS t FROM market_mappings") == "settled")
+            try await eventually("everything announced") {
+                try await path.rig.number("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL") == 0
+            }
+            let announced = try await path.rig.pool.query("SELECT topic FROM outbox ORDER BY id").map {
+                try $0.text("topic")
+            }
+            #expect(
+                announced == [
+                    "execution:requests", "execution:results", "execution:results", "positions:updates",
+                    "positions:updates",
+                ])
+            #expect(await path.stop() == [.ok, .ok])
+        }
+    }
+
+    @Test func `a lost answer is looked for, found once, and never sent twice`() async throws {
+        try await withOrderPath { path in
+            path.venue.will(.losesAnswer)
+            path.venue.failPages(true)
+            path.startSignalProcessor()
+            path.startExecution()
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.unknown)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "held")
+            try await path.rig.expectBooksToBalance()
+            path.venue.failPages(false)
+            try await path.untilOrder(.filled)
+            #expect(path.venue.submits.count == 1)
+        }
+    }
+
+    @Test func `a lost request is proven absent before another attempt is made`() async throws {
+        try await withOrderPath { path in
+            path.venue.will(.losesRequest, .fillsInPart(10))
+            path.startSignalProcessor()
+            path.startExecution()
+            let began = MachineClock.real.now
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.partiallyFilled)
+            #expect(MachineClock.real.now.since(began) >= .seconds(1))
+            #expect(path.venue.submits.count == 2)
+            #expect(Set(path.venue.submits).count == 2)
+            #expect(path.venue.accepted == 1)
+            #expect(try await path.rig.text("SELECT reason AS t FROM orders WHERE attempt = 1") == "not_accepted")
+            #expect(try await path.rig.number("SELECT net_quantity AS n FROM positions") == 1_000)
+        }
+    }
+
+    @Test func `a refusal frees the reservation and ends the intent`() async throws {
+        try await withOrderPath { path in
+            path.venue.will(.refuses)
+            path.startSignalProcessor()
+            path.startExecution()
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.rejected)
+            #expect(try await path.rig.text("SELECT state AS t FROM intents") == "refused")
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "released")
+            #expect(try await path.rig.number("SELECT cash AS n FROM bankroll") == 1_000_000_000)
+        }
+    }
+
+    @Test func `the kill switch file stops an order directly before the write`() async throws {
+        try await withOrderPath { path in
+            #expect(FileManager.default.createFile(atPath: path.killSwitchFile, contents: nil))
+            path.startSignalProcessor()
+            path.startExecution()
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.rejected)
+            #expect(try await path.rig.text("SELECT reason AS t FROM orders") == "kill_switch_file")
+            #expect(path.venue.submits.isEmpty)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "released")
+        }
+    }
+
+    @Test func `a kill switch engaged after the approval refuses the intent`() async throws {
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            try await path.publish(try path.rig.signal("s1"))
+            try await eventually("approved") { try await path.rig.number("SELECT count(*) AS n FROM intents") == 1 }
+            try await path.rig.pool.execute("UPDATE kill_switch SET engaged = true")
+            path.startExecution()
+            try await eventually("refused") {
+                try await path.rig.text("SELECT state AS t FROM intents") == "refused"
+            }
+            #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 0)
+            #expect(path.venue.submits.isEmpty)
+        }
+    }
+
+    @Test func `shadow mode decides everything and sends nothing`() async throws {
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            path.startExecution(["SHADOW_TRADING": "true"])
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.expired)
+            #expect(path.venue.submits.isEmpty)
+            #expect(try await path.rig.text("SELECT reason AS t FROM orders") == "shadow")
+        }
+    }
+
+    @Test func `nothing is sent while positions differ from the venue's`() async throws {
+        try await withOrderPath { path in
+            path.venue.hold(["game-1-HOME": 500])
+            path.startSignalProcessor()
+            path.startExecution()
+            try await path.publish(try path.rig.signal("s1"))
+            try await eventually("a trace of it") {
+                try await path.rig.number(
+                    "SELECT count(*) AS n FROM audit_log WHERE event = 'reconciliation_mismatch'") == 1
+            }
+            try await eventually("approved") { try await path.rig.number("SELECT count(*) AS n FROM intents") == 1 }
+            #expect(path.venue.submits.isEmpty)
+            #expect(try await path.rig.text("SELECT state AS t FROM intents") == "approved")
+            path.venue.hold([:])
+            try await path.untilOrder(.filled)
+        }
+    }
+
+    @Test func `orders that a dead process left behind are taken up, and none is sent again`() async throws {
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            try await path.rig.addGame("game-2")
+            try await path.rig.addGame("game-3")
+            for (index, game) in (["game-1", "game-2", "game-3"] as [GameID]).enumerated() {
+                try await path.publish(try path.rig.signal(SignalID(stringLiteral: "s\(index)"), game: game))
+            }
+            try await eventually("approved") { try await path.rig.number("SELECT count(*) AS n FROM intents") == 3 }
+            let store = OrderStore(pool: path.rig.pool, account: path.rig.account, statistics: path.rig.statistics)
+            let engine = ExecutionServiceEngine(safeguards: Safeguards())
+            var claimed: [ClaimedOrder] = []
+            for intent in try await store.waitingIntents() {
+                let claim = try await store.claim(intent, engine: engine, isReconciled: true, at: tipOff)
+                let again = try await store.claim(intent, engine: engine, isReconciled: true, at: tipOff)
+                #expect(again.claimed == nil)
+                claimed.append(try #require(claim.claimed))
+            }
+            // The first was never sent, the second was and the venue has it, the third was and never arrived.
+            _ = try await store.book(claimed[1].order.request.id, .sent, at: tipOff)
+            _ = try await store.book(claimed[2].order.request.id, .sent, at: tipOff)
+            path.venue.will(.losesAnswer)
+            _ = await path.venue.submit(claimed[1].order.request, deadline: .origin)
+            path.startExecution(["MAX_ORDER_ATTEMPTS": "1"])
+            try await path.untilOrder(.expired)
+            try await path.untilOrder(.filled)
+            try await path.untilOrder(.rejected)
+            #expect(path.venue.submits == [claimed[1].order.request.id])
+            #expect(try await path.rig.number("SELECT count(*) AS n FROM reservations WHERE state = 'held'") == 0)
+        }
+    }
+
+    @Test func `claims of one intent at once make one order, and news booked twice changes nothing`() async throws {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        _ = try await signals.process(
+            try rig.signal("s1"), trace: nil, engine: .init(limits: .init()), at: tipOff)
+        let store = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        let engine = ExecutionServiceEngine(safeguards: Safeguards())
+        let intent = try #require(try await store.waitingIntents().first)
+        let claims = try await withThrowingTaskGroup(of: ClaimedOrder?.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    try await store.claim(intent, engine: engine, isReconciled: true, at: tipOff).claimed
+                }
+            }
+            var claims: [ClaimedOrder] = []
+            for try await claim in group { if let claim { claims.append(claim) } }
+            return claims
+        }
+        #expect(claims.count == 1)
+        let order = try #require(claims.first).order
+        let news = await FakeVenue().submit(order.request, deadline: .origin)
+        _ = try await store.book(order.request.id, .sent, at: tipOff)
+        for _ in 0..<3 { _ = try await store.book(order.request.id, news, at: tipOff) }
+        try await rig.expectBooksToBalance()
+        #expect(try await rig.number("SELECT count(*) AS n FROM fills") == 1)
+        #expect(try await rig.number("SELECT value AS n FROM daily_stats WHERE key = 'fills'") == 1)
+        _ = try await store.settle(order.request.market, at: .zero, voided: false, now: tipOff)
+        #expect(try await store.settle(order.request.market, at: .zero, voided: false, now: tipOff) == false)
+        try await rig.expectBooksToBalance()
+        #expect(try await rig.number("SELECT realised AS n FROM bankroll") == -48_000_000)
+        await rig.pool.close(grace: .milliseconds(100))
+    }
+}

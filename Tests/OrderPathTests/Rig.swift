@@ -1,0 +1,143 @@
+import Bus
+import Domain
+import Hosting
+import Logging
+import NIOConcurrencyHelpers
+import Postgres
+import Redis
+import Resilience
+import Runtime
+import Servers
+import Testing
+import Wire
+
+@testable import ExecutionService
+@testable import SignalProcessor
+
+let tipOff = VenueInstant.epoch.advanced(by: .seconds(1_776_729_600))
+private let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+
+/// The servers of this test process; each rig has its own database and its own Redis.
+private actor TestServers {
+    static let shared = TestServers()
+    private var cluster: Task<PrivatePostgres, any Error>?
+    private var number = 0
+
+    func database() async throws -> String {
+        // Awaited by every rig.
+        let starting = cluster ?? Task { try await PrivatePostgres.start(in: TemporaryDirectory().kept()) }
+        cluster = starting
+        number += 1
+        let name = "path_\(number)"
+        let server = try await starting.value
+        try await server.createDatabase(name)
+        return server.socketURL(database: name)
+    }
+}
+
+private let keptDirectories = NIOLockedValueBox<[TemporaryDirectory]>([])
+
+extension TemporaryDirectory {
+    /// Lives as long as the process: what is in it is removed at the exit of the servers.
+    fileprivate func kept() -> String {
+        keptDirectories.withLockedValue { $0.append(self) }
+        return path
+    }
+}
+
+struct NeverCame: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Waits until the condition holds, at most twenty seconds.
+func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
+    let deadline = MachineClock.real.now.advanced(by: .seconds(20))
+    while try await !condition() {
+        guard MachineClock.real.now < deadline else { throw NeverCame(description: "never: \(what)") }
+        try await MachineClock.real.sleep(for: .milliseconds(10))
+    }
+}
+
+/// A database with a schema, a pool on it, and games that can be traded.
+struct Rig: Sendable {
+    let url: String
+    let pool: PostgresPool
+    let account = TradingAccount(.paper)
+    let statistics = DailyStatistics(timeZone: "America/New_York")
+
+    init() async throws {
+        url = try await TestServers.shared.database()
+        var settings = try PostgresSettings(url: url)
+        settings.minConnections = 0
+        pool = PostgresPool(
+            settings: settings, application: "test", clock: .real, random: .seeded(1), log: quiet,
+            metrics: MetricsRegistry())
+        try await Migrations.run(pool)
+        try await account.open(with: .dollars(1_000), pool)
+    }
+
+    func addGame(_ game: GameID = "game-1", sport: Sport = .nba, epoch: Int64 = 1) async throws {
+        try await pool.execute(
+            """
+            INSERT INTO games (game_id, sport, home_name, home_abbreviation, away_name, away_abbreviation,
+                scheduled_at, status)
+            VALUES (\(game.rawValue), \(sport.rawValue), 'Home', 'HOM', 'Away', 'AWY', 0, 'live')
+            """)
+        try await pool.execute(
+            """
+            INSERT INTO market_mappings (market_id, venue, game_id, event_ticker, title, outcome_team, price_step,
+                status)
+            VALUES (\(home(game).rawValue), 'kalshi', \(game.rawValue), 'E', 'T', 'home', 'linear_cent', 'active')
+            """)
+        try await pool.execute(
+            """
+            INSERT INTO assignments (game_id, shard, epoch, state)
+            VALUES (\(game.rawValue), 'shard-01', \(epoch), 'assigned')
+            """)
+    }
+
+    func home(_ game: GameID) -> MarketID { MarketID(stringLiteral: "\(game)-HOME") }
+
+    func signal(
+        _ id: SignalID, game: GameID = "game-1", sport: Sport = .nba, probability: Double = 0.6, cents: Int64 = 50,
+        epoch: Epoch = .first
+    ) throws -> Signal {
+        try Signal(
+            id: id, kind: .modelEdgeYes, game: game, sport: sport, market: home(game), venue: .kalshi, epoch: epoch,
+            shard: "shard-01", outcome: .yes, probability: Probability(probability), price: .cents(cents),
+            available: .contracts(1_000), edgeBasisPoints: 1_800, play: nil, createdAt: tipOff,
+            expiresAt: tipOff.advanced(by: .seconds(60)))
+    }
+
+    func number(_ sql: SQL) async throws -> Int64 { try await pool.first(sql)?.int64("n") ?? 0 }
+    func text(_ sql: SQL) async throws -> String? { try await pool.first(sql)?.textOrNil("t") }
+
+    /// What must hold of the books at every instant (DESIGN rules 6 and 7).
+    func expectBooksToBalance(_ location: SourceLocation = #_sourceLocation) async throws {
+        let identity = try await number(
+            """
+            SELECT cash - initial - realised + fees
+                + (SELECT coalesce(sum(cost), 0) FROM positions)::int8 AS n FROM bankroll
+            """)
+        #expect(identity == 0, "cash is initial + realised - fees - open cost", sourceLocation: location)
+        let stray = try await number(
+            """
+            SELECT count(*) AS n FROM positions p WHERE p.state <> 'settled' AND p.net_quantity <>
+                (SELECT coalesce(sum(CASE WHEN (outcome = 'yes') = (action = 'buy') THEN quantity ELSE -quantity END),
+                    0) FROM fills f WHERE f.market_id = p.market_id)
+            """)
+        #expect(stray == 0, "positions are the sum of their fills", sourceLocation: location)
+        let held = try await number(
+            """
+            SELECT count(*) AS n FROM reservations r JOIN intents i USING (reservation_id)
+            WHERE (r.state = 'held') <> (i.state IN ('approved', 'sending'))
+            """)
+        #expect(held == 0, "a reservation is held exactly as long as its intent lives", sourceLocation: location)
+        let doubled = try await number(
+            """
+            SELECT count(*) AS n FROM (SELECT intent_id FROM orders WHERE coalesce(reason, '') <> 'not_accepted'
+                GROUP BY intent_id HAVING count(*) > 1) AS doubled
+            """)
+        #expect(doubled == 0, "one order per intent that may have reached the venue", sourceLocation: location)
+    }
+}
