@@ -154,8 +154,11 @@ let package = Package(
         test("Servers", ["Servers", "ServersParent", "Runtime", "Resilience"]),
         .executableTarget(
             name: "ServersParent", dependencies: ["Servers"], path: "Tests/ServersParent", swiftSettings: settings),
-        test("Redis", ["Redis", "Runtime", "Resilience"]),
-        test("Bus", ["Bus", "Redis", "Wire", "Domain", "Runtime", "Resilience"]),
+        .target(
+            name: "RedisTestKit", dependencies: ["Redis", "Runtime", "Resilience", "Servers", "TestKit"] + nio,
+            path: "Tests/RedisTestKit", swiftSettings: settings),
+        test("Redis", ["Redis", "RedisTestKit", "Runtime", "Resilience", "Servers"] + nio),
+        test("Bus", ["Bus", "Redis", "RedisTestKit", "Wire", "Domain", "Runtime", "Resilience"] + nio),
         test("Postgres", ["Postgres", "Runtime", "Resilience", log] + nio),
         test("Alerting", ["Alerting", "Runtime", "Resilience", log]),
         test(

@@ -1,0 +1,92 @@
+import Bus
+import Foundation
+import Redis
+import RedisTestKit
+import TestKit
+import Testing
+import Wire
+
+@Suite(.timeLimit(.minutes(2))) struct HintTests {
+    @Test func `hints arrive on channels and patterns with who said them`() async throws {
+        let server = try await OwnRedis.started()
+        try await withBus(fastSettings(server.url), source: "game-shard/shard-01") { station in
+            let direct = try await station.bus.subscribe(to: Notes.hint)
+            let matching = try await station.bus.subscribe(matching: ChannelPattern<Note>("notes:h*"))
+            let published = try await station.bus.publish(Note(number: 1), on: Notes.hint, trace: "trace-1")
+            #expect(published == .sent(receivers: 2))
+            for subscription in [direct, matching] {
+                var iterator = subscription.makeAsyncIterator()
+                guard case .message(let envelope, let channel)? = await iterator.next() else {
+                    Issue.record("no message")
+                    return
+                }
+                #expect(channel == "notes:hint")
+                #expect(envelope.source == "game-shard/shard-01")
+                #expect(envelope.sequence == 1)
+                #expect(envelope.trace == "trace-1")
+                #expect(envelope.body == Note(number: 1))
+            }
+        }
+    }
+
+    @Test func `a jump of the sequence is a gap, a repetition is dropped`() async throws {
+        let server = try await OwnRedis.started()
+        try await withBus(fastSettings(server.url)) { station in
+            let subscription = try await station.bus.subscribe(to: Notes.hint)
+            for sequence in [1, 2, 2, 5, 4, 6] {
+                let envelope = Envelope(
+                    source: "other/1", incarnation: "x", sequence: Int64(sequence), trace: nil, sentAt: 0,
+                    body: Note(number: sequence))
+                try await station.client.publish(.bytes(Array(JSONEncoder().encode(envelope))), on: "notes:hint")
+            }
+            try await collecting([subscription]) { received in
+                try await eventually(within: .seconds(20), "the last one") { received[0].numbers.last == 6 }
+                #expect(received[0].numbers == [1, 2, 5, 6])
+                #expect(received[0].gaps == [Gap(.sequence, missed: 2)])
+            }
+            #expect(station.bus.status.duplicates == 2)
+        }
+    }
+
+    @Test func `a reconnect is exactly one gap`() async throws {
+        let server = try await OwnRedis.started()
+        try await withBus(fastSettings(server.url)) { station in
+            let subscription = try await station.bus.subscribe(to: Notes.hint)
+            try await collecting([subscription]) { received in
+                try await station.bus.publish(Note(number: 1), on: Notes.hint)
+                try await eventually(within: .seconds(20), "first") { received[0].numbers == [1] }
+                await server.kill()
+                try await eventually(within: .seconds(20), "down") { !station.client.status.commands.isConnected }
+                let published = try await station.bus.publish(Note(number: 2), on: Notes.hint)
+                #expect(published == .dropped)
+                try await server.start()
+                try await eventually(within: .seconds(20), "live again") { station.client.status.isReady }
+                try await station.bus.publish(Note(number: 3), on: Notes.hint)
+                try await eventually(within: .seconds(20), "third") { received[0].numbers == [1, 3] }
+                #expect(received[0].gaps.map(\.reason) == [.reconnected])
+            }
+            #expect(station.bus.status.hintsDropped == 1)
+        }
+    }
+
+    @Test func `what cannot be decoded is a dead letter, and the next message arrives`() async throws {
+        let server = try await OwnRedis.started()
+        try await withBus(fastSettings(server.url), bounds: BusSettings(deadLetterLimit: 2)) { station in
+            let subscription = try await station.bus.subscribe(to: Notes.hint)
+            for text in ["one", "two", "{\"type\":\"three\"}"] {
+                try await station.client.publish(.text(text), on: "notes:hint")
+            }
+            let journal = try await station.bus.subscribe(to: Notes.journal)
+            try await station.client.publish("no frame", on: "notes:journal")
+            try await station.bus.publish(Note(number: 1), on: Notes.hint)
+            try await station.bus.publish(Note(number: 2), on: Notes.journal)
+            try await collecting([subscription, journal]) { received in
+                try await eventually(within: .seconds(20), "both") { received[0].numbers == [1] && received[1].numbers == [2] }
+            }
+            #expect(station.bus.status.deadLetters == 4)
+            let letters = station.bus.deadLetters
+            #expect(letters.count == 2)
+            #expect(letters.contains { $0.channel == "notes:journal" && $0.payloadPrefix == "no frame" })
+        }
+    }
+}

@@ -1,0 +1,36 @@
+import NIOConcurrencyHelpers
+import Redis
+
+/// Collects what a subscription delivers, in order, until it ends.
+final class Collected: Sendable {
+    private let state = NIOLockedValueBox<(texts: [String], gaps: [RedisGap])>(([], []))
+
+    var texts: [String] { state.withLockedValue { $0.texts } }
+    var gaps: [RedisGap] { state.withLockedValue { $0.gaps } }
+
+    func collect(_ subscription: RedisSubscription) async {
+        for await delivery in subscription {
+            state.withLockedValue { state in
+                switch delivery {
+                case .messages(let messages):
+                    state.texts += messages.map { "\($0.channel)=" + String(decoding: $0.payload, as: UTF8.self) }
+                case .gap(let gap):
+                    state.gaps.append(gap)
+                    state.texts.append("gap")
+                }
+            }
+        }
+    }
+}
+
+/// Runs `body` while a task collects from the subscription.
+func collecting(
+    _ subscription: RedisSubscription, _ body: @escaping @Sendable (Collected) async throws -> Void
+) async throws {
+    let collected = Collected()
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+        tasks.addTask { await collected.collect(subscription) }
+        defer { tasks.cancelAll() }
+        try await body(collected)
+    }
+}
