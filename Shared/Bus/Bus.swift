@@ -7,8 +7,8 @@ import Wire
 
 /// Typed publish and subscribe: what `Wire` says, over `Redis`, with journal and gap repair (DESIGN section 4).
 ///
-/// Hints may be missed, and subscribers are told. Journaled messages are kept: acknowledged ⊆ received ⊆ attempted, in
-/// each publisher's order, none twice. One bus per process and identity; `client.run` and `run` must both be running.
+/// Hints may be missed, and subscribers are told. Journaled messages are kept: acknowledged ⊆ received ⊆ attempted,
+/// in each publisher's order, none twice. One bus per process and identity; `client.run` and `run` must both be running.
 public final class Bus: Sendable {
     private let client: RedisClient
     private let encoder: EnvelopeEncoder
@@ -63,7 +63,7 @@ public final class Bus: Sendable {
 
     /// Publishes on a channel; never waits longer than the attempts take.
     ///
-    /// - Throws: `BusError` (`outboxFull`, `notEncodable`): nothing was or will be published then.
+    /// Throws `BusError` (`outboxFull`, `notEncodable`): nothing was or will be published then.
     @discardableResult
     public func publish<Message: WireMessage>(
         _ message: Message, on channel: Channel<Message>, trace: TraceID? = nil
@@ -79,8 +79,8 @@ public final class Bus: Sendable {
 
     /// Subscribes to a channel, and waits until the subscription is live.
     ///
-    /// - Parameter start: where to begin on a journaled channel; a hint channel always begins now.
-    /// - Throws: `RedisError` when that takes longer than `timeout`.
+    /// `start` says where to begin on a journaled channel; a hint channel always begins now. Throws `RedisError` when
+    /// it takes longer than `timeout`.
     public func subscribe<Message: WireMessage>(
         to channel: Channel<Message>, from start: JournalStart = .now, timeout: Duration = .seconds(10)
     ) async throws -> Subscription<Message> {

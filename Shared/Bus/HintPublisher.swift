@@ -14,8 +14,10 @@ final class HintPublisher: Sendable {
         self.metrics = metrics
     }
 
-    /// - Parameter encode: makes the payload of the sequence it is given; called under a lock, so that hints leave in
-    ///   the order of their sequences.
+    /// Sends one hint, and says to how many subscribers.
+    ///
+    /// `encode` makes the payload of the sequence it is given; it is called under a lock, so that hints leave in the
+    /// order of their sequences.
     func publish(on channel: String, encode: (Int64) throws -> [UInt8]) async throws -> Published {
         let outcome = Promise<Result<RESPValue, RedisError>>()
         try sequences.withLockedValue { sequences in

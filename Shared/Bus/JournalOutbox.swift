@@ -42,8 +42,8 @@ final class JournalOutbox: Sendable {
 
     /// Queues a message and waits until it is stored, or until the attempts of R7 have failed and it stays queued.
     ///
-    /// - Parameter encode: makes the payload of the sequence it is given; called under a lock.
-    /// - Throws: `outboxFull`, or what `encode` throws; nothing is queued then.
+    /// `encode` makes the payload of the sequence it is given; it is called under a lock. Throws `outboxFull`, or what
+    /// `encode` throws; nothing is queued then.
     func publish(
         on channel: String, journalLength: Int, encode: (Int64) throws -> [UInt8]
     ) async throws -> Published {

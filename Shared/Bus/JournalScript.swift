@@ -17,6 +17,8 @@ enum JournalScript {
         "journal:memory:\(channel):\(identity.source):\(identity.incarnation)"
     }
 
+    /// Stores and publishes one batch of one channel.
+    ///
     /// Keys: the stream, the publisher's memory, the data id. Arguments: expected data id, channel, journal length,
     /// slots and life of the memory; then sequence and payload of each message in order.
     ///

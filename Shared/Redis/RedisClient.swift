@@ -13,7 +13,7 @@ public final class RedisClient: Sendable {
     private let hub: SubscriptionHub
     private let clock: MachineClock
 
-    /// - Parameter name: shown by CLIENT LIST, with `:commands` and `:subscriptions` behind it; no spaces.
+    /// `name` is shown by CLIENT LIST, with `:commands` and `:subscriptions` behind it; no spaces.
     public init(
         settings: RedisSettings, name: String, clock: MachineClock, random: RandomSource, log: Logger,
         metrics: MetricsRegistry
@@ -53,10 +53,9 @@ public final class RedisClient: Sendable {
     /// The server of each command connection from now on, the present one first.
     public func servers() -> AsyncStream<RedisServer> { commands.servers() }
 
-    /// Sends a command and waits for its reply.
+    /// Sends a command and waits for its reply; `server` is the connection it must go out on, any when nil.
     ///
-    /// - Parameter server: the connection it must go out on, any when nil.
-    /// - Throws: `RedisError`; `notConnected` at once without that connection, and never after the command was sent.
+    /// Throws `RedisError`: `notConnected` at once without that connection, and never after the command was sent.
     public func send(
         _ command: [RedisArgument], on server: RedisServer? = nil, timeout: Duration? = nil
     ) async throws -> RESPValue {
@@ -66,9 +65,8 @@ public final class RedisClient: Sendable {
 
     /// Sends without waiting; commands go out in the order of these calls.
     ///
-    /// - Parameters:
-    ///   - server: the connection it must go out on, any when nil.
-    ///   - completion: called once, on the event loop or at once; must not block.
+    /// `server` is the connection it must go out on, any when nil. `completion` is called once, on the event loop or
+    /// at once, and must not block.
     public func enqueue(
         _ command: [RedisArgument], on server: RedisServer? = nil, timeout: Duration? = nil,
         completion: @escaping @Sendable (Result<RESPValue, RedisError>) -> Void

@@ -48,7 +48,7 @@ extension RedisClient {
         try await send(["GET", .text(key)]).bytes
     }
 
-    /// - Parameter expires: the time to live; nil keeps the key for ever.
+    /// Sets a key; `expires` is its time to live, nil keeps it for ever.
     public func set(_ key: String, to value: RedisArgument, expires: Duration? = nil) async throws {
         let life = expires.map { [RedisArgument.text("PX"), .integer(max(1, $0.wholeMilliseconds))] } ?? []
         _ = try await send(["SET", .text(key), value] + life)
@@ -67,7 +67,7 @@ extension RedisClient {
 
     /// Runs a script by its digest, and by its source where the server does not know it yet.
     ///
-    /// - Parameter server: the connection it must run on, any when nil.
+    /// `server` is the connection it must run on, any when nil.
     public func evaluate(
         _ script: RedisScript, keys: [String], arguments: [RedisArgument], on server: RedisServer? = nil,
         timeout: Duration? = nil

@@ -19,7 +19,9 @@ final class RedisConnection: Sendable {
         self.readCounter = counter
     }
 
-    /// Connects; says nothing to the server yet. The name is resolved anew for each connection.
+    /// Connects, and says nothing to the server yet.
+    ///
+    /// The name is resolved anew for each connection.
     static func open(
         _ settings: RedisSettings, on group: any EventLoopGroup,
         receive: (@Sendable ([PushedMessage]) -> Void)? = nil

@@ -76,7 +76,8 @@ public struct RedisError: Error, Hashable, Sendable, CustomStringConvertible {
             .overloaded, .notAcknowledged, .loading, .readOnly, .misconfigured, .outOfMemory, .maximumClients,
             .busyScript, .masterDown, .protocolViolation:
             true
-        case .tlsFailed, .unexpectedReply, .cancelled, .authenticationRequired, .wrongPassword, .permissionDenied, .noScript,
+        case .tlsFailed, .unexpectedReply, .cancelled, .authenticationRequired, .wrongPassword, .permissionDenied,
+            .noScript,
             .wrongType, .databaseOutOfRange, .server:
             false
         }

@@ -52,7 +52,7 @@ final class RedisLink: Sendable {
     private let group: any EventLoopGroup
     private let state: NIOLockedValueBox<State>
 
-    /// - Parameter hub: receives the messages; nil for a connection that carries commands.
+    /// `hub` receives the messages; it is nil for a connection that carries commands.
     init(
         role: Role, settings: RedisSettings, name: String, clock: MachineClock, random: RandomSource, log: Logger,
         metrics: RedisMetrics.Link, hub: SubscriptionHub?, group: any EventLoopGroup

@@ -35,7 +35,7 @@ final class SubscriptionHub: Sendable {
     private let dropped: Counter
     private let state = NIOLockedValueBox(State())
 
-    /// - Parameter dropped: counts messages that no queue could keep.
+    /// `dropped` counts messages that no queue could keep.
     init(settings: RedisSettings, log: Logger, dropped: Counter) {
         self.settings = settings
         self.log = log
@@ -80,7 +80,7 @@ final class SubscriptionHub: Sendable {
         entry?.waiter?.resume(throwing: RedisError(.notAcknowledged, "the subscription was cancelled"))
     }
 
-    /// Waits for the acknowledgement of every target. Ends early when `remove` is called.
+    /// Waits for the acknowledgement of every target; ends early when `remove` is called.
     func waitUntilLive(_ id: UInt64) async throws {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in

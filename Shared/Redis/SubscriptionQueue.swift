@@ -66,7 +66,7 @@ final class SubscriptionQueue: Sendable {
     private let counter: Counter
     private let state = NIOLockedValueBox(State())
 
-    /// - Parameter dropped: counts what is dropped, over all queues.
+    /// `dropped` counts what is dropped, over all queues.
     init(limit: Int, byteLimit: Int, dropped: Counter) {
         self.limit = limit
         self.byteLimit = byteLimit
@@ -132,7 +132,9 @@ final class SubscriptionQueue: Sendable {
         if let (consumer, delivery) = woken { consumer.resume(returning: delivery) }
     }
 
-    /// All that is there, or the next that comes; nil when finished or cancelled. One consumer at a time.
+    /// All that is there, or the next that comes; nil when finished or cancelled.
+    ///
+    /// One consumer at a time.
     func next() async -> RedisDelivery? {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

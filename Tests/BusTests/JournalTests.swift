@@ -40,7 +40,9 @@ import Wire
                         tasks.addTask {
                             try await withBus(settings, source: source) { publisher in
                                 let (attempted, acknowledged) = try await traffic(publisher.bus, until: stop)
-                                try await eventually(within: .seconds(20), "empty outbox") { publisher.bus.status.queued == 0 }
+                                try await eventually(within: .seconds(20), "empty outbox") {
+                                    publisher.bus.status.queued == 0
+                                }
                                 return (source, attempted, acknowledged)
                             }
                         }
@@ -71,7 +73,9 @@ import Wire
                 let before = received.numbers.count
                 let kind = cut.isMultiple(of: 2) ? "pubsub" : "normal"
                 _ = try? await station.client.command("CLIENT", "KILL", "TYPE", kind)  // it may kill itself
-                try await eventually(within: .seconds(20), "goes on after cut \(cut)") { received.numbers.count > before + 20 }
+                try await eventually(within: .seconds(20), "goes on after cut \(cut)") {
+                    received.numbers.count > before + 20
+                }
             }
         }
         #expect(gaps.isEmpty)
@@ -119,13 +123,17 @@ import Wire
             ]
             try await collecting(subscriptions) { received in
                 try await station.bus.publish(Note(number: 1), on: Notes.journal)
-                try await eventually(within: .seconds(20), "first") { received[0].numbers == [1] && received[1].numbers == [1] }
+                try await eventually(within: .seconds(20), "first") {
+                    received[0].numbers == [1] && received[1].numbers == [1]
+                }
                 _ = try await station.client.command("FLUSHALL")
                 try await eventually(within: .seconds(5), "every subscriber knows") {
                     received.allSatisfy { $0.gaps == [Gap(.dataLost)] }
                 }
                 try await station.bus.publish(Note(number: 2), on: Notes.journal)
-                try await eventually(within: .seconds(20), "second") { received[0].numbers == [1, 2] && received[1].numbers == [1, 2] }
+                try await eventually(within: .seconds(20), "second") {
+                    received[0].numbers == [1, 2] && received[1].numbers == [1, 2]
+                }
                 #expect(received.allSatisfy { $0.gaps == [Gap(.dataLost)] })
             }
         }

@@ -16,7 +16,8 @@ import Testing
         return values
     }
 
-    private let text = "+OK\r\n:42\r\n$3\r\nabc\r\n$-1\r\n*-1\r\n*0\r\n*3\r\n*1\r\n:1\r\n*0\r\n$0\r\n\r\n-NOAUTH please\r\n"
+    private let text =
+        "+OK\r\n:42\r\n$3\r\nabc\r\n$-1\r\n*-1\r\n*0\r\n*3\r\n*1\r\n:1\r\n*0\r\n$0\r\n\r\n-NOAUTH please\r\n"
 
     @Test(arguments: [1, 2, 3, 7, 1000])
     func `replies are the same however the bytes are cut`(pieces: Int) throws {
