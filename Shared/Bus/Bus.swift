@@ -8,7 +8,8 @@ import Wire
 /// Typed publish and subscribe: what `Wire` says, over `Redis`, with journal and gap repair (DESIGN section 4).
 ///
 /// Hints may be missed, and subscribers are told. Journaled messages are kept: acknowledged ⊆ received ⊆ attempted,
-/// in each publisher's order, none twice. One bus per process and identity; `client.run` and `run` must both be running.
+/// in each publisher's order, none twice. One bus per process and identity; `client.run` and `run` must both be
+/// running.
 public final class Bus: Sendable {
     private let client: RedisClient
     private let encoder: EnvelopeEncoder

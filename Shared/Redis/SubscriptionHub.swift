@@ -24,7 +24,7 @@ final class SubscriptionHub: Sendable {
         /// Acknowledged on the present connection; empty without one.
         var observed: Set<SubscriptionTarget> = []
         /// Refused by the server on the present connection.
-        var refused: Set<SubscriptionTarget> = []
+        var refused: [SubscriptionTarget: RedisError] = [:]
         var wake: AsyncStream<Void>.Continuation?
     }
 
@@ -71,7 +71,10 @@ final class SubscriptionHub: Sendable {
             guard let entry = state.entries.removeValue(forKey: id) else { return nil }
             for target in entry.targets {
                 state.subscribers[target]?.removeAll { $0 == id }
-                if state.subscribers[target]?.isEmpty == true { state.subscribers[target] = nil }
+                if state.subscribers[target]?.isEmpty == true {
+                    state.subscribers[target] = nil
+                    state.refused[target] = nil
+                }
             }
             state.wake?.yield()
             return entry
@@ -89,6 +92,9 @@ final class SubscriptionHub: Sendable {
                         return .failure(RedisError(.notAcknowledged, "the subscription was cancelled"))
                     }
                     if entry.isLive { return .success(()) }
+                    if let refusal = entry.targets.compactMap({ state.refused[$0] }).first {
+                        return .failure(refusal)
+                    }
                     state.entries[id]?.waiter = continuation
                     return nil
                 }
@@ -143,7 +149,7 @@ final class SubscriptionHub: Sendable {
     private func connectionLost() {
         state.withLockedValue { state in
             state.observed = []
-            state.refused = []
+            state.refused = [:]
             state.wake = nil
             for id in state.entries.keys {
                 state.entries[id]?.isLive = false
@@ -167,7 +173,7 @@ final class SubscriptionHub: Sendable {
                 let kind = isPattern ? "PSUBSCRIBE" : "SUBSCRIBE"
                 let missing = state.subscribers.keys.filter { target in
                     target.isPattern == isPattern && !state.observed.contains(target)
-                        && !state.refused.contains(target)
+                        && state.refused[target] == nil
                 }
                 if !missing.isEmpty {
                     let targets = Array(missing.sorted().prefix(Self.chunk))
@@ -221,11 +227,13 @@ final class SubscriptionHub: Sendable {
         }
         log.error("redis subscription refused", metadata: [Key.code: "\(error.code.rawValue)"])
         let waiters = state.withLockedValue { state in
-            state.refused.formUnion(step.targets)
-            return state.entries.keys.compactMap { id -> CheckedContinuation<Void, any Error>? in
-                guard state.entries[id]?.targets.isDisjoint(with: step.targets) == false else { return nil }
-                defer { state.entries[id]?.waiter = nil }
-                return state.entries[id]?.waiter
+            // Kept for callers that do not wait yet.
+            for target in step.targets { state.refused[target] = error }
+            let affected = state.entries.keys.filter { id in
+                state.entries[id]?.targets.isDisjoint(with: step.targets) == false
+            }
+            return affected.compactMap { id -> CheckedContinuation<Void, any Error>? in
+                state.entries[id]?.waiter.take()
             }
         }
         for waiter in waiters { waiter.resume(throwing: error) }
