@@ -164,7 +164,9 @@ public struct RecordedScore: Hashable, Sendable {
     public var clockSeconds: Double? { clockTenths.map { Double($0) / 10 } }
 }
 
-/// A play, with the score after it. Scores may run backwards: the source corrects itself.
+/// A play, with the score after it.
+///
+/// Scores may run backwards: the source corrects itself.
 public struct RecordedPlay: Hashable, Sendable {
     public let id: PlayID
     public let score: RecordedScore

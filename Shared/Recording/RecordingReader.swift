@@ -24,7 +24,8 @@ private struct RecordingReader {
 
     mutating func read() throws(RecordingError) -> Recording {
         guard isEnded, !lines.isEmpty else {
-            throw RecordingError(.structure, line: max(1, lines.count), field: "file", "every line ends with a line feed")
+            throw RecordingError(
+                .structure, line: max(1, lines.count), field: "file", "every line ends with a line feed")
         }
         let (header, count) = try readHeader()
         var entries: [RecordingEntry] = []
@@ -160,7 +161,8 @@ extension RecordingReader {
         let fields = lines[next].split(separator: "\t", omittingEmptySubsequences: false)
         next += 1
         guard fields.first.map(String.init) == key else {
-            throw RecordingError(.structure, line: next, field: key, "expected here, found \(lines[next - 1].prefix(32))")
+            throw RecordingError(
+                .structure, line: next, field: key, "expected here, found \(lines[next - 1].prefix(32))")
         }
         guard fields.count == count else {
             throw RecordingError(.malformed, line: next, field: key, "\(count) fields, found \(fields.count)")

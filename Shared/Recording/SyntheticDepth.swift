@@ -32,6 +32,7 @@ public struct SyntheticDepth: Hashable, Sendable {
     ///   - best: the best bid, tradable.
     ///   - size: what was recorded at the best bid; replaces the rule there.
     ///   - step: how far apart the levels lie.
+    /// - Returns: as many levels as fit above a price of zero.
     public func bids(from best: Price, size: Quantity?, step: PriceStep) -> [BookLevel] {
         var bids: [BookLevel] = []
         var price = best.tenThousandths

@@ -40,7 +40,8 @@ enum Files {
 struct RecordingImportTests {
     static let allPresent = RecordingImport.allCases.allSatisfy(Files.hasSources)
 
-    @Test(.enabled(if: allPresent, "the raw recordings are not beside the repository"),
+    @Test(
+        .enabled(if: allPresent, "the raw recordings are not beside the repository"),
         arguments: RecordingImport.allCases)
     func `importing again gives the shipped file byte for byte`(recording: RecordingImport) throws {
         let imported = try recording.recording(from: recording.sources.map(Files.text)).text
@@ -100,7 +101,9 @@ struct RecordingImportTests {
     }
 
     @Test func `a tick that is not a flat object is refused with its line`() {
-        let tick = #"{"market_ticker": "KXNBAGAME-25NOV22LACCHA-CHA", "kalshi_ts": 1, "yes_bid_prob": 0.4, "yes_ask_prob": 0.5}"#
+        let tick =
+            #"{"market_ticker": "KXNBAGAME-25NOV22LACCHA-CHA", "kalshi_ts": 1, "#
+            + #""yes_bid_prob": 0.4, "yes_ask_prob": 0.5}"#
         let error = #expect(throws: RecordingError.self) {
             try RecordingImport.lacAtCha.recording(from: [tick + "\n{\"a\": [1]}\n", tick])
         }

@@ -23,7 +23,7 @@ struct FaultBoardTests {
 
     @Test func `a fault ends when its venue time is over`() {
         var board = FaultBoard()
-        _ = board.arm(FaultOrder(kind: .mute, for_venue_seconds: 10), at: .epoch)
+        _ = board.arm(FaultOrder(kind: .mute, forVenueSeconds: 10), at: .epoch)
         #expect(board.strike(.mute, "websocket", at: .epoch.advanced(by: .seconds(9))) != nil)
         #expect(board.strike(.mute, "websocket", at: .epoch.advanced(by: .seconds(10))) == nil)
     }

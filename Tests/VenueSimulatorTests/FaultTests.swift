@@ -138,6 +138,9 @@ struct FaultTests {
             let armed = try await venue.get("/control/faults").json.list("armed")
             #expect(armed.map { $0.text("kind") } == ["drop"])
             #expect(armed.first?.integer("left") == 5)
+            try await Self.arm(venue, #"{"kind":"mute","for_venue_seconds":10}"#)
+            let lasting = try await venue.get("/control/faults").json.list("armed").last
+            #expect(lasting?.integer("expires") == (try Fixture.recording()).start.microseconds + 10_000_000)
             #expect(try await venue.delete("/control/faults/1").status == 200)
             #expect(try await venue.delete("/control/faults/1").status == 404)
             #expect(try await venue.post("/control/faults", #"{"kind":"explode"}"#).status == 400)

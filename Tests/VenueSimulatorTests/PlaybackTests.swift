@@ -33,7 +33,8 @@ struct PlaybackTests {
                     let ask = try await venue.get("/trade-api/v2/markets/\(Fixture.home)").json.object("market")
                         .text("yes_ask_dollars")
                     let placed = try await venue.order("bid", ask, "30.00", id: scores.joined(separator: "-"))
-                    outcome.decisions.append("\(answer.venueTime ?? 0) \(scores) \(ask) \(placed.json.text("fill_count"))")
+                    let filled = placed.json.text("fill_count")
+                    outcome.decisions.append("\(answer.venueTime ?? 0) \(scores) \(ask) \(filled)")
                 }
                 if venue.simulator.state.withLockedValue(\.isFinished) { break }
             }

@@ -21,10 +21,13 @@ struct RecordedFrameTests {
             #"{"id":3,"cmd":"subscribe","params":{"channels":["ticker_v2"]}}"#, &session, exchange)
         let (_, events) = try exchange.place(Fixture.order(.bid, 80, 10)).get()
         for event in events { texts += session.publish(event, in: exchange).map(\.text) }
-        return Dictionary(texts.map { (JSONObject($0).text("type"), JSONObject($0)) }, uniquingKeysWith: { first, _ in first })
+        let typed = texts.map { (JSONObject($0).text("type"), JSONObject($0)) }
+        return Dictionary(typed, uniquingKeysWith: { first, _ in first })
     }
 
-    @Test(.enabled(if: session != nil, absent), arguments: ["subscribed", "ok", "orderbook_snapshot", "orderbook_delta"])
+    @Test(
+        .enabled(if: session != nil, absent),
+        arguments: ["subscribed", "ok", "orderbook_snapshot", "orderbook_delta"])
     func `frames have the shape of the recorded session`(kind: String) throws {
         let recorded = try #require(Self.session).map(JSONObject.init).first { $0.text("type") == kind }
         let ours = try #require(try Self.ours()[kind])
@@ -61,7 +64,9 @@ struct RecordedFrameTests {
     func `order answers and errors have the quoted keys`() throws {
         let text = try #require(Fixture.raw("orders_and_errors_quoted.json")).joined(separator: "\n")
         let quoted = JSONObject("{\"all\":\(text)}").list("all")
-        func body(_ request: String) -> JSONObject? { quoted.first { $0.text("request").contains(request) }?.object("body") }
+        func body(_ request: String) -> JSONObject? {
+            quoted.first { $0.text("request").contains(request) }?.object("body")
+        }
         var exchange = try Fixture.exchange()
         let (resting, _) = try exchange.place(Fixture.order(.bid, 70, 1, .goodTillCancelled)).get()
         #expect(JSONObject(PortfolioBodies.placed(resting).text).keys == body("orders (resting)")?.keys)

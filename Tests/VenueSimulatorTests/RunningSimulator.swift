@@ -22,10 +22,10 @@ struct RunningSimulator: Sendable {
         _ body: @escaping @Sendable (RunningSimulator) async throws -> Value
     ) async throws -> Value {
         var log = Logger(label: "simulator")
-        // The HTTP server calls the end of a test an error.
-        log.logLevel = .critical
+        log.logLevel = .error
         let simulator = Simulator(
-            recording: try recording ?? Fixture.recording(), settings: Fixture.settings(settings), clock: .real, log: log)
+            recording: try recording ?? Fixture.recording(), settings: Fixture.settings(settings), clock: .real,
+            log: log)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await simulator.serveHTTP() }
             group.addTask { try await simulator.serveWebSocket() }

@@ -77,8 +77,10 @@ struct SimulatedExchangeTests {
         var exchange = SimulatedExchange(header: recording.header, balance: .dollars(1_000))
         var followed = OrderBook.empty
         for moment in recording.moments {
-            for fact in moment.facts { try Self.apply(exchange.apply(fact, at: moment.at), to: &followed, of: "KXNBAGAME-26APR20TORCLE-CLE") }
-            #expect(followed == exchange.publishedBook("KXNBAGAME-26APR20TORCLE-CLE"))
+            for fact in moment.facts {
+                try Self.apply(exchange.apply(fact, at: moment.at), to: &followed, of: Fixture.home)
+            }
+            #expect(followed == exchange.publishedBook(Fixture.home))
         }
     }
 
@@ -159,7 +161,7 @@ struct SimulatedExchangeTests {
                 events += exchange.pass(to: moment.at)
                 for fact in moment.facts { events += exchange.apply(fact, at: moment.at) }
                 if index % 10 == 5 {
-                    let order = Fixture.order(.bid, 99, 30, id: "\(index)", market: "KXNBAGAME-26APR20TORCLE-CLE")
+                    let order = Fixture.order(.bid, 99, 30, id: "\(index)")
                     if case .success((_, let more)) = exchange.place(order) { events += more }
                 }
             }

@@ -34,7 +34,8 @@ final class TestSocket: Sendable {
                         }
                     })
                     let head = HTTPRequestHead(
-                        version: .http1_1, method: .GET, uri: path, headers: ["Host": "127.0.0.1", "Content-Length": "0"])
+                        version: .http1_1, method: .GET, uri: path,
+                        headers: ["Host": "127.0.0.1", "Content-Length": "0"])
                     let configuration = NIOTypedHTTPClientUpgradeConfiguration<Bool>(
                         upgradeRequestHead: head, upgraders: [upgrader],
                         notUpgradingCompletionHandler: { $0.eventLoop.makeSucceededFuture(false) })

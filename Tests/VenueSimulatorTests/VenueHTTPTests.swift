@@ -23,7 +23,8 @@ struct VenueHTTPTests {
             #expect(rest.list("markets").map { $0.text("ticker") } == [Fixture.away.rawValue])
             #expect(rest.text("cursor") == "")
             #expect(try await venue.get("/trade-api/v2/markets?status=settled").json.list("markets").isEmpty)
-            #expect(try await venue.get("/trade-api/v2/markets?tickers=\(Fixture.away)").json.list("markets").count == 1)
+            let one = try await venue.get("/trade-api/v2/markets?tickers=\(Fixture.away)").json
+            #expect(one.list("markets").count == 1)
             #expect(try await venue.get("/trade-api/v2/markets?event_ticker=NONE").json.list("markets").isEmpty)
             #expect(try await venue.get("/trade-api/v2/markets/NONE").status == 404)
             #expect(try await venue.get("/trade-api/v2/markets?limit=zero").status == 400)

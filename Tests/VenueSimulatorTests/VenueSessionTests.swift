@@ -9,7 +9,9 @@ struct VenueSessionTests {
         session.handle(SocketCommand.decode(text), in: exchange).map(\.text)
     }
 
-    static func subscribe(_ session: inout VenueSession, _ exchange: SimulatedExchange, _ markets: MarketID...) -> [String] {
+    static func subscribe(
+        _ session: inout VenueSession, _ exchange: SimulatedExchange, _ markets: MarketID...
+    ) -> [String] {
         let tickers = markets.map { "\"\($0)\"" }.joined(separator: ",")
         return command(
             #"{"id":1,"cmd":"subscribe","params":{"channels":["orderbook_delta"],"market_tickers":[\#(tickers)]}}"#,
@@ -47,10 +49,11 @@ struct VenueSessionTests {
             &session, exchange)
         frames += Self.command(#"{"id":5,"cmd":"unsubscribe","params":{"sids":[1]}}"#, &session, exchange)
         let objects = frames.map(JSONObject.init)
-        #expect(objects.map { $0.text("type") } == [
-            "subscribed", "orderbook_snapshot", "ok", "orderbook_snapshot", "ok", "orderbook_delta", "ok",
-            "orderbook_snapshot", "orderbook_snapshot", "ok", "unsubscribed",
-        ])
+        #expect(
+            objects.map { $0.text("type") } == [
+                "subscribed", "orderbook_snapshot", "ok", "orderbook_snapshot", "ok", "orderbook_delta", "ok",
+                "orderbook_snapshot", "orderbook_snapshot", "ok", "unsubscribed",
+            ])
         #expect(objects.compactMap { $0.integer("seq") } == Array(1...10))
         #expect(session.subscriptions.isEmpty)
     }
@@ -60,9 +63,10 @@ struct VenueSessionTests {
         var session = VenueSession()
         _ = Self.subscribe(&session, exchange, Fixture.home)
         let again = Self.subscribe(&session, exchange, Fixture.home)
-        #expect(again == [
-            #"{"type":"ok","id":1,"sid":1,"seq":2,"msg":{"market_tickers":["KXNBAGAME-26APR20TORCLE-CLE"]}}"#
-        ])
+        #expect(
+            again == [
+                #"{"type":"ok","id":1,"sid":1,"seq":2,"msg":{"market_tickers":["KXNBAGAME-26APR20TORCLE-CLE"]}}"#
+            ])
     }
 
     static let mistakes: [(String, Int)] = [
@@ -95,9 +99,10 @@ struct VenueSessionTests {
             #"{"id":1,"cmd":"subscribe","params":{"channels":["trade","ticker","market_lifecycle_v2","fill"]}}"#,
             &session, exchange)
         let frames = Self.command(#"{"id":7,"cmd":"list_subscriptions"}"#, &session, exchange)
-        #expect(frames == [
-            #"{"type":"ok","id":7,"msg":[{"channel":"trade","sid":1},{"channel":"ticker","sid":2},"#
-                + #"{"channel":"market_lifecycle_v2","sid":3},{"channel":"fill","sid":4}]}"#
-        ])
+        #expect(
+            frames == [
+                #"{"type":"ok","id":7,"msg":[{"channel":"trade","sid":1},{"channel":"ticker","sid":2},"#
+                    + #"{"channel":"market_lifecycle_v2","sid":3},{"channel":"fill","sid":4}]}"#
+            ])
     }
 }

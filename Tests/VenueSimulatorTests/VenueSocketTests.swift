@@ -72,9 +72,10 @@ struct VenueSocketTests {
             #expect(fill.text("book_side") == "ask")
             #expect(fill.text("post_position_fp") == "-10.00")
             #expect(!socket.texts("ticker").isEmpty)
-            #expect(socket.texts("market_lifecycle_v2").map { $0.object("msg").text("event_type") } == [
-                "determined", "determined", "settled", "settled",
-            ])
+            #expect(
+                socket.texts("market_lifecycle_v2").map { $0.object("msg").text("event_type") } == [
+                    "determined", "determined", "settled", "settled",
+                ])
             socket.close()
         }
     }

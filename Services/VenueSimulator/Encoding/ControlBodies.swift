@@ -27,7 +27,9 @@ enum ControlBodies {
             "facts": .integer(Int64(statistics.facts)), "expired_holds": .integer(Int64(state.clock.expiredHolds)),
             "published": counts(statistics.published), "frames_sent": counts(statistics.frames),
             "pings_sent": .integer(Int64(statistics.pings)),
-            "connections": ["open": .integer(Int64(state.connectionCount)), "total": .integer(Int64(statistics.connections))],
+            "connections": [
+                "open": .integer(Int64(state.connectionCount)), "total": .integer(Int64(statistics.connections)),
+            ],
             "commands": .integer(Int64(statistics.commands)), "requests": counts(statistics.requests),
             "answers": counts(
                 Dictionary(statistics.answers.map { ("\($0.key)", $0.value) }, uniquingKeysWith: { first, _ in first })),
@@ -79,7 +81,8 @@ enum ControlBodies {
 
     /// By name, sorted.
     private static func counts(_ values: [String: Int]) -> JSONText {
-        .object(values.sorted { $0.key < $1.key }.map { JSONText.Member(key: $0.key, value: .integer(Int64($0.value))) })
+        let sorted = values.sorted { $0.key < $1.key }
+        return .object(sorted.map { JSONText.Member(key: $0.key, value: .integer(Int64($0.value))) })
     }
 }
 

@@ -54,7 +54,7 @@ enum KalshiFrames {
         .array(levels.map { [.string($0.price.description), .string($0.quantity.description)] })
     }
 
-    /// - Parameter sequence: nil on channels without one.
+    /// The frame of something that was published; without a sequence number on the channels that have none.
     static func event(
         _ event: ExchangeEvent, sid: Int, sequence: Int64?, in exchange: SimulatedExchange
     ) -> OutgoingFrame {

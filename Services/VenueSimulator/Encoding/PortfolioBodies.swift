@@ -63,7 +63,9 @@ enum PortfolioBodies {
         ]
     }
 
-    static func positions(_ exchange: SimulatedExchange, market: MarketID?, event: String?, isOpenOnly: Bool) -> JSONText {
+    static func positions(
+        _ exchange: SimulatedExchange, market: MarketID?, event: String?, isOpenOnly: Bool
+    ) -> JSONText {
         let shown = exchange.sortedMarkets.filter { state in
             let position = exchange.account.position(state.id)
             return exchange.account.positions[state.id] != nil && (market == nil || market == state.id)
@@ -77,7 +79,8 @@ enum PortfolioBodies {
 
     private static func market(_ state: SimulatedMarket, _ exchange: SimulatedExchange) -> JSONText {
         let position = exchange.account.position(state.id)
-        let traded = exchange.fills.filter { $0.market == state.id }.reduce(Money.zero) { $0 + $1.yesPrice * $1.quantity }
+        let fills = exchange.fills.filter { $0.market == state.id }
+        let traded = fills.reduce(Money.zero) { $0 + $1.yesPrice * $1.quantity }
         return [
             "ticker": .string(state.id.rawValue), "total_traded_dollars": .string(traded.description),
             "position_fp": .string(FixedPoint.format(position.netHundredths, scale: 2)),
@@ -90,7 +93,8 @@ enum PortfolioBodies {
     }
 
     private static func events(_ markets: [SimulatedMarket], _ exchange: SimulatedExchange) -> [JSONText] {
-        Dictionary(grouping: markets) { $0.recorded.market.eventTicker }.sorted { $0.key < $1.key }.map { event, markets in
+        let groups = Dictionary(grouping: markets) { $0.recorded.market.eventTicker }
+        return groups.sorted { $0.key < $1.key }.map { event, markets in
             let positions = markets.map { exchange.account.position($0.id) }
             let cost = positions.reduce(Money.zero) { $0 + $1.cost }
             let contracts = positions.reduce(Quantity.zero) { $0 + $1.quantity }

@@ -63,7 +63,7 @@ enum ScoreboardBody {
         }
     }
 
-    /// - Parameter isListed: whether the game is among the events; another day's scoreboard is empty.
+    /// The body with the game among its events, or, for another day, without it.
     static func body(_ board: Scoreboard, isListed: Bool) -> JSONText {
         let day = easternDay(board.game.scheduledAt)
         return [
@@ -106,7 +106,8 @@ enum ScoreboardBody {
         let lines = board.periods.sorted { $0.key < $1.key }.map { period, points -> JSONText in
             let points = side == .home ? points.home : points.away
             return [
-                "value": .number("\(points).0"), "displayValue": .string("\(points)"), "period": .integer(Int64(period)),
+                "value": .number("\(points).0"), "displayValue": .string("\(points)"),
+                "period": .integer(Int64(period)),
             ]
         }
         return [
@@ -127,8 +128,8 @@ enum ScoreboardBody {
     private static func status(_ board: Scoreboard) -> JSONText {
         let clock = board.score.clockTenths ?? 0
         let (id, name, state, words) = words(board.status)
-        let detail =
-            board.status == .live ? "\(display(clock)) - \(ordinal(board.score.period)) Quarter" : words
+        let live = "\(display(clock)) - \(ordinal(board.score.period)) Quarter"
+        let detail = board.status == .live ? live : words
         return [
             "clock": .number(FixedPoint.format(clock, scale: 1)), "displayClock": .string(display(clock)),
             "period": .integer(Int64(board.score.period)),

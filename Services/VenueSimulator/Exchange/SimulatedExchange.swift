@@ -2,8 +2,9 @@ import Domain
 import Matching
 import Recording
 
-/// The exchange: its markets follow the recording, its one account trades against them. Pure; every change returns what
-/// is to be published, in order.
+/// The exchange: its markets follow the recording, its one account trades against them.
+///
+/// Pure; every change returns what is to be published, in order.
 ///
 /// What an order takes is gone until the next recorded quote of that market, which restores the synthetic depth. So
 /// two runs with the same orders at the same venue times publish the same frames.
@@ -103,7 +104,9 @@ extension SimulatedExchange {
     }
 
     private mutating func settle(_ id: MarketID) -> [ExchangeEvent] {
-        guard let market = markets[id], market.phase == .closed, let value = market.recorded.settlement else { return [] }
+        guard let market = markets[id], market.phase == .closed, let value = market.recorded.settlement else {
+            return []
+        }
         account.settle(id, at: value)
         markets[id]?.phase = .finalized
         markets[id]?.settledAt = now

@@ -38,7 +38,7 @@ enum FaultKind: String, Hashable, Sendable, Codable, CaseIterable {
     var isLasting: Bool { self == .mute || self == .scoreFeedDown }
 }
 
-/// A fault as it was asked for.
+/// A fault as it was asked for, in JSON with underscores: `for_venue_seconds`, `delay_ms`.
 struct FaultOrder: Hashable, Sendable, Codable {
     var kind: FaultKind
     /// A part of the subject; nil or empty hits all.
@@ -48,22 +48,26 @@ struct FaultOrder: Hashable, Sendable, Codable {
     /// The chance of each strike, 0 to 1.
     var probability: Double?
     /// How long it lasts, venue time.
-    var for_venue_seconds: Double?
+    var forVenueSeconds: Double?
     var seed: UInt64?
     /// Machine time, for `delay` and `slowHTTP`; 0 to 60,000, default 200.
-    var delay_ms: Int?
+    var delayMs: Int?
 
     /// Why it makes no sense, or nil.
     var problem: String? {
         if let count, count < 1 { return "count must be 1 or more" }
         if let probability, !(probability > 0 && probability <= 1) { return "probability must be above 0, up to 1" }
-        if let seconds = for_venue_seconds, !(seconds > 0 && seconds <= 1e6) { return "for_venue_seconds: 0 to 1000000" }
-        if let delay = delay_ms, !(0...60_000).contains(delay) { return "delay_ms must be 0 to 60000" }
+        if let seconds = forVenueSeconds, !(seconds > 0 && seconds <= 1e6) {
+            return "for_venue_seconds must be above 0, up to 1000000"
+        }
+        if let delay = delayMs, !(0...60_000).contains(delay) { return "delay_ms must be 0 to 60000" }
         return nil
     }
 }
 
-/// The faults that are armed, and how often each kind has struck. Pure: chance comes from the fault's own seed.
+/// The faults that are armed, and how often each kind has struck.
+///
+/// Pure: chance comes from the fault's own seed.
 struct FaultBoard: Sendable {
     struct Armed: Sendable {
         let id: Int
@@ -80,11 +84,11 @@ struct FaultBoard: Sendable {
 
     mutating func arm(_ order: FaultOrder, at now: VenueInstant) -> Int {
         lastID += 1
-        let isUnbounded = order.count == nil && order.probability == nil && order.for_venue_seconds == nil
+        let isUnbounded = order.count == nil && order.probability == nil && order.forVenueSeconds == nil
         armed.append(
             Armed(
                 id: lastID, order: order,
-                expires: order.for_venue_seconds.map { now.advanced(by: .microseconds(Int64($0 * 1e6))) },
+                expires: order.forVenueSeconds.map { now.advanced(by: .microseconds(Int64($0 * 1e6))) },
                 left: order.count ?? (isUnbounded && !order.kind.isLasting ? 1 : nil),
                 generator: SeededGenerator(seed: order.seed ?? UInt64(lastID))))
         return lastID
@@ -99,7 +103,9 @@ struct FaultBoard: Sendable {
 
     mutating func disarmAll() { armed = [] }
 
-    /// Whether a fault of this kind hits the subject now; counts it. Returns what was asked for.
+    /// Looks whether a fault of this kind hits the subject now, and counts it.
+    ///
+    /// - Returns: what was asked for; nil when nothing hits.
     mutating func strike(_ kind: FaultKind, _ subject: String, at now: VenueInstant) -> FaultOrder? {
         if armed.isEmpty { return nil }
         armed.removeAll { $0.left == 0 || ($0.expires.map { $0 <= now } ?? false) }

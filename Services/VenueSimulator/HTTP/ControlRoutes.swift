@@ -46,7 +46,7 @@ struct ControlRoutes: Sendable {
     private static func clock(_ state: VenueState) -> JSONText { ControlBodies.clock(state.clock) }
 
     private static func arm(_ bytes: [UInt8], _ state: inout VenueState) -> VenueReply {
-        guard let order = try? JSONDecoder().decode(FaultOrder.self, from: Data(bytes)) else {
+        guard let order = try? JSONDecoder.venue.decode(FaultOrder.self, from: Data(bytes)) else {
             let kinds = FaultKind.allCases.map(\.rawValue).joined(separator: ", ")
             return .badRequest("kind (\(kinds)), target, count, probability, for_venue_seconds, seed, delay_ms")
         }

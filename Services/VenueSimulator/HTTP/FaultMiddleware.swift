@@ -23,7 +23,7 @@ struct FaultMiddleware: RouterMiddleware {
             return try await cut(context)
         }
         if let slow = strike(.slowHTTP, subject) {
-            try await simulator.clock.sleep(for: .milliseconds(slow.delay_ms ?? 200))
+            try await simulator.clock.sleep(for: .milliseconds(slow.delayMs ?? 200))
         }
         if path.hasSuffix("/scoreboard"), strike(.scoreFeedDown, subject) != nil {
             return answer(VenueReply(status: 503, body: ["code": 503, "message": "Service Unavailable"]))

@@ -10,7 +10,7 @@ struct ScoreRoutes: Sendable {
         router.get("/apis/site/v2/sports/:sport/:league/scoreboard") { request, context in
             let query = Query(request)
             let path = "\(context.parameters.get("sport") ?? "")/\(context.parameters.get("league") ?? "")"
-            let name = request.headers[.replayReader]
+            let name = request.headers[ReplayHeader.replayReader]
             let peer = context.peer
             return simulator.answer { state in
                 let isListed =
@@ -24,7 +24,7 @@ struct ScoreRoutes: Sendable {
         }
     }
 
-    /// - Parameter dates: a day `YYYYMMDD` or a range `YYYYMMDD-YYYYMMDD` in US Eastern; nil is today.
+    /// Whether the dates, `YYYYMMDD` or `YYYYMMDD-YYYYMMDD` in US Eastern, hold the game's day; none means today.
     static func isListed(_ dates: String?, _ game: Game) -> Bool {
         guard let dates else { return true }
         let day = ScoreboardBody.easternDay(game.scheduledAt).description.filter { $0 != "-" }

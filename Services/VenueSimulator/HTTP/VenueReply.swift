@@ -1,6 +1,4 @@
 import Domain
-import Foundation
-import HTTPTypes
 import Hummingbird
 import NIOCore
 
@@ -29,19 +27,20 @@ struct VenueReply: Sendable {
     func response(at venueTime: VenueInstant) -> Response {
         Response(
             status: .init(code: status),
-            headers: [.contentType: "application/json", .venueTime: "\(venueTime.microseconds)"],
+            headers: [.contentType: "application/json", ReplayHeader.venueTime: "\(venueTime.microseconds)"],
             body: ResponseBody(byteBuffer: ByteBuffer(string: body.text)))
     }
 }
 
-extension HTTPField.Name {
+/// The headers that only a replay has.
+enum ReplayHeader {
     /// Microseconds since 1970: how clients of a replay learn what time it is there.
-    static var venueTime: HTTPField.Name { name("X-Venue-Time") }
+    static let venueTime = name("X-Venue-Time")
     /// A scoreboard reader that wants the replay to wait for it names itself.
-    static var replayReader: HTTPField.Name { name("X-Replay-Reader") }
+    static let replayReader = name("X-Replay-Reader")
 
-    private static func name(_ text: String) -> HTTPField.Name {
-        guard let name = HTTPField.Name(text) else { preconditionFailure("\(text) is not a header name") }
+    private static func name(_ text: String) -> HTTPFields.Element.Name {
+        guard let name = HTTPFields.Element.Name(text) else { preconditionFailure("\(text) is not a header name") }
         return name
     }
 }

@@ -70,7 +70,9 @@ struct ReplayClock: Sendable {
     static func steps(of recording: Recording, longest: Duration) -> [ReplayStep] {
         var steps: [ReplayStep] = []
         var moments = recording.moments
-        if moments.first?.at != recording.start { moments.insert(RecordingMoment(at: recording.start, facts: []), at: 0) }
+        if moments.first?.at != recording.start {
+            moments.insert(RecordingMoment(at: recording.start, facts: []), at: 0)
+        }
         for moment in moments {
             if var last = steps.last?.at {
                 while last.duration(to: moment.at) > longest {
@@ -102,7 +104,8 @@ struct ReplayClock: Sendable {
     /// Notes that a reader was answered from the current step.
     mutating func read(by name: String, isDeclared: Bool, at now: MachineInstant) {
         readers.read(
-            by: name, isDeclared: isDeclared, at: now, patience: max(.milliseconds(250), pace.machine(pace.longestStep)))
+            by: name, isDeclared: isDeclared, at: now, patience: max(.milliseconds(250), pace.machine(pace.longestStep))
+        )
     }
 
     /// What stands between now and the next step.

@@ -3,8 +3,8 @@ import Resilience
 /// Who reads the scoreboard, and which of them a step waits for.
 ///
 /// A reader that declares itself (header `X-Replay-Reader`) is waited for from its first read. One that does not is
-/// known by its connection, and waited for once three reads in a row came close together; so a slow, occasional reader
-/// does not set the pace. A reader that let a hold run out is no longer waited for until it reads again.
+/// known by its connection, and waited for once three reads in a row came close together, until it leaves a second or
+/// more between two; so an occasional reader does not set the pace. A reader that let a hold run out is no longer waited for until it reads again.
 struct ReplayReaders: Sendable {
     private struct Reader: Sendable {
         var isActive = false
@@ -31,13 +31,16 @@ struct ReplayReaders: Sendable {
         if isDeclared {
             reader.isActive = true
         } else if readers[name] != nil {
-            reader.streak = reader.lastRead.duration(to: now) <= patience ? reader.streak + 1 : 0
+            let allowed = reader.isActive ? max(patience, .milliseconds(999)) : patience
+            reader.streak = reader.lastRead.duration(to: now) <= allowed ? reader.streak + 1 : 0
             reader.isActive = reader.streak >= 2
         }
         reader.lastRead = now
         reader.readInStep = reader.readInStep ?? now
         if readers[name] == nil, readers.count >= Self.limit {
-            guard let oldest = readers.min(by: { ($0.value.lastRead, $0.key) < ($1.value.lastRead, $1.key) }) else { return }
+            guard let oldest = readers.min(by: { ($0.value.lastRead, $0.key) < ($1.value.lastRead, $1.key) }) else {
+                return
+            }
             readers[oldest.key] = nil
         }
         readers[name] = reader

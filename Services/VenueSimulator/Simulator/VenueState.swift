@@ -158,9 +158,11 @@ extension VenueState {
             return
         }
         var texts = [frame.text]
-        if faults.strike(.garbageFrame, subject, at: venueTime) != nil { texts.insert("{\"type\":\"orderbook_de", at: 0) }
+        if faults.strike(.garbageFrame, subject, at: venueTime) != nil {
+            texts.insert("{\"type\":\"orderbook_de", at: 0)
+        }
         if faults.strike(.duplicate, subject, at: venueTime) != nil { texts.append(frame.text) }
-        let delay = faults.strike(.delay, subject, at: venueTime).map { Duration.milliseconds($0.delay_ms ?? 200) }
+        let delay = faults.strike(.delay, subject, at: venueTime).map { Duration.milliseconds($0.delayMs ?? 200) }
         if let held = connection.held {
             texts.append(held.text)
             statistics.frames[held.kind, default: 0] += 1

@@ -78,7 +78,8 @@ extension SocketCommand {
             var cmd: String?
             var params: Params?
         }
-        guard let command = try? JSONDecoder().decode(Command.self, from: Data(text.utf8)), let id = command.id else {
+        guard let command = try? JSONDecoder.venue.decode(Command.self, from: Data(text.utf8)), let id = command.id
+        else {
             return .failure(SocketError(nil, .unableToProcess))
         }
         do throws(SocketError) {
@@ -99,15 +100,15 @@ extension SocketCommand {
 
     private struct Params: Decodable {
         var channels: [String]?
-        var market_ticker: String?
-        var market_tickers: [String]?
+        var marketTicker: String?
+        var marketTickers: [String]?
         var sid: Int?
         var sids: [Int]?
         var action: String?
 
         func markets(_ id: Int64) throws(SocketError) -> [MarketID] {
             var markets: [MarketID] = []
-            for ticker in (market_ticker.map { [$0] } ?? []) + (market_tickers ?? []) {
+            for ticker in (marketTicker.map { [$0] } ?? []) + (marketTickers ?? []) {
                 guard let market = try? MarketID(ticker) else { throw SocketError(id, .marketNotFound) }
                 markets.append(market)
             }

@@ -48,7 +48,9 @@ struct OutgoingFrame: Hashable, Sendable {
     let text: String
 }
 
-/// What one WebSocket connection has subscribed to: commands in, frames out. Pure.
+/// What one WebSocket connection has subscribed to: commands in, frames out.
+///
+/// Pure.
 struct VenueSession: Sendable {
     private(set) var subscriptions: [Int: Subscription] = [:]
     private var lastSID = 0
@@ -56,7 +58,9 @@ struct VenueSession: Sendable {
     var sorted: [Subscription] { subscriptions.values.sorted { $0.sid < $1.sid } }
 
     /// Carries out a command and returns its answers.
-    mutating func handle(_ command: Result<SocketCommand, SocketError>, in exchange: SimulatedExchange) -> [OutgoingFrame] {
+    mutating func handle(
+        _ command: Result<SocketCommand, SocketError>, in exchange: SimulatedExchange
+    ) -> [OutgoingFrame] {
         let accepted: SocketCommand
         switch command {
         case .success(let command): accepted = command

@@ -73,7 +73,9 @@ final class VenueSocketHandler: ChannelInboundHandler {
     }
 }
 
-/// A socket as an outlet. Everything is queued on the connection's loop: calls from any thread keep their order, and a
+/// A socket as an outlet.
+///
+/// Everything is queued on the connection's loop: calls from any thread keep their order, and a
 /// call made under the simulator's lock never comes back into it.
 struct ChannelOutlet: FrameOutlet {
     let channel: any Channel

@@ -24,7 +24,8 @@ struct WebSocketServer: Sendable {
                 .writeBufferWaterMark, value: .init(low: Self.backlogLimit / 2, high: Self.backlogLimit)
             )
             .childChannelInitializer { channel in Self.configure(channel, simulator) }
-        let listener = try await bootstrap.bind(host: simulator.settings.host, port: simulator.settings.webSocketPort).get()
+        let listener = try await bootstrap.bind(host: simulator.settings.host, port: simulator.settings.webSocketPort)
+            .get()
         onListening(listener.localAddress?.port ?? 0)
         try await withTaskCancellationHandler {
             try await listener.closeFuture.get()

@@ -33,18 +33,23 @@ public enum RecordingImport: String, Hashable, Sendable, CaseIterable {
     /// The name of the shipped file.
     public var fileName: String { rawValue + ".recording" }
 
+    /// Makes the recording.
+    ///
     /// - Parameter texts: the unpacked texts of `sources`, in that order.
+    /// - Returns: the recording that ships, when the sources are the right ones.
     /// - Throws: the first line of a source that is not what the import expects.
     public func recording(from texts: [String]) throws(RecordingError) -> Recording {
         guard texts.count == sources.count else {
             throw RecordingError(.structure, line: 1, field: "sources", "\(sources.count) texts, found \(texts.count)")
         }
         do {
-            return switch self {
-            case .torAtCle: try ScoreAndPriceImport(game: try Self.torCleGame(), markets: try torCleMarkets())
-                .recording(name: rawValue, from: texts[0])
-            case .lacAtCha: try TickerImport(game: try Self.lacChaGame(), markets: try lacChaMarkets())
-                .recording(name: rawValue, from: texts)
+            switch self {
+            case .torAtCle:
+                let plan = ScoreAndPriceImport(game: try Self.torCleGame(), markets: try torCleMarkets())
+                return try plan.recording(name: rawValue, from: texts[0])
+            case .lacAtCha:
+                let plan = TickerImport(game: try Self.lacChaGame(), markets: try lacChaMarkets())
+                return try plan.recording(name: rawValue, from: texts)
             }
         } catch let error as RecordingError {
             throw error

@@ -28,7 +28,9 @@ struct TickerImport {
     private func header(name: String, start: VenueInstant) -> RecordingHeader {
         RecordingHeader(
             name: name,
-            attribution: ["best bid and ask of both markets: Kalshi ticker channel, recorded by Yuvraj-R/PredictEngine"],
+            attribution: [
+                "best bid and ask of both markets: Kalshi ticker channel, recorded by Yuvraj-R/PredictEngine"
+            ],
             synthetic: [
                 "book depth: the rule on the depth line",
                 "times are whole seconds, as recorded; a bid of 0 and an ask of 1 dollar are empty sides",
