@@ -52,7 +52,10 @@ import Testing
         fleet.discover(Fleet.games(45))
         #expect(fleet.assigns.count == 40)
         #expect(fleet.state.waiting.count == 5)
-        fleet.pass(.milliseconds(100))
+        let full = ["s1", "s2"].map { Fleet.Beat(shard: $0, games: Fleet.watched(fleet, $0)) }
+        fleet.pass(.milliseconds(2_400), hearing: full)
+        #expect(fleet.raised.isEmpty)
+        fleet.pass(.milliseconds(200), hearing: full)
         #expect(fleet.raised == [.capacityExhausted])
         _ = fleet.take()
         fleet.beat("s3")

@@ -117,6 +117,12 @@ struct Fleet {
     var state: FleetSnapshot { engine.snapshot(at: now) }
     func row(_ game: GameID) -> FleetSnapshot.GameRow? { state.games.first { $0.game == game.rawValue } }
 
+    /// The games that the engine has on a shard, as that shard would show them.
+    static func watched(_ fleet: Fleet, _ shard: ShardID) -> [GameID: Int64] {
+        let rows = fleet.state.games.filter { $0.shard == shard.rawValue }
+        return Dictionary(uniqueKeysWithValues: rows.map { (GameID(stringLiteral: $0.game), $0.epoch ?? 1) })
+    }
+
     // MARK: Values
 
     static let venueNow = instant("2026-04-20T23:00:00Z")

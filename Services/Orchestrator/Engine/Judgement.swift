@@ -91,10 +91,22 @@ extension OrchestratorEngine {
                 .noMarketDiscoveryServices, isFiring: live == 0, facts: ["known": "\(discovery.count)"], at: now,
                 into: &effects)
         }
-        // Without any shard serving the alert above says it all.
-        if serving > 0 || waiting.isEmpty {
-            let stuck = waiting.filter { games[$0]?.notBefore.map { now >= $0 } ?? true }.count
-            alert(.capacityExhausted, isFiring: stuck > 0, facts: ["waiting": "\(stuck)"], at: now, into: &effects)
+        judgeCapacity(serving: serving, at: now, into: &effects)
+    }
+
+    /// Games that wait while shards serve, for longer than a shard needs to report itself well.
+    private mutating func judgeCapacity(serving: Int, at now: MachineInstant, into effects: inout [Effect]) {
+        // Without any shard serving the other alert says it all; what failed to be stored does not wait for room.
+        let stuck = waiting.filter { games[$0]?.notBefore.map { now >= $0 } ?? true }.count
+        guard stuck > 0, serving > 0 else {
+            stuckSince = nil
+            if stuck == 0 { alert(.capacityExhausted, isFiring: false, facts: [:], at: now, into: &effects) }
+            return
+        }
+        let since = stuckSince ?? now
+        stuckSince = since
+        if now.since(since) >= policy.shardTimeout + policy.heartbeatInterval {
+            alert(.capacityExhausted, isFiring: true, facts: ["waiting": "\(stuck)"], at: now, into: &effects)
         }
     }
 

@@ -23,6 +23,8 @@ public struct OrchestratorEngine: Sendable {
     var hearingSince: MachineInstant?
     var failures: [Dependency: Int] = [:]
     var alerts: [String: Firing] = [:]
+    /// Since when games wait although shards serve; nil while none does.
+    var stuckSince: MachineInstant?
     var cycle = 0
     var commandsMade = 0
     var batchesMade = 0

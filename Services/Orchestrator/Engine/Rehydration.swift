@@ -67,6 +67,7 @@ extension OrchestratorEngine {
         waiting = []
         revokes = [:]
         batches = [:]
+        stuckSince = nil
         rereadAsked = nil
     }
 

@@ -2,9 +2,10 @@ import Alerting
 import Hosting
 import OrchestratorEngine
 import Runtime
+import Venues
 
 await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogue.keys) { context in
-    let settings = try context.settings(OrchestratorSettings.init)
+    let (settings, feed) = try context.settings { (OrchestratorSettings($0), ScoreboardSettings($0)) }
     let host = try await ServiceHost.start(settings.host, in: context)
     let health = HealthBoard(
         host.baseProbes(), every: settings.host.healthInterval, clock: host.clock, log: host.log,
@@ -18,7 +19,7 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     let lanes = EffectLanes()
     let fleet = FleetReconciler(policy: OrchestratorPolicy(settings), lanes: lanes, host: host)
     let news = FleetNews(host: host, fleet: fleet)
-    let scores = VenueScores(host: host)
+    let scores = VenueScores(feed, host: host)
     let scoreboards = Scoreboards(host: host, settings: settings, fleet: fleet, read: scores.board(of:))
     let records = RecordLane(store: store, fleet: fleet, host: host)
     let page = StatusPage(host: host, fleet: fleet, alerts: alerts, health: health, settings: settings)
