@@ -20,8 +20,8 @@ enum Fixture {
         synthetic\tall of it
         game\t401869369\tnba\t2026-04-20T23:00:00.000000Z\tCLE\tCleveland Cavaliers\tTOR\tToronto Raptors
         start\t2026-04-20T23:10:00.000000Z
-        market\tKXNBAGAME-26APR20TORCLE-CLE\tkalshi\tKXNBAGAME-26APR20TORCLE\thome\tlinear_cent\t1.0000\tToronto vs Cleveland Winner?
-        market\tKXNBAGAME-26APR20TORCLE-TOR\tkalshi\tKXNBAGAME-26APR20TORCLE\taway\tlinear_cent\t0.0000\tToronto vs Cleveland Winner?
+        market\tKXNBAGAME-26APR20TORCLE-CLE\tkalshi\tKXNBAGAME-26APR20TORCLE\thome\tlinear_cent\t1.0000\tA vs B Winner?
+        market\tKXNBAGAME-26APR20TORCLE-TOR\tkalshi\tKXNBAGAME-26APR20TORCLE\taway\tlinear_cent\t0.0000\tA vs B Winner?
         depth\t3\t40\t10
         facts\t15
         0\tstatus\tscheduled\t0\t0.0\t0\t0

@@ -2,7 +2,7 @@ import Foundation
 
 /// A decoded JSON object with its keys, for looking at what the simulator sent.
 ///
-/// Sendable because the decoded values are immutable and never handed out to be changed.
+/// Invariant: the decoded values are immutable and never handed out to be changed.
 struct JSONObject: @unchecked Sendable {
     let values: [String: Any]
 

@@ -74,7 +74,8 @@ struct RunningSimulator: Sendable {
     ) async throws -> Answer {
         try await post(
             "/trade-api/v2/portfolio/events/orders",
-            #"{"ticker":"\#(ticker)","client_order_id":"\#(id)","side":"\#(side)","count":"\#(count)","price":"\#(price)","#
+            #"{"ticker":"\#(ticker)","client_order_id":"\#(id)","side":"\#(side)","#
+                + #""count":"\#(count)","price":"\#(price)","#
                 + #""time_in_force":"\#(force)","self_trade_prevention_type":"taker_at_cross"}"#)
     }
 

@@ -26,7 +26,8 @@ struct VenueSessionTests {
         #expect(frames[0] == #"{"type":"subscribed","id":1,"msg":{"channel":"orderbook_delta","sid":1}}"#)
         #expect(
             frames[1]
-                == #"{"type":"orderbook_snapshot","sid":1,"seq":1,"msg":{"market_ticker":"KXNBAGAME-26APR20TORCLE-CLE","#
+                == #"{"type":"orderbook_snapshot","sid":1,"seq":1,"#
+                + #""msg":{"market_ticker":"KXNBAGAME-26APR20TORCLE-CLE","#
                 + #""market_id":"4d41524b-0000-4000-8000-000000000001","#
                 + #""yes_dollars_fp":[["0.7700","120.00"],["0.7800","90.00"],["0.7900","60.00"]],"#
                 + #""no_dollars_fp":[["0.1800","160.00"],["0.1900","130.00"],["0.2000","100.00"]]}}"#)
@@ -37,7 +38,8 @@ struct VenueSessionTests {
         var session = VenueSession()
         var frames = Self.subscribe(&session, exchange, Fixture.home)
         frames += Self.command(
-            #"{"id":2,"cmd":"update_subscription","params":{"sids":[1],"action":"add_markets","market_tickers":["\#(Fixture.away)"]}}"#,
+            #"{"id":2,"cmd":"update_subscription","params":{"sids":[1],"action":"add_markets","#
+                + #""market_tickers":["\#(Fixture.away)"]}}"#,
             &session, exchange)
         frames += Self.subscribe(&session, exchange, Fixture.home)
         let (_, events) = try exchange.place(Fixture.order(.bid, 80, 10)).get()
@@ -45,7 +47,8 @@ struct VenueSessionTests {
         frames += Self.command(
             #"{"id":3,"cmd":"update_subscription","params":{"sid":1,"action":"get_snapshot"}}"#, &session, exchange)
         frames += Self.command(
-            #"{"id":4,"cmd":"update_subscription","params":{"sids":[1],"action":"delete_markets","market_tickers":["\#(Fixture.home)"]}}"#,
+            #"{"id":4,"cmd":"update_subscription","params":{"sids":[1],"action":"delete_markets","#
+                + #""market_tickers":["\#(Fixture.home)"]}}"#,
             &session, exchange)
         frames += Self.command(#"{"id":5,"cmd":"unsubscribe","params":{"sids":[1]}}"#, &session, exchange)
         let objects = frames.map(JSONObject.init)

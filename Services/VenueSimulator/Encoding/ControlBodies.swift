@@ -32,7 +32,7 @@ enum ControlBodies {
             ],
             "commands": .integer(Int64(statistics.commands)), "requests": counts(statistics.requests),
             "answers": counts(
-                Dictionary(statistics.answers.map { ("\($0.key)", $0.value) }, uniquingKeysWith: { first, _ in first })),
+                Dictionary(uniqueKeysWithValues: statistics.answers.map { ("\($0.key)", $0.value) })),
             "orders": [
                 "accepted": .integer(Int64(statistics.ordersAccepted)), "rejected": .integer(Int64(refused)),
                 "cancelled": .integer(Int64(statistics.ordersCancelled)), "by_status": counts(statuses),

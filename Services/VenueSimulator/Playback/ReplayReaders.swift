@@ -4,7 +4,8 @@ import Resilience
 ///
 /// A reader that declares itself (header `X-Replay-Reader`) is waited for from its first read. One that does not is
 /// known by its connection, and waited for once three reads in a row came close together, until it leaves a second or
-/// more between two; so an occasional reader does not set the pace. A reader that let a hold run out is no longer waited for until it reads again.
+/// more between two; so an occasional reader does not set the pace. A reader that let a hold run
+/// out is no longer waited for until it reads again.
 struct ReplayReaders: Sendable {
     private struct Reader: Sendable {
         var isActive = false
