@@ -50,7 +50,8 @@ final class TestSocket: Sendable {
     func send(_ text: String) {
         let channel = channel.withLockedValue { $0 }
         channel?.writeAndFlush(
-            WebSocketFrame(fin: true, opcode: .text, maskKey: [1, 2, 3, 4], data: ByteBuffer(string: text)), promise: nil)
+            WebSocketFrame(fin: true, opcode: .text, maskKey: [1, 2, 3, 4], data: ByteBuffer(string: text)),
+            promise: nil)
     }
 
     func subscribe(_ markets: String..., channel: String = "orderbook_delta", id: Int = 1) {
