@@ -36,11 +36,19 @@ public struct ServiceHost: Sendable {
         context.supervisor.add("database", .critical) { await host.database.run() }
         try await BootCheck.run(
             [
-                ("redis", { _ = try await host.redis.send(["PING"]) }),
-                ("postgres", { try await host.database.ping() }),
+                ("redis", { try await host.untilAnswered { _ = try await host.redis.send(["PING"]) } }),
+                ("postgres", { try await host.untilAnswered { try await host.database.ping() } }),
             ], clock: context.clock, log: context.log)
         try await Migrations.run(host.database)
         return host
+    }
+
+    /// Asks again within one attempt, so that a server that is there a moment later is found a moment later.
+    private func untilAnswered(_ ask: () async throws -> Void) async throws {
+        for _ in 0..<20 {
+            do { return try await ask() } catch { try await clock.sleep(for: .milliseconds(50)) }
+        }
+        try await ask()
     }
 
     private init(_ settings: HostSettings, _ context: ProcessContext) throws {

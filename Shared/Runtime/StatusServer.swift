@@ -109,7 +109,8 @@ public final class StatusServer: Sendable {
     /// Serves until cancelled.
     public func run() async throws {
         var quiet = log
-        quiet.logLevel = max(log.logLevel, .warning)
+        // The library reports its own cancellation as an error; what goes wrong in serving is thrown by `run`.
+        quiet.logLevel = .critical
         let application = Application(
             router: makeRouter(),
             configuration: ApplicationConfiguration(address: .hostname(host, port: port), serverName: nil),

@@ -9,7 +9,7 @@ struct StatusCommand: AsyncParsableCommand {
     )
 
     @Option(help: "The orchestrator's status address.")
-    var url = "http://127.0.0.1:9400"
+    var url = "http://127.0.0.1:8080"
 
     @Flag(help: "As JSON, as the orchestrator tells it.")
     var json = false
@@ -32,8 +32,11 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     static func table(_ status: SuiteStatus) -> String {
-        var lines = ["dependencies"]
-        for (name, isHealthy) in status.dependencies.sorted(by: { $0.key < $1.key }) {
+        let leading = status.fleet.isLeading ? "leading, term \(status.fleet.term ?? 0)" : "standing by"
+        var lines = [
+            "orchestrator \(leading); trading \(status.tradingMode); venue time \(status.venueTime)", "dependencies",
+        ]
+        for (name, isHealthy) in status.checks.sorted(by: { $0.key < $1.key }) {
             lines.append("  \(name.padded(28)) \(isHealthy ? "healthy" : "UNHEALTHY")")
         }
         lines.append("shards")
@@ -55,8 +58,8 @@ struct StatusCommand: AsyncParsableCommand {
                 "  \(game.game.padded(28)) \(game.status.padded(10)) \(game.state.padded(10)) \(owner)  \(game.name)")
         }
         lines.append("alerts")
-        if status.alerts.isEmpty { lines.append("  none") }
-        for alert in status.alerts.suffix(10) {
+        if status.recentAlerts.isEmpty { lines.append("  none") }
+        for alert in status.recentAlerts.suffix(10) {
             lines.append("  \(WallClock.text(alert.at))  \(alert.state.padded(10)) \(alert.kind): \(alert.summary)")
         }
         return lines.joined(separator: "\n")

@@ -4,6 +4,8 @@ struct SuiteStatus: Decodable, Sendable {
         let shards: [Shard]
         let games: [Game]
         let services: [Service]
+        let isLeading: Bool
+        let term: Int64?
     }
 
     struct Shard: Decodable, Sendable {
@@ -42,8 +44,11 @@ struct SuiteStatus: Decodable, Sendable {
     }
 
     let fleet: Fleet
-    let dependencies: [String: Bool]
-    let alerts: [AlertLine]
+    /// What the orchestrator measures: Redis, PostgreSQL.
+    let checks: [String: Bool]
+    let tradingMode: String
+    let venueTime: String
+    let recentAlerts: [AlertLine]
     /// Signals that the shards heard of have sent in their lives.
     let signalsSent: Int?
 }
