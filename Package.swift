@@ -177,6 +177,7 @@ let package = Package(
             "OrderPath",
             [
                 "SignalProcessor", "ExecutionService", "SignalProcessorEngine", "ExecutionServiceEngine", "Servers",
+                "VenueSimulator", "Recording",
             ] + hosted),
         test(
             "VenueSimulator",

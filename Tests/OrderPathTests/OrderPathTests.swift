@@ -1,130 +1,13 @@
-import Bus
 import Domain
 import ExecutionServiceEngine
 import Foundation
-import Hosting
-import Logging
-import NIOConcurrencyHelpers
 import Postgres
-import Redis
 import Resilience
 import Runtime
-import Servers
 import Testing
-import Wire
 
 @testable import ExecutionService
 @testable import SignalProcessor
-
-/// Both services of the order path in this process, on real servers, against a venue that can be told to misbehave.
-private final class OrderPath: Sendable {
-    let rig: Rig
-    let venue = FakeVenue()
-    let directory: TemporaryDirectory
-    private let redis: PrivateRedis
-    private let client: RedisClient
-    private let bus: Bus
-    private let publisher: Task<Void, any Error>
-    private let signals = NIOLockedValueBox<[AsyncStream<String>.Continuation]>([])
-    private let lives = NIOLockedValueBox<[Task<ExitCode, Swift.Never>]>([])
-
-    init() async throws {
-        rig = try await Rig()
-        try await rig.addGame()
-        directory = try TemporaryDirectory()
-        redis = try await PrivateRedis.start(in: directory.path)
-        let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        let reader = SettingsReader(environment: ["REDIS_URL": redis.url])
-        client = RedisClient(
-            settings: RedisSettings(reader), name: "test", clock: .real, random: .seeded(1), log: quiet,
-            metrics: MetricsRegistry())
-        bus = Bus(
-            client: client, identity: BusIdentity(source: "game-shard/shard-01", incarnation: "life-1"), clock: .real,
-            log: quiet, metrics: MetricsRegistry())
-        // Cancelled by `end`.
-        publisher = Task { [client, bus] in
-            async let connection: Void = client.run()
-            async let outbox: Void = bus.run()
-            _ = try await (connection, outbox)
-        }
-    }
-
-    var killSwitchFile: String { "\(directory.path)/kill-switch" }
-
-    func publish(_ signal: Signal) async throws {
-        _ = try await bus.publish(SignalMessage(signal: signal), on: Channels.signals, trace: "trace-1")
-    }
-
-    func startSignalProcessor() {
-        start("signal-processor") { try await SignalProcess.start(in: $0) }
-    }
-
-    func startExecution(_ settings: [String: String] = [:]) {
-        let venue = venue
-        start("execution-service", settings) { try await ExecutionProcess.start(in: $0) { _, _ in venue } }
-    }
-
-    private func start(
-        _ service: String, _ more: [String: String] = [:],
-        _ body: @escaping @Sendable (ProcessContext) async throws -> Void
-    ) {
-        let (stream, continuation) = AsyncStream.makeStream(of: String.self)
-        signals.withLockedValue { $0.append(continuation) }
-        var environment = [
-            "REDIS_URL": redis.url, "DATABASE_URL": rig.url, "DB_POOL_MIN_CONNECTIONS": "0", "REPLAY_SPEED": "120",
-            "KILL_SWITCH_FILE": killSwitchFile, "INTENT_SWEEP_MS": "100", "UNKNOWN_ORDER_POLL_MS": "50",
-            "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "1", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
-        ]
-        environment.merge(more) { $1 }
-        let world = ProcessWorld(
-            environment: environment, clock: .real, wallClock: .real, random: .system, output: LogOutput { _ in },
-            signals: stream, processID: 1)
-        // Awaited by `stop`.
-        let life = Task { await ProcessRunner.exitCode(service: service, world: world, body) }
-        lives.withLockedValue { $0.append(life) }
-    }
-
-    /// SIGTERM to everything that runs; the exit codes.
-    @discardableResult
-    func stop() async -> [ExitCode] {
-        for signal in signals.withLockedValue({ $0 }) { signal.yield("SIGTERM") }
-        let lives = lives.withLockedValue { lives in
-            defer { lives = [] }
-            return lives
-        }
-        signals.withLockedValue { $0 = [] }
-        var codes: [ExitCode] = []
-        for life in lives { codes.append(await life.value) }
-        return codes
-    }
-
-    func end() async {
-        await stop()
-        publisher.cancel()
-        _ = await publisher.result
-        await rig.pool.close(grace: .milliseconds(100))
-        await redis.stop()
-        directory.remove()
-    }
-
-    func untilOrder(_ state: OrderState, _ count: Int64 = 1) async throws {
-        try await eventually("\(count) orders \(state.rawValue)") {
-            try await rig.number("SELECT count(*) AS n FROM orders WHERE state = \(state.rawValue)") == count
-        }
-    }
-}
-
-private func withOrderPath(_ body: (OrderPath) async throws -> Void) async throws {
-    let path = try await OrderPath()
-    do {
-        try await body(path)
-    } catch {
-        await path.end()
-        throw error
-    }
-    try await path.rig.expectBooksToBalance()
-    await path.end()
-}
 
 struct OrderPathTests {
     @Test func `a signal becomes a filled order, a position and, in the end, money`() async throws {
