@@ -95,7 +95,7 @@ actor GameWatcher {
             metadata: [
                 Key.signal: "\(signal.id)", Key.game: "\(signal.game)", Key.market: "\(signal.market)",
                 "outcome": "\(signal.outcome.rawValue)", "price": "\(signal.price)",
-                "edge_bp": "\(signal.edgeBasisPoints)",
+                "edge_bp": "\(signal.edgeBasisPoints)", "venue_at": "\(signal.createdAt)",
             ])
     }
 

@@ -8,7 +8,7 @@ import Venues
 
 /// Reads the scoreboard of each sport that has a game here: one request a sport and poll (CHECKLIST R70, R71).
 actor ScorePoller {
-    /// What the frames of a replay's moment have to be handled before its scores, so that every run sees the same order.
+    /// How long a replayed moment's scores wait for its frames, so that every run sees the same order.
     private static let settle = Duration.milliseconds(30)
     private static let shortest = Duration.milliseconds(10)
 
