@@ -128,6 +128,17 @@ import Testing
         #expect(fleet.recovered == [.redisConnectivityIssue, .databaseConnectivityIssue])
     }
 
+    @Test func `a standby leaves the alerts to the leader`() {
+        var fleet = Fleet()
+        fleet.send(.leadershipLost)
+        fleet.send(.dependency(.postgres, isHealthy: true))
+        for _ in 1...5 {
+            fleet.send(.dependency(.redis, isHealthy: false))
+            fleet.send(.dependency(.postgres, isHealthy: false))
+        }
+        #expect(fleet.raised.isEmpty)
+    }
+
     @Test func `a dead shard that holds nothing is forgotten after an hour`() {
         var policy = OrchestratorPolicy()
         policy.forgetAfter = .seconds(60)

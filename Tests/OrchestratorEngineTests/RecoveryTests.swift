@@ -171,6 +171,15 @@ import Testing
         #expect(fleet.changes.flatMap(\.self).allSatisfy { $0.to.shard == "s2" && $0.reason == .drained })
     }
 
+    @Test func `a draining shard that shows nothing any more has let go`() {
+        var fleet = fleet(3)
+        fleet.beat("s1", status: .stopping)
+        #expect(fleet.commands.isEmpty)
+        fleet.pass(.milliseconds(100), hearing: [.init(shard: "s2")])
+        #expect(fleet.changes.map(\.count) == [3])
+        #expect(fleet.changes.flatMap(\.self).allSatisfy { $0.to.shard == "s2" && $0.reason == .drained })
+    }
+
     @Test func `without an acknowledgement a drained game waits one lease after the last grant`() {
         var fleet = fleet(1)
         let silent = Fleet.Beat(shard: "s1", games: ["g000": 1], status: .stopping)

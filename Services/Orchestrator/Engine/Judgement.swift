@@ -56,6 +56,7 @@ extension OrchestratorEngine {
     mutating func judge(
         _ dependency: Dependency, _ isHealthy: Bool, at now: MachineInstant, into effects: inout [Effect]
     ) {
+        if dependency == .postgres, isHealthy, !isLeading { ledLast = false }
         let count = isHealthy ? 0 : (failures[dependency] ?? 0) + 1
         failures[dependency] = count
         let (kind, threshold): (AlertKind, Int) =
@@ -64,7 +65,7 @@ extension OrchestratorEngine {
             case .postgres: (.databaseConnectivityIssue, policy.databaseFailuresToAlert)
             }
         // In between nothing changes: neither raised yet nor recovered.
-        if isHealthy || count >= threshold {
+        if isHealthy || (count >= threshold && (isLeading || ledLast)) {
             alert(kind, isFiring: !isHealthy, facts: ["failures": "\(count)"], at: now, into: &effects)
         }
     }

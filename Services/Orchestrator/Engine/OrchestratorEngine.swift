@@ -12,6 +12,8 @@ public struct OrchestratorEngine: Sendable {
     /// The term under which we lead; nil while standing by.
     public internal(set) var term: Int64?
     var ledSince: MachineInstant?
+    /// We led, and have not seen the database since: without it nobody leads, and we are the one to say so.
+    var ledLast = false
     var games: [GameID: WatchedGame] = [:]
     var shards: [ShardID: Shard] = [:]
     var services: [Service.Name: Service] = [:]

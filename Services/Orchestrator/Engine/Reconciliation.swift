@@ -35,6 +35,8 @@ extension OrchestratorEngine {
             place(game, .watched(seat))
         case .watched(let seat):
             if let seen, seen > seat.epoch { return askForReread(at: now, into: &effects) }
+            // A draining shard that does not show it any more has let go.
+            if shards[seat.shard]?.status == .stopping { return place(game, .waiting(.drained)) }
             counters.missing += 1
             command(game, seat, at: now, into: &effects)
         case .leaving(_, _, let reason, isRevoked: true) where seen == nil && reason != .missing:

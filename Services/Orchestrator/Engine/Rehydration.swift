@@ -59,6 +59,7 @@ extension OrchestratorEngine {
 
     /// Stops deciding; what was observed stays, so that taking over is quick.
     mutating func standDown() {
+        ledLast = isLeading
         term = nil
         ledSince = nil
         games = [:]

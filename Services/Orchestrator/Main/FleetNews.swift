@@ -72,22 +72,35 @@ struct FleetNews: Sendable {
         await fleet.take(.heartbeat(shard))
     }
 
+    /// Whether what is said can be heard: connected, subscribed, and not silent.
+    ///
+    /// A server that hangs keeps its connections open. It must be doubted before the shards are: its last PONG may be
+    /// one interval old, and a shard is dead only after several heartbeats.
+    private var hears: Bool {
+        let redis = host.redis.status
+        guard redis.isReady, let pong = redis.subscriptions.lastPong else { return false }
+        return host.clock.now.since(pong) <= host.settings.redis.pingInterval + .milliseconds(300)
+    }
+
+    /// Redis by our own probe; the database by its pool's, which counts failures at a fixed rate.
+    private func dependencies(_ health: HealthBoard) -> [(Dependency, Bool)] {
+        var known: [(Dependency, Bool)] = []
+        if let redis = health.latest["redis"] { known.append((.redis, redis.isHealthy)) }
+        let database = host.database.health
+        if database.isHealthy != nil { known.append((.postgres, !database.isAlertDue)) }
+        return known
+    }
+
     /// Ticks at a fixed rate and tells what the orchestrator itself stands on.
     func tick(health: HealthBoard, leadership: Leadership) async throws {
         var isUp = true
         var told: [Dependency: Bool] = [:]
         var due = host.clock.now
         while true {
-            let isReady = host.redis.status.isReady
-            if isReady != isUp { await fleet.take(.bus(isUp: isReady)) }
-            isUp = isReady
-            // Redis by our own probe; the database by its pool's, which counts failures at a fixed rate.
-            let present: [(Dependency, Bool?)] = [
-                (.redis, health.latest["redis"]?.isHealthy), (.postgres, host.database.health.isHealthy == nil
-                    ? nil : !host.database.health.isAlertDue),
-            ]
-            for (dependency, isHealthy) in present {
-                guard let isHealthy, told[dependency] != isHealthy else { continue }
+            let hears = hears
+            if hears != isUp { await fleet.take(.bus(isUp: hears)) }
+            isUp = hears
+            for (dependency, isHealthy) in dependencies(health) where told[dependency] != isHealthy {
                 told[dependency] = isHealthy
                 await fleet.take(.dependency(dependency, isHealthy: isHealthy))
             }
