@@ -1,5 +1,6 @@
 import Alerting
 import Runtime
+import Venues
 
 /// Every key of the suite: the settings file is shared, so each process must know the keys of the others.
 public enum SettingsCatalogue {
@@ -7,6 +8,8 @@ public enum SettingsCatalogue {
     public static let services: [(service: String, declare: @Sendable (SettingsReader) -> Void)] = [
         ("every service", { _ = HostSettings($0) }),
         ("alerts", { _ = AlertSettings($0) }),
+        ("kalshi", { _ = KalshiSettings($0) }),
+        ("score feed", { _ = ScoreboardSettings($0) }),
         ("game-shard", { _ = GameShardSettings($0) }),
         ("orchestrator", { _ = OrchestratorSettings($0) }),
         ("market-discovery", { _ = MarketDiscoverySettings($0) }),
