@@ -21,7 +21,7 @@ struct ReplayClockTests {
         var read: [VenueInstant] = []
         var reads = 0
         var nextRead = readEvery.map { now.advanced(by: $0) }
-        if readEvery != nil { clock.read(by: "shard", isDeclared: true, at: now) }
+        if readEvery != nil { clock.read(by: "shard", at: now) }
         _ = clock.start(at: now)
         while clock.phase == .running {
             while let step = clock.advance(at: now) { entered.append((step.at, now)) }
@@ -35,7 +35,7 @@ struct ReplayClockTests {
                 now = max(now, due)
                 while let step = clock.advance(at: now) { entered.append((step.at, now)) }
                 guard clock.phase == .running else { break }
-                clock.read(by: "shard", isDeclared: true, at: now)
+                clock.read(by: "shard", at: now)
                 reads += 1
                 if read.last != clock.venueTime { read.append(clock.venueTime) }
                 nextRead = due.advanced(by: readEvery)
@@ -100,25 +100,6 @@ struct ReplayClockTests {
         let machine = try #require(entered.last).1
         let lasted = MachineInstant.origin.duration(to: machine)
         #expect(lasted >= .seconds(3) && lasted < .seconds(4))
-    }
-
-    @Test func `a reader that does not name itself is waited for after three close reads`() throws {
-        var clock = try Self.clock(speed: 240)
-        _ = clock.start(at: .origin)
-        for milliseconds in [0, 20, 40] {
-            #expect(clock.readers.active.isEmpty)
-            clock.read(by: "127.0.0.1:5000", isDeclared: false, at: .origin.advanced(by: .milliseconds(milliseconds)))
-        }
-        #expect(clock.readers.active == ["127.0.0.1:5000"])
-    }
-
-    @Test func `an occasional reader does not set the pace`() throws {
-        var clock = try Self.clock(speed: 240)
-        _ = clock.start(at: .origin)
-        for seconds in 0..<10 {
-            clock.read(by: "127.0.0.1:5000", isDeclared: false, at: .origin.advanced(by: .seconds(seconds)))
-        }
-        #expect(clock.readers.active.isEmpty)
     }
 
     @Test func `nothing moves before the start and after a stop`() throws {

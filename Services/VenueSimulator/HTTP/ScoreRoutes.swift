@@ -11,14 +11,11 @@ struct ScoreRoutes: Sendable {
             let query = Query(request)
             let path = "\(context.parameters.get("sport") ?? "")/\(context.parameters.get("league") ?? "")"
             let name = request.headers[ReplayHeader.replayReader]
-            let peer = context.peer
             return simulator.answer { state in
                 let isListed =
                     path == ScoreboardBody.path(state.scoreboard.game.sport)
                     && Self.isListed(query["dates"], state.scoreboard.game)
-                if isListed {
-                    state.readScoreboard(by: name ?? peer, isDeclared: name != nil, at: simulator.clock.now)
-                }
+                if isListed, let name { state.readScoreboard(by: name, at: simulator.clock.now) }
                 return .ok(ScoreboardBody.body(state.scoreboard, isListed: isListed))
             }
         }

@@ -101,12 +101,8 @@ struct ReplayClock: Sendable {
         if phase != .finished { phase = .stopped }
     }
 
-    /// Notes that a reader was answered from the current step.
-    mutating func read(by name: String, isDeclared: Bool, at now: MachineInstant) {
-        readers.read(
-            by: name, isDeclared: isDeclared, at: now, patience: max(.milliseconds(250), pace.machine(pace.longestStep))
-        )
-    }
+    /// Notes that a declared reader was answered from the current step.
+    mutating func read(by name: String, at now: MachineInstant) { readers.read(by: name, at: now) }
 
     /// What stands between now and the next step.
     func wait(at now: MachineInstant) -> Wait {

@@ -2,14 +2,11 @@ import Resilience
 
 /// Who reads the scoreboard, and which of them a step waits for.
 ///
-/// A reader that declares itself (header `X-Replay-Reader`) is waited for from its first read. One that does not is
-/// known by its connection, and waited for once three reads in a row came close together, until it leaves a second or
-/// more between two; so an occasional reader does not set the pace. A reader that let a hold run
-/// out is no longer waited for until it reads again.
+/// A reader that declares itself (header `X-Replay-Reader`) is waited for from its first read. One that does not never
+/// sets the pace. A reader that let a hold run out is no longer waited for until it reads again.
 struct ReplayReaders: Sendable {
     private struct Reader: Sendable {
-        var isActive = false
-        var streak = 0
+        var isActive = true
         var lastRead: MachineInstant
         /// The first read in the current step.
         var readInStep: MachineInstant?
@@ -27,15 +24,9 @@ struct ReplayReaders: Sendable {
     /// When the last of the active readers first read in this step.
     var lastAwaitedRead: MachineInstant? { readers.values.filter(\.isActive).compactMap(\.readInStep).max() }
 
-    mutating func read(by name: String, isDeclared: Bool, at now: MachineInstant, patience: Duration) {
+    mutating func read(by name: String, at now: MachineInstant) {
         var reader = readers[name] ?? Reader(lastRead: now)
-        if isDeclared {
-            reader.isActive = true
-        } else if readers[name] != nil {
-            let allowed = reader.isActive ? max(patience, .milliseconds(999)) : patience
-            reader.streak = reader.lastRead.duration(to: now) <= allowed ? reader.streak + 1 : 0
-            reader.isActive = reader.streak >= 2
-        }
+        reader.isActive = true
         reader.lastRead = now
         reader.readInStep = reader.readInStep ?? now
         if readers[name] == nil, readers.count >= Self.limit {
@@ -54,7 +45,6 @@ struct ReplayReaders: Sendable {
     mutating func dropAwaited() {
         for name in awaited {
             readers[name]?.isActive = false
-            readers[name]?.streak = 0
         }
     }
 }

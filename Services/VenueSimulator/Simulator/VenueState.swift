@@ -58,9 +58,7 @@ extension VenueState {
         }
     }
 
-    mutating func readScoreboard(by reader: String, isDeclared: Bool, at now: MachineInstant) {
-        clock.read(by: reader, isDeclared: isDeclared, at: now)
-    }
+    mutating func readScoreboard(by reader: String, at now: MachineInstant) { clock.read(by: reader, at: now) }
 }
 
 // Requests.
