@@ -84,6 +84,8 @@ public struct KalshiBookStream: Sendable {
         self.resyncs = resyncs
     }
 
+    var state: Stream { stream }
+
     // MARK: Events
 
     public mutating func setMarkets(_ markets: Set<MarketID>, at now: MachineInstant) -> [Effect] {

@@ -1,0 +1,126 @@
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+
+/// An HTTP server that does what the test says, misbehaviour included.
+final class ScriptedServer: Sendable {
+    struct Request: Sendable {
+        let method: String
+        /// With its query.
+        let path: String
+        let headers: [String: String]
+        let body: String
+    }
+
+    enum Answer: Sendable {
+        case reply(status: Int, body: String, headers: [String: String] = [:])
+        /// Bytes as they stand.
+        case raw(String)
+        /// Never answers.
+        case hang
+        /// Closes without a word.
+        case close
+        /// Resets the connection.
+        case reset
+        /// Promises more bytes than it sends, and then nothing.
+        case stall(body: String)
+
+        static func json(_ body: String, status: Int = 200) -> Answer { .reply(status: status, body: body) }
+    }
+
+    let port: Int
+    private let channel: any Channel
+    private let seen: NIOLockedValueBox<[Request]>
+
+    var requests: [Request] { seen.withLockedValue { $0 } }
+
+    /// - Parameter answer: gets the request and its number, the first is 0.
+    init(_ answer: @escaping @Sendable (Request, Int) -> Answer) async throws {
+        let seen = NIOLockedValueBox<[Request]>([])
+        self.seen = seen
+        channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        Handler { request in
+                            let number = seen.withLockedValue { seen in
+                                seen.append(request)
+                                return seen.count - 1
+                            }
+                            return answer(request, number)
+                        })
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        port = channel.localAddress?.port ?? 0
+    }
+
+    func stop() async { try? await channel.close() }
+
+    private final class Handler: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        typealias OutboundOut = ByteBuffer
+
+        private let answer: (Request) -> Answer
+        private var text = ""
+
+        init(_ answer: @escaping (Request) -> Answer) {
+            self.answer = answer
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            text += String(buffer: unwrapInboundIn(data))
+            while let request = next() { perform(answer(request), context) }
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+        private func next() -> Request? {
+            guard let end = text.firstRange(of: "\r\n\r\n") else { return nil }
+            let lines = text[..<end.lowerBound].split(separator: "\r\n")
+            let first = lines[0].split(separator: " ")
+            var headers: [String: String] = [:]
+            for line in lines.dropFirst() {
+                guard let colon = line.firstIndex(of: ":") else { continue }
+                headers[line[..<colon].lowercased()] =
+                    String(line[line.index(after: colon)...].drop { $0 == " " })
+            }
+            let length = headers["content-length"].flatMap(Int.init) ?? 0
+            let rest = text[end.upperBound...]
+            guard rest.utf8.count >= length else { return nil }
+            text = String(rest.dropFirst(length))
+            return Request(
+                method: String(first[0]), path: String(first[1]), headers: headers, body: String(rest.prefix(length)))
+        }
+
+        private func perform(_ answer: Answer, _ context: ChannelHandlerContext) {
+            switch answer {
+            case .reply(let status, let body, let headers):
+                var head = "HTTP/1.1 \(status) X\r\nContent-Length: \(body.utf8.count)\r\n"
+                for (name, value) in headers.sorted(by: { $0.key < $1.key }) { head += "\(name): \(value)\r\n" }
+                write(head + "\r\n" + body, context)
+            case .raw(let text): write(text, context)
+            case .hang: break
+            case .close: context.close(promise: nil)
+            case .reset:
+                if let provider = context.channel as? any SocketOptionProvider {
+                    _ = provider.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+                }
+                context.close(promise: nil)
+            case .stall(let body):
+                write("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count + 100)\r\n\r\n" + body, context)
+            }
+        }
+
+        private func write(_ text: String, _ context: ChannelHandlerContext) {
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
+        }
+    }
+}
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Darwin)
+import Darwin
+#endif
