@@ -26,7 +26,7 @@ public struct BookChange: Hashable, Sendable {
 public struct MatchResult: Hashable, Sendable {
     /// Best price first; each price once.
     public let fills: [MatchedPart]
-    /// What did not trade. Of an immediate order it is gone, of a resting one it stands in the book.
+    /// What did not trade: of an immediate order it is gone, of a resting one it stands in the book.
     public let remaining: Quantity
     /// The part of `remaining` that stands in the book afterwards.
     public let resting: Quantity

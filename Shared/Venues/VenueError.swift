@@ -45,8 +45,9 @@ public struct VenueError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The field at fault, or the venue's own code for the error.
     public let detail: String
     public let message: String
-    /// Whether an order that met this error is certainly not at the venue: an explicit refusal. Time-outs, resets,
-    /// server errors and unreadable bodies prove nothing (DESIGN rule 6).
+    /// Whether an order that met this error is certainly not at the venue: an explicit refusal.
+    ///
+    /// Time-outs, resets, server errors and unreadable bodies prove nothing (DESIGN rule 6).
     public let provesNonAcceptance: Bool
 
     public init(

@@ -16,7 +16,9 @@ import Testing
 
     @Test func `of each market only the newest book waits`() async throws {
         let queue = MarketEventQueue()
-        for cents in Int64(1)...50 { queue.push([.book("A", try book(cents), at: at), .book("B", try book(cents), at: at)]) }
+        for cents in Int64(1)...50 {
+            queue.push([.book("A", try book(cents), at: at), .book("B", try book(cents), at: at)])
+        }
         #expect(await queue.next() == [.book("A", try book(50), at: at), .book("B", try book(50), at: at)])
     }
 

@@ -44,7 +44,7 @@ private final class StubVenue: MarketSource {
     @Test func `an order is filled from the live book with exact fills`() async throws {
         let paper = gateway(try venue())
         let order = try Fixture.order(.buy, .yes, at: 50, 10)
-        guard case .accepted(let receipt) = await paper.submit(order, deadline: .seconds(5)) else {
+        guard case .accepted(let receipt) = await paper.submit(order, deadline: .seconds(60)) else {
             Issue.record("not accepted")
             return
         }
@@ -62,13 +62,13 @@ private final class StubVenue: MarketSource {
         let paper = gateway(try venue())
         let order = try Fixture.order(.buy, .yes, at: 50, 10)
         let outcomes = await withTaskGroup(of: SubmitOutcome.self) { group in
-            for _ in 0..<20 { group.addTask { await paper.submit(order, deadline: .seconds(5)) } }
+            for _ in 0..<20 { group.addTask { await paper.submit(order, deadline: .seconds(60)) } }
             return await group.reduce(into: Set<SubmitOutcome>()) { $0.insert($1) }
         }
         #expect(outcomes.count == 1)
         #expect(try await paper.positions() == [VenuePosition(market: "M-1", netHundredths: 1_000)])
         let other = try Fixture.order(.buy, .yes, at: 50, 1)
-        guard case .unknown(let error) = await paper.submit(other, deadline: .seconds(5)) else {
+        guard case .unknown(let error) = await paper.submit(other, deadline: .seconds(60)) else {
             Issue.record("another order under the same key")
             return
         }
@@ -80,7 +80,7 @@ private final class StubVenue: MarketSource {
         let paper = gateway(venue)
         func filled(_ id: OrderID) async throws -> Quantity? {
             let order = try Fixture.order(.buy, .yes, at: 45, 3, id: id)
-            guard case .accepted(let receipt) = await paper.submit(order, deadline: .seconds(5)) else { return nil }
+            guard case .accepted(let receipt) = await paper.submit(order, deadline: .seconds(60)) else { return nil }
             return receipt.filled
         }
         #expect(try await filled("a") == .contracts(3))
@@ -95,13 +95,13 @@ private final class StubVenue: MarketSource {
         let venue = try venue()
         venue.state.withLockedValue { $0.book = .failure(VenueError(.timeout)) }
         let order = try Fixture.order()
-        guard case .refused(let error) = await gateway(venue).submit(order, deadline: .seconds(5)) else {
+        guard case .refused(let error) = await gateway(venue).submit(order, deadline: .seconds(60)) else {
             Issue.record("expected a refusal")
             return
         }
         #expect(error.code == .noBook && error.detail == "timeout" && error.provesNonAcceptance)
         let resting = try Fixture.order(.buy, .yes, at: 45, 1, .goodTillCancelled)
-        guard case .refused = await gateway(try self.venue()).submit(resting, deadline: .seconds(5)) else {
+        guard case .refused = await gateway(try self.venue()).submit(resting, deadline: .seconds(60)) else {
             Issue.record("a resting order on paper")
             return
         }
@@ -112,7 +112,7 @@ private final class StubVenue: MarketSource {
         let paper = gateway(venue)
         #expect(await paper.find("order-1", market: "M-1") == .absent)
         let order = try Fixture.order(.buy, .no, at: 60, 10)
-        _ = await paper.submit(order, deadline: .seconds(5))
+        _ = await paper.submit(order, deadline: .seconds(60))
         guard case .found(let found) = await paper.find("order-1", market: "M-1") else {
             Issue.record("not found")
             return
@@ -131,10 +131,10 @@ private final class StubVenue: MarketSource {
 @Suite struct KalshiGatewayTests {
     private static let fills = """
         {"cursor":"","fills":[
-        {"trade_id":"t-2","order_id":"V-1","ticker":"M-1","yes_price_dollars":"0.5300","count_fp":"6.00","is_taker":true,
-        "fee_cost":"0.104700","created_time":"2026-04-20T23:14:00.5Z"},
-        {"trade_id":"t-1","order_id":"V-1","ticker":"M-1","yes_price_dollars":"0.5200","count_fp":"4.00","is_taker":true,
-        "fee_cost":"0.069900","created_time":"2026-04-20T23:14:00Z"},
+        {"trade_id":"t-2","order_id":"V-1","ticker":"M-1","yes_price_dollars":"0.5300","count_fp":"6.00","is_taker"
+        :true,"fee_cost":"0.104700","created_time":"2026-04-20T23:14:00.5Z"},
+        {"trade_id":"t-1","order_id":"V-1","ticker":"M-1","yes_price_dollars":"0.5200","count_fp":"4.00","is_taker"
+        :true,"fee_cost":"0.069900","created_time":"2026-04-20T23:14:00Z"},
         {"trade_id":"t-9","order_id":"V-9","ticker":"M-1","yes_price_dollars":"0.5200","count_fp":"4.00",
         "created_time":"2026-04-20T23:14:00Z"}]}
         """
@@ -143,14 +143,15 @@ private final class StubVenue: MarketSource {
         let server = try await ScriptedServer { request, _ in
             request.method == "POST"
                 ? .json(
-                    #"{"order_id":"V-1","client_order_id":"order-1","fill_count":"10.00","remaining_count":"0.00","average_fill_price":"0.5260","average_fee_paid":"0.0175","ts_ms":1781821370267}"#,
+                    #"{"order_id":"V-1","client_order_id":"order-1","fill_count":"10.00","remaining_count":"0.00","#
+                        + #""average_fill_price":"0.5260","average_fee_paid":"0.0175","ts_ms":1781821370267}"#,
                     status: 201)
                 : .json(Self.fills)
         }
         let http = Fixture.http()
         let gateway = KalshiGateway(rest: Fixture.rest(server, http), time: ShownTime().time)
         let order = try Fixture.order(.buy, .no, at: 50, 10)
-        guard case .accepted(let receipt) = await gateway.submit(order, deadline: .seconds(5)) else {
+        guard case .accepted(let receipt) = await gateway.submit(order, deadline: .seconds(60)) else {
             Issue.record("not accepted")
             return
         }
@@ -174,7 +175,8 @@ private final class StubVenue: MarketSource {
             case 1: return .json(#"{"orders":[{"order_id":"V-3"}],"cursor":""}"#)
             case 2:
                 return .json(
-                    #"{"orders":[{"order_id":"V-1","client_order_id":"order-1","ticker":"M-1","status":"canceled","fill_count_fp":"2.00"}],"cursor":""}"#
+                    #"{"orders":[{"order_id":"V-1","client_order_id":"order-1","ticker":"M-1","#
+                        + #""status":"canceled","fill_count_fp":"2.00"}],"cursor":""}"#
                 )
             default: return .json(#"{"error":"x"}"#, status: 400)
             }
@@ -209,10 +211,10 @@ private final class StubVenue: MarketSource {
         }
         let http = Fixture.http()
         let gateway = KalshiGateway(rest: Fixture.rest(server, http), time: ShownTime().time)
-        let first = await gateway.cancel("V-1", deadline: .seconds(5))
+        let first = await gateway.cancel("V-1", deadline: .seconds(60))
         #expect(first == .cancelled(stillOpen: try Quantity(contracts: "1.50")))
-        #expect(await gateway.cancel("V-1", deadline: .seconds(5)) == .gone)
-        guard case .unknown = await gateway.cancel("V-1", deadline: .seconds(5)) else {
+        #expect(await gateway.cancel("V-1", deadline: .seconds(60)) == .gone)
+        guard case .unknown = await gateway.cancel("V-1", deadline: .seconds(60)) else {
             Issue.record("a bad gateway proves nothing")
             return
         }

@@ -39,7 +39,8 @@ import Testing
         ("", JSONScanError.Code.truncated), ("{", .truncated), ("[1", .truncated), (#""abc"#, .truncated),
         ("[1,]", .unexpectedByte), ("{,}", .unexpectedByte), (#"{"a" 1}"#, .unexpectedByte), ("tru", .unexpectedByte),
         ("01", .badNumber), ("-", .badNumber), ("1.", .badNumber), ("1e", .badNumber), (#""\x""#, .badEscape),
-        (#""\ud800""#, .badEscape), (#""\udc00x""#, .badEscape), (#""\u12""#, .badEscape), ("\"\u{1}\"", .unexpectedByte),
+        (#""\ud800""#, .badEscape), (#""\udc00x""#, .badEscape), (#""\u12""#, .truncated), (#""\u12zz""#, .badEscape),
+        ("\"\u{1}\"", .unexpectedByte),
         ("1 2", .trailingBytes), ("[1]]", .trailingBytes),
     ])
     func `a fault is named`(_ text: String, _ expected: JSONScanError.Code) {
@@ -170,6 +171,10 @@ import Testing
             if ours != nil { accepted += 1 }
             // A text that begins with zero bytes is taken for UTF-16 or 32 over there.
             if damaged.prefix(4).contains(0) { continue }
+            // Over there a comma may end an object, and a number must fit a double.
+            let text = String(decoding: damaged, as: UTF8.self).filter { !$0.isWhitespace }
+            if ours == nil, text.contains(",}") || text.contains(",]") { continue }
+            if let ours, theirs == nil, holdsHugeNumber(ours) { continue }
             guard let ours, let theirs else {
                 if (ours == nil) != (theirs == nil) {
                     Issue.record(
@@ -183,6 +188,15 @@ import Testing
             if comparable(ours) != theirs { Issue.record("seed \(seed) round \(round): values differ") }
         }
         #expect(accepted > 100)
+    }
+
+    private func holdsHugeNumber(_ value: JSONValue) -> Bool {
+        switch value {
+        case .number(let text): Double(text).map { !$0.isFinite } ?? true
+        case .array(let list): list.contains(where: holdsHugeNumber)
+        case .object(let members): members.values.contains(where: holdsHugeNumber)
+        default: false
+        }
     }
 
     private func damage(_ frame: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {

@@ -24,7 +24,8 @@ import Testing
         #expect(
             stream.connected(at: now) == [.send(.subscribe(id: 1, channel: "orderbook_delta", markets: ["A", "B"]))])
         _ = stream.handle(.subscribed(id: 1, channel: "orderbook_delta", sid: 7), at: now)
-        #expect(stream.handle(.snapshot(sid: 7, sequence: 1, "A", try book(40, 10)), at: now) == [.changed("A", at: nil)])
+        #expect(
+            stream.handle(.snapshot(sid: 7, sequence: 1, "A", try book(40, 10)), at: now) == [.changed("A", at: nil)])
         _ = stream.handle(.snapshot(sid: 7, sequence: 2, "B", try book(50, 10)), at: now)
         return stream
     }

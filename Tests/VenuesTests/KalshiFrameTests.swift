@@ -20,6 +20,14 @@ import Testing
         }
     }
 
+    private func delta(_ members: String) -> String {
+        #"{"type":"orderbook_delta","sid":1,"seq":1,"msg":{\#(members)}}"#
+    }
+
+    private func snapshot(_ members: String) -> String {
+        #"{"type":"orderbook_snapshot","sid":1,"seq":1,"msg":{\#(members)}}"#
+    }
+
     private func level(_ tenThousandths: Int64, _ hundredths: Int64) throws -> BookLevel {
         try BookLevel(price: Price(tenThousandths: tenThousandths), quantity: Quantity(hundredths: hundredths))
     }
@@ -27,8 +35,8 @@ import Testing
     @Test func `a delta is a signed increment of one side`() throws {
         let frame = try decode(
             """
-            {"type":"orderbook_delta","sid":2,"seq":9,"msg":{"market_ticker":"M","market_id":"i","price_dollars":"0.9400",
-            "delta_fp":"-15.82","side":"no","ts":"2026-08-22T18:01:26.758621Z","ts_ms":1787421686758}}
+            {"type":"orderbook_delta","sid":2,"seq":9,"msg":{"market_ticker":"M","market_id":"i",
+            "price_dollars":"0.9400","delta_fp":"-15.82","side":"no","ts":"2026-08-22T18:01:26.758621Z","ts_ms":1787421686758}}
             """)
         let expected = KalshiDelta(
             market: "M", outcome: .no, price: .cents(94), hundredths: -1_582,
@@ -39,8 +47,8 @@ import Testing
     @Test func `any order of keys will do, and unknown ones are passed over`() throws {
         let frame = try decode(
             """
-            {"msg":{"side":"yes","extra":{"a":[1,{"b":null}]},"delta_fp":"1.00","price_dollars":"0.5","market_ticker":"M"},
-             "future":[[]],"seq":1,"sid":1,"type":"orderbook_delta"}
+            {"msg":{"side":"yes","extra":{"a":[1,{"b":null}]},"delta_fp":"1.00","price_dollars":"0.5",
+             "market_ticker":"M"},"future":[[]],"seq":1,"sid":1,"type":"orderbook_delta"}
             """)
         #expect(
             frame
@@ -51,14 +59,16 @@ import Testing
 
     @Test func `the older era spoke of cents and whole contracts`() throws {
         let delta = try decode(
-            #"{"type":"orderbook_delta","sid":1,"seq":2,"msg":{"market_ticker":"M","price":96,"delta":-54,"side":"yes"}}"#)
+            delta(#""market_ticker":"M","price":96,"delta":-54,"side":"yes""#)
+        )
         #expect(
             delta
                 == .delta(
-                    sid: 1, sequence: 2,
+                    sid: 1, sequence: 1,
                     KalshiDelta(market: "M", outcome: .yes, price: .cents(96), hundredths: -5_400, at: nil)))
         let snapshot = try decode(
-            #"{"type":"orderbook_snapshot","sid":1,"seq":1,"msg":{"market_ticker":"M","yes":[[8,300],[22,333]],"no":null}}"#)
+            snapshot(#""market_ticker":"M","yes":[[8,300],[22,333]],"no":null"#)
+        )
         #expect(
             snapshot
                 == .snapshot(
@@ -104,17 +114,20 @@ import Testing
                 == .other(type: "brand_new", sid: 1, sequence: 5))
     }
 
-    @Test(arguments: [
-        (#"{"type":"orderbook_delta","sid":1,"msg":{"market_ticker":"M","price_dollars":"0.5","delta_fp":"1","side":"yes"}}"#, "seq"),
-        (#"{"type":"orderbook_delta","sid":1,"seq":1,"msg":{"price_dollars":"0.5","delta_fp":"1","side":"yes"}}"#, "market_ticker"),
-        (#"{"type":"orderbook_delta","sid":1,"seq":1,"msg":{"market_ticker":"M","delta_fp":"1","side":"yes"}}"#, "price_dollars"),
-        (#"{"type":"orderbook_delta","sid":1,"seq":1,"msg":{"market_ticker":"M","price_dollars":"0.5","side":"yes"}}"#, "delta_fp"),
-        (#"{"type":"orderbook_delta","sid":1,"seq":1,"msg":{"market_ticker":"M","price_dollars":"0.5","delta_fp":"1"}}"#, "side"),
-        (#"{"sid":1,"seq":1,"msg":{}}"#, "type"),
-    ])
-    func `a missing field is named`(_ text: String, _ field: String) {
-        #expect(refusal(text)?.code == .missingField)
-        #expect(refusal(text)?.field == field)
+    @Test(arguments: ["market_ticker", "price_dollars", "delta_fp", "side"])
+    func `a missing field is named`(_ field: String) {
+        let members = [
+            #""market_ticker":"M""#, #""price_dollars":"0.5""#, #""delta_fp":"1""#, #""side":"yes""#,
+        ].filter { !$0.contains(field) }
+        #expect(refusal(delta(members.joined(separator: ",")))?.code == .missingField)
+        #expect(refusal(delta(members.joined(separator: ",")))?.field == field)
+    }
+
+    @Test func `a missing number, stream or type is named`() {
+        let body = #""msg":{"market_ticker":"M","price_dollars":"0.5","delta_fp":"1","side":"yes"}"#
+        #expect(refusal(#"{"type":"orderbook_delta","sid":1,\#(body)}"#)?.field == "seq")
+        #expect(refusal(#"{"type":"orderbook_delta","seq":1,\#(body)}"#)?.field == "sid")
+        #expect(refusal(#"{"sid":1,"seq":1,\#(body)}"#)?.field == "type")
     }
 
     @Test(arguments: [
@@ -123,16 +136,15 @@ import Testing
         (#""ts_ms":-1"#, "ts_ms"), (#""ts":"yesterday""#, "ts"), (#""market_ticker":"a b""#, "Market"),
     ])
     func `a field that makes no sense is named`(_ member: String, _ field: String) {
-        let text =
-            #"{"type":"orderbook_delta","sid":1,"seq":1,"msg":{"market_ticker":"M","price_dollars":"0.5","delta_fp":"1","side":"yes",\#(member)}}"#
+        let text = delta(
+            #""market_ticker":"M","price_dollars":"0.5","delta_fp":"1","side":"yes",\#(member)"#)
         #expect(refusal(text)?.code == .invalidField)
         #expect(refusal(text)?.type == "orderbook_delta")
         #expect(refusal(text)?.field.contains(field) == true, "\(String(describing: refusal(text)))")
     }
 
     @Test func `a price that stands twice on a side is refused`() {
-        let text =
-            #"{"type":"orderbook_snapshot","sid":1,"seq":1,"msg":{"market_ticker":"M","yes_dollars_fp":[["0.1","1"],["0.10","2"]]}}"#
+        let text = snapshot(#""market_ticker":"M","yes_dollars_fp":[["0.1","1"],["0.10","2"]]"#)
         #expect(refusal(text)?.code == .invalidField)
     }
 

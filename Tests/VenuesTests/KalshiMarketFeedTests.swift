@@ -16,9 +16,10 @@ import Testing
 
     private static func limits() -> WebSocketLimits {
         var limits = WebSocketLimits()
-        limits.handshakeTimeout = .milliseconds(300)
+        limits.connectTimeout = .seconds(30)
+        limits.handshakeTimeout = .seconds(30)
         limits.pingInterval = .milliseconds(20)
-        limits.pongTimeout = .seconds(5)
+        limits.pongTimeout = .seconds(60)
         limits.frameBytes = 16 << 10
         return limits
     }
@@ -78,8 +79,8 @@ import Testing
     }
 
     private static func snapshot(_ market: String, sid: Int, sequence: Int, yes: String) -> String {
-        #"{"type":"orderbook_snapshot","sid":\#(sid),"seq":\#(sequence),"msg":{"market_ticker":"\#(market)","market_id":"","#
-            + #""yes_dollars_fp":[["\#(yes)","10.00"]],"no_dollars_fp":[["0.5500","4.00"]]}}"#
+        #"{"type":"orderbook_snapshot","sid":\#(sid),"seq":\#(sequence),"msg":{"market_ticker":"\#(market)","#
+            + #""market_id":"","yes_dollars_fp":[["\#(yes)","10.00"]],"no_dollars_fp":[["0.5500","4.00"]]}}"#
     }
 
     private static func delta(_ market: String, sid: Int, sequence: Int, _ count: String) -> String {
@@ -97,14 +98,16 @@ import Testing
         let shown = ShownTime()
         try await withFeed(server.url, shown: shown) { feed, told in
             feed.setMarkets(["M-1"])
-            try await eventually("the changed book") {
+            try await eventually(within: .seconds(60), "the changed book") {
                 told.book("M-1")?.bestBid(.yes)?.quantity.hundredths == 1_250
             }
-            try await eventually("a confirmation") { told.count { if case .confirmed = $0 { true } else { false } } > 0 }
+            try await eventually(within: .seconds(60), "a confirmation") {
+                told.count { if case .confirmed = $0 { true } else { false } } > 0
+            }
             #expect(told.all.first == .connected)
             #expect(shown.latest.microseconds == 1_787_838_983_996_000)
             #expect(feed.status.isConnected && feed.status.books == 1 && feed.status.frames >= 3)
-            #expect(server.pings > 0)
+            try await eventually("a ping of ours") { server.pings > 0 }
         }
         await server.stop()
     }
@@ -124,7 +127,7 @@ import Testing
         let server = try await SocketServer(behaviour)
         try await withFeed(server.url) { feed, told in
             feed.setMarkets(["M-1", "M-2"])
-            try await eventually("the second subscription's books") {
+            try await eventually(within: .seconds(60), "the second subscription's books") {
                 sids.withLockedValue { $0 } == 2 && told.book("M-1") != nil && told.book("M-2") != nil
             }
             #expect(server.connections == 1)
@@ -140,12 +143,14 @@ import Testing
         let server = try await SocketServer(behaviour)
         try await withFeed(server.url) { feed, told in
             feed.setMarkets(["M-1"])
-            try await eventually("the first book") { told.book("M-1") != nil }
+            try await eventually(within: .seconds(60), "the first book") { told.book("M-1") != nil }
             server.peers[0].close()
-            try await eventually("the invalidation") {
+            try await eventually(within: .seconds(60), "the invalidation") {
                 told.all.contains(.invalidated(["M-1"], .disconnected))
             }
-            try await eventually("the book again") { server.connections >= 2 && told.book("M-1") != nil }
+            try await eventually(within: .seconds(60), "the book again") {
+                server.connections >= 2 && told.book("M-1") != nil
+            }
             #expect(feed.status.reconnects >= 1)
             #expect(told.count { if case .disconnected = $0 { true } else { false } } >= 1)
         }
@@ -165,12 +170,16 @@ import Testing
         let server = try await SocketServer(behaviour)
         try await withFeed(server.url) { feed, told in
             feed.setMarkets(["M-1"])
-            try await eventually("the first book") { told.book("M-1") != nil }
+            try await eventually(within: .seconds(60), "the first book") { told.book("M-1") != nil }
             feed.setMarkets(["M-1", "M-2"])
-            try await eventually("the second book") { told.book("M-2")?.bestBid(.yes)?.price == .cents(30) }
+            try await eventually(within: .seconds(60), "the second book") {
+                told.book("M-2")?.bestBid(.yes)?.price == .cents(30)
+            }
             feed.setMarkets(["M-2"])
-            try await eventually("the deletion") { server.texts.contains { $0.contains("delete_markets") } }
-            try await eventually("one book") { feed.status.books == 1 }
+            try await eventually(within: .seconds(60), "the deletion") {
+                server.texts.contains { $0.contains("delete_markets") }
+            }
+            try await eventually(within: .seconds(60), "one book") { feed.status.books == 1 }
             #expect(server.connections == 1)
         }
         await server.stop()
@@ -192,7 +201,7 @@ import Testing
         let server = try await SocketServer(behaviour)
         try await withFeed(server.url) { feed, told in
             feed.setMarkets(["M-1"])
-            try await eventually("the third subscription's book") {
+            try await eventually(within: .seconds(60), "the third subscription's book") {
                 sent.withLockedValue { $0 } == 3 && told.book("M-1") != nil
             }
             #expect(feed.status.errors["frame_malformed_json"] == 2)
@@ -210,7 +219,7 @@ import Testing
         limits.pongTimeout = .milliseconds(100)
         try await withFeed(server.url, limits: limits) { feed, told in
             feed.setMarkets(["M-1"])
-            try await eventually("a second connection") { server.connections >= 2 }
+            try await eventually(within: .seconds(60), "a second connection") { server.connections >= 2 }
             #expect(told.all.contains(.disconnected(.pongTimeout)))
         }
         await server.stop()
@@ -219,9 +228,9 @@ import Testing
     @Test func `the venue's pings are answered and confirm nothing before a book stands`() async throws {
         let server = try await SocketServer(SocketServer.Behaviour())
         try await withFeed(server.url) { _, told in
-            try await eventually("the connection") { server.peers.count == 1 }
+            try await eventually(within: .seconds(60), "the connection") { server.peers.count == 1 }
             server.peers[0].send(.ping, ByteBuffer(string: "heartbeat"))
-            try await eventually("the pong") { server.pongs == 1 }
+            try await eventually(within: .seconds(60), "the pong") { server.pongs == 1 }
             #expect(told.count { if case .confirmed = $0 { true } else { false } } == 0)
         }
         await server.stop()
@@ -233,7 +242,9 @@ import Testing
         let server = try await SocketServer(behaviour)
         try await withFeed(server.url) { feed, told in
             feed.setMarkets(["M-1"])
-            try await eventually("the failure") { told.all.contains(.disconnected(.frameTooLarge)) }
+            try await eventually(within: .seconds(60), "the failure") {
+                told.all.contains(.disconnected(.frameTooLarge))
+            }
         }
         await server.stop()
     }
@@ -252,7 +263,7 @@ import Testing
         let server = try await SocketServer(behaviour)
         try await withFeed(server.url) { feed, told in
             feed.setMarkets(["M-1"])
-            try await eventually("the book") { told.book("M-1") != nil }
+            try await eventually(within: .seconds(60), "the book") { told.book("M-1") != nil }
         }
         await server.stop()
     }
@@ -262,25 +273,33 @@ import Testing
         refusing.refusal = (401, #"{"code":"authentication_error","details":"NOT_FOUND"}"#)
         let first = try await SocketServer(refusing)
         try await withFeed(first.url) { _, told in
-            try await eventually("the refusal") { told.all.contains(.disconnected(.authentication)) }
+            try await eventually(within: .seconds(60), "the refusal") {
+                told.all.contains(.disconnected(.authentication))
+            }
         }
         await first.stop()
 
         var hanging = SocketServer.Behaviour()
         hanging.hangs = true
         let second = try await SocketServer(hanging)
-        try await withFeed(second.url) { _, told in
-            try await eventually("the time-out") { told.all.contains(.disconnected(.handshakeTimeout)) }
+        var impatient = Self.limits()
+        impatient.handshakeTimeout = .milliseconds(200)
+        try await withFeed(second.url, limits: impatient) { _, told in
+            try await eventually(within: .seconds(60), "the time-out") {
+                told.all.contains(.disconnected(.handshakeTimeout))
+            }
         }
         await second.stop()
 
         try await withFeed("ws://127.0.0.1:\(second.port)/") { _, told in
-            try await eventually("nobody") { told.all.contains(.disconnected(.connectFailed)) }
+            try await eventually(within: .seconds(60), "nobody") { told.all.contains(.disconnected(.connectFailed)) }
         }
         // A plain server does not speak TLS.
         let plain = try await SocketServer(SocketServer.Behaviour())
         try await withFeed("wss://127.0.0.1:\(plain.port)/") { _, told in
-            try await eventually("no tls") { told.count { if case .disconnected = $0 { true } else { false } } > 0 }
+            try await eventually(within: .seconds(60), "no tls") {
+                told.count { if case .disconnected = $0 { true } else { false } } > 0
+            }
         }
         await plain.stop()
     }
@@ -296,7 +315,7 @@ import Testing
                 breaker: CircuitBreaker(failureThreshold: 3, cooldown: .seconds(300))),
             signer: nil, time: ShownTime().time, clock: .real, random: .seeded(1), log: Fixture.log)
         let running = Task { try await feed.run() }
-        try await eventually("the breaker") { feed.status.breakerState == "open" }
+        try await eventually(within: .seconds(60), "the breaker") { feed.status.breakerState == "open" }
         #expect(server.connections == 3)
         #expect(feed.status.lastFailure == .handshakeRefused)
         running.cancel()

@@ -113,7 +113,8 @@ import Testing
         Misbehaviour(
             "flat refusal", .json(#"{"code":"invalid_price","message":"invalid price"}"#, status: 400), .invalidPrice,
             proves: true),
-        Misbehaviour("refusal as text", .json(#"{"error":"too many requests"}"#, status: 429), .rateLimited, proves: true),
+        Misbehaviour(
+            "refusal as text", .json(#"{"error":"too many requests"}"#, status: 429), .rateLimited, proves: true),
         Misbehaviour(
             "authentication", .json(#"{"code":"authentication_error","details":"NOT_FOUND"}"#, status: 401),
             .authentication, proves: true),
@@ -125,15 +126,17 @@ import Testing
             "removed endpoint under success",
             .json(#"{"error":{"code":"deprecated_v1_order_endpoint","message":"Please switch"}}"#, status: 200),
             .deprecatedEndpoint, proves: true),
-        Misbehaviour("unknown code", .json(#"{"error":{"code":"brand_new"}}"#, status: 422), .unexpectedStatus, proves: true),
+        Misbehaviour(
+            "unknown code", .json(#"{"error":{"code":"brand_new"}}"#, status: 422), .unexpectedStatus, proves: true),
     ]
 
     @Test(arguments: misbehaviours)
     func `only an explicit refusal proves that an order was not taken`(_ misbehaviour: Misbehaviour) async throws {
         let server = try await ScriptedServer { _, _ in misbehaviour.answer }
-        let http = Fixture.http(timeout: .milliseconds(300), bodyBytes: 4_096)
+        let isSilent = misbehaviour.codes.contains(.timeout)
+        let http = Fixture.http(timeout: isSilent ? .milliseconds(500) : .seconds(60), bodyBytes: 4_096)
         let gateway = KalshiGateway(rest: Fixture.rest(server, http), time: ShownTime().time)
-        let outcome = await gateway.submit(try Fixture.order(), deadline: .seconds(5))
+        let outcome = await gateway.submit(try Fixture.order(), deadline: .seconds(60))
         switch outcome {
         case .refused(let error):
             #expect(misbehaviour.proves && misbehaviour.codes.contains(error.code), "\(error)")
@@ -149,9 +152,9 @@ import Testing
     @Test func `nobody at home is no proof either`() async throws {
         let server = try await ScriptedServer { _, _ in .hang }
         await server.stop()
-        let http = Fixture.http(timeout: .seconds(2))
+        let http = Fixture.http()
         let gateway = KalshiGateway(rest: Fixture.rest(server, http), time: ShownTime().time)
-        guard case .unknown(let error) = await gateway.submit(try Fixture.order(), deadline: .seconds(5)) else {
+        guard case .unknown(let error) = await gateway.submit(try Fixture.order(), deadline: .seconds(60)) else {
             Issue.record("expected an unknown outcome")
             return
         }
@@ -162,7 +165,8 @@ import Testing
     @Test func `lists are read to their last page`() async throws {
         let server = try await ScriptedServer { request, _ in
             let order = { (id: String) in
-                #"{"order_id":"\#(id)","client_order_id":"c-\#(id)","ticker":"M-1","status":"executed","fill_count_fp":"1.00"}"#
+                #"{"order_id":"\#(id)","client_order_id":"c-\#(id)","ticker":"M-1","status":"executed","#
+                    + #""fill_count_fp":"1.00"}"#
             }
             return request.path.contains("cursor=next%3D")
                 ? .json(#"{"orders":[\#(order("b"))],"cursor":""}"#)

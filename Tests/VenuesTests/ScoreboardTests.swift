@@ -27,12 +27,15 @@ import Testing
         let board = try decode(
             """
             {"events":[\(event(situation: #"""
-                ,"situation":{"possession":"18","lastPlay":{"id":"401810212522","probability":{"homeWinPercentage":0.961}}}
+                ,"situation":{"possession":"18","lastPlay":{"id":"401810212522",
+                "probability":{"homeWinPercentage":0.961}}}
                 """#))]}
             """)
         let scored = try #require(board.games.first)
         #expect(board.errors.isEmpty)
-        #expect(scored.game.id == "401" && scored.game.home.abbreviation == "NY" && scored.game.away.name == "Orlando Magic")
+        #expect(
+            scored.game.id == "401" && scored.game.home.abbreviation == "NY" && scored.game.away.name == "Orlando Magic"
+        )
         #expect(scored.game.scheduledAt == (try VenueInstant(rfc3339: "2026-04-20T23:00:00Z")))
         #expect(scored.state.status == .live && scored.state.homeScore == 87 && scored.state.awayScore == 90)
         #expect(scored.state.clockSeconds == 703 && scored.state.period == 4 && scored.state.possession == .home)

@@ -60,6 +60,8 @@ public final class VenueHTTP: Sendable {
         configuration.timeout.connect = TimeAmount(limits.connectTimeout)
         configuration.redirectConfiguration = .disallow
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = limits.connectionsPerHost
+        // Trying again is decided by whoever knows what was asked.
+        configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
         client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
         self.clock = clock
@@ -67,20 +69,19 @@ public final class VenueHTTP: Sendable {
         self.time = time
     }
 
+    deinit {
+        // A client that is dropped without this traps; one that was shut down only reports that it was.
+        client.shutdown { _ in }
+    }
+
     /// Ends every connection; nothing may be sent afterwards.
     public func shutdown() async {
         try? await client.shutdown()  // nothing is left to do when it was shut down before
     }
 
-    /// Sends once and reads the whole answer.
+    /// Sends once and reads the whole answer; `timeout` only shortens the request time-out.
     ///
-    /// - Parameters:
-    ///   - method: as HTTP writes it.
-    ///   - url: with its query.
-    ///   - headers: beside those that every request carries.
-    ///   - body: JSON, or nothing.
-    ///   - timeout: shortens the request time-out, never lengthens it.
-    /// - Throws: when there was no whole answer; a status other than 200 is an answer.
+    /// Throws when there was no whole answer; a status other than 200 is an answer.
     public func send(
         _ method: String, _ url: String, headers: [(String, String)] = [], body: [UInt8]? = nil,
         timeout: Duration? = nil

@@ -117,7 +117,10 @@ struct JSONFields {
     }
 
     func milliseconds(_ name: String) throws(VenueError) -> VenueInstant? {
-        guard let units = try decimal([name], scale: 0) else { return nil }
-        return try domain(name) { () throws(DomainError) in try VenueInstant(microseconds: units * 1_000) }
+        guard let text = try text(name) else { return nil }
+        guard let milliseconds = Int64(text), (0...253_402_300_799_999).contains(milliseconds) else {
+            throw invalid([name], .string(text))
+        }
+        return try domain(name) { () throws(DomainError) in try VenueInstant(microseconds: milliseconds * 1_000) }
     }
 }

@@ -42,8 +42,9 @@ public enum JSONValue: Hashable, Sendable {
 }
 
 extension JSONScanner {
-    /// The value at the cursor as a tree; of a key that stands twice the last value counts. Recursive, and therefore
-    /// bounded by the scanner's depth.
+    /// The value at the cursor as a tree; of a key that stands twice the last value counts.
+    ///
+    /// Recursive, and therefore bounded by the scanner's depth.
     mutating func value() throws(JSONScanError) -> JSONValue {
         switch try kind() {
         case .string: return .string(try text(try string()))

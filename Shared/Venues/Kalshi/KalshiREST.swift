@@ -76,10 +76,7 @@ public struct KalshiREST: Sendable {
         return try await pages("/portfolio/orders", query, "orders", KalshiDecoding.order)
     }
 
-    /// - Parameters:
-    ///   - order: only those of this order.
-    ///   - market: only those of this market.
-    ///   - since: only those from this second on.
+    /// Our fills: of one order, of one market, from one second on, or all.
     public func fills(
         order: VenueOrderID? = nil, market: MarketID? = nil, since: VenueInstant? = nil
     ) async throws(VenueError) -> KalshiPage<KalshiFill> {
@@ -100,12 +97,10 @@ public struct KalshiREST: Sendable {
 
     // MARK: Orders
 
-    /// Sends an order once. The price that is sent is always the YES price: buying NO at `q` is an ask at `1 − q`.
+    /// Sends an order once.
     ///
-    /// - Parameters:
-    ///   - order: what to buy or sell.
-    ///   - expiresAt: for a resting order, in venue time, in whole seconds.
-    ///   - timeout: shortens the request time-out.
+    /// The price that is sent is always the YES price: buying NO at `q` is an ask at `1 − q`. `expiresAt` is for a
+    /// resting order, in venue time and whole seconds; `timeout` only shortens the request time-out.
     public func createOrder(
         _ order: OrderRequest, expiresAt: VenueInstant? = nil, timeout: Duration? = nil
     ) async throws(VenueError) -> KalshiOrderReceipt {

@@ -19,11 +19,8 @@ public struct KalshiSigner: Sendable {
         self.wall = wall
     }
 
-    /// The three headers of a request.
-    ///
-    /// - Parameters:
-    ///   - method: in capitals.
-    ///   - path: with `/trade-api/v2`, without host; a query is cut off.
+    /// The three headers of a request, its method in capitals, its path with `/trade-api/v2` but without host; a query
+    /// is cut off.
     public func headers(method: String, path: String) throws(VenueError) -> [(String, String)] {
         let milliseconds = String(wall.microseconds / 1_000)
         let bare = path.prefix { $0 != "?" }

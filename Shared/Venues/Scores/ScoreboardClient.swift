@@ -32,7 +32,7 @@ public struct ScoreboardClient: Sendable {
     private let timeout: Duration
     private let headers: [(String, String)]
 
-    /// - Parameter reader: the name by which a replay waits for this reader; of no meaning to the real feed.
+    /// `reader` is the name by which a replay waits for this reader; of no meaning to the real feed.
     public init(
         baseURL: String, http: VenueHTTP, time: VenueTime, timeout: Duration = .seconds(5), reader: String? = nil
     ) {
@@ -43,9 +43,7 @@ public struct ScoreboardClient: Sendable {
         headers = reader.map { [("X-Replay-Reader", $0)] } ?? []
     }
 
-    /// - Parameters:
-    ///   - sport: one of `ScoreboardPath.sports`.
-    ///   - day: the day as ESPN counts it; without one, today's.
+    /// The scoreboard of one of `ScoreboardPath.sports`, for a day as ESPN counts it; without one, today's.
     public func scoreboard(_ sport: Sport, day: CivilDate? = nil) async throws(VenueError) -> Scoreboard {
         guard let path = ScoreboardPath.of(sport) else {
             throw VenueError(.notConfigured, detail: sport.rawValue, message: "no scoreboard is known for this sport")

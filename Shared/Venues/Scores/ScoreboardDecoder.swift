@@ -2,11 +2,9 @@ import Domain
 
 /// Decodes ESPN's scoreboard: undocumented, fields vanish between two answers, so every event stands for itself.
 public enum ScoreboardDecoder {
-    /// - Parameters:
-    ///   - body: the whole answer.
-    ///   - sport: whose scoreboard it is.
-    ///   - observedAt: the venue time of the answer; the body carries none.
-    /// - Throws: only when there is no list of events at all.
+    /// Reads the whole answer; `observedAt` is its venue time, since the body carries none.
+    ///
+    /// Throws only when there is no list of events at all.
     public static func decode(
         _ body: [UInt8], sport: Sport, observedAt: VenueInstant
     ) throws(VenueError) -> Scoreboard {

@@ -39,16 +39,10 @@ enum WebSocketInput<Stamp: Sendable>: Sendable {
 struct WebSocketConnection: Sendable {
     private let channel: any Channel
 
-    /// Connects and upgrades.
+    /// Connects and upgrades, or throws a `FeedFailure`.
     ///
-    /// - Parameters:
-    ///   - url: `ws` or `wss`.
-    ///   - headers: beside those of the upgrade.
-    ///   - limits: see there.
-    ///   - group: one of its loops carries the connection.
-    ///   - stamp: read when a PING is sent, handed back with its PONG.
-    ///   - receive: called on the event loop with what one read brought.
-    /// - Throws: `FeedFailure`.
+    /// `stamp` is read when a PING is sent and handed back with its PONG; `receive` is called on the event loop with
+    /// what one read brought.
     static func connect<Stamp: Sendable>(
         to url: WebSocketURL, headers: [(String, String)], limits: WebSocketLimits, group: any EventLoopGroup,
         stamp: @escaping @Sendable () -> Stamp, receive: @escaping @Sendable ([WebSocketInput<Stamp>]) -> Void
@@ -81,12 +75,16 @@ struct WebSocketConnection: Sendable {
         case .refused(let status, let body):
             throw FeedFailure(
                 status == 401 || status == 403 ? .authentication : .handshakeRefused, "http \(status) \(body)")
+        case .reading:
+            throw FeedFailure(.handshakeRefused)
         }
     }
 
     enum Upgrade: Sendable {
         case done(any Channel)
         case refused(status: Int, body: String)
+        /// Not upgraded; the answer that says why is still being read.
+        case reading(EventLoopFuture<Upgrade>)
     }
 
     private static func install<Stamp: Sendable>(
@@ -128,11 +126,14 @@ struct WebSocketConnection: Sendable {
                         channel.eventLoop.makeCompletedFuture {
                             let refusal = RefusalReader(channel.eventLoop.makePromise(of: Upgrade.self))
                             try channel.pipeline.syncOperations.addHandler(refusal)
-                            return refusal.promise.futureResult
-                        }.flatMap { $0 }
+                            return .reading(refusal.promise.futureResult)
+                        }
                     })))
         outcome.futureResult.assumeIsolated().whenComplete { _ in timer.cancel() }
-        upgraded.cascade(to: outcome)
+        upgraded.flatMap { upgrade -> EventLoopFuture<Upgrade> in
+            if case .reading(let refusal) = upgrade { return refusal }
+            return channel.eventLoop.makeSucceededFuture(upgrade)
+        }.cascade(to: outcome)
         // A peer that hangs up before it answered leaves the upgrade without an end.
         channel.closeFuture.whenComplete { _ in
             outcome.fail(FeedFailure(.handshakeRefused, "closed before the upgrade"))

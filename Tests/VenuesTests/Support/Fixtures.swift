@@ -30,10 +30,10 @@ enum Fixture {
     }()
 
     static func http(
-        timeout: Duration = .seconds(5), bodyBytes: Int = 1 << 20, time: VenueTime = ShownTime().time
+        timeout: Duration = .seconds(60), bodyBytes: Int = 1 << 20, time: VenueTime = ShownTime().time
     ) -> VenueHTTP {
         VenueHTTP(
-            limits: VenueHTTPLimits(connectTimeout: .seconds(2), requestTimeout: timeout, bodyBytes: bodyBytes),
+            limits: VenueHTTPLimits(connectTimeout: .seconds(30), requestTimeout: timeout, bodyBytes: bodyBytes),
             time: time, clock: .real)
     }
 

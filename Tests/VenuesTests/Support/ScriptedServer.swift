@@ -34,7 +34,7 @@ final class ScriptedServer: Sendable {
 
     var requests: [Request] { seen.withLockedValue { $0 } }
 
-    /// - Parameter answer: gets the request and its number, the first is 0.
+    /// `answer` gets the request and its number, the first is 0.
     init(_ answer: @escaping @Sendable (Request, Int) -> Answer) async throws {
         let seen = NIOLockedValueBox<[Request]>([])
         self.seen = seen
