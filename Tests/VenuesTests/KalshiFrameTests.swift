@@ -36,7 +36,8 @@ import Testing
         let frame = try decode(
             """
             {"type":"orderbook_delta","sid":2,"seq":9,"msg":{"market_ticker":"M","market_id":"i",
-            "price_dollars":"0.9400","delta_fp":"-15.82","side":"no","ts":"2026-08-22T18:01:26.758621Z","ts_ms":1787421686758}}
+            "price_dollars":"0.9400","delta_fp":"-15.82","side":"no",
+            "ts":"2026-08-22T18:01:26.758621Z","ts_ms":1787421686758}}
             """)
         let expected = KalshiDelta(
             market: "M", outcome: .no, price: .cents(94), hundredths: -1_582,
