@@ -54,9 +54,6 @@ struct VenueRequestContext: RequestContext {
         coreContext = CoreRequestContextStorage(source: source)
         channel = source.channel
     }
-
-    /// The connection's far end, which stands for a reader that does not name itself.
-    var peer: String { channel.remoteAddress?.description ?? "unknown" }
 }
 
 /// Query parameters of one request.
