@@ -1,6 +1,6 @@
 /// The right to go on, which ends by itself: it runs from when the granted heartbeat was sent (DESIGN section 5).
 ///
-/// Legal transitions: none `-> granted`, granted `-> granted` (later only), granted `-> expired` by the passing of time,
+/// Legal transitions: none `-> granted`, granted `-> granted` (later only), granted `-> expired` by passing time,
 /// any `-> none` by `revoke`.
 public struct Lease: Hashable, Sendable {
     public let length: Duration

@@ -103,6 +103,14 @@ actor PostgresTemplate {
         }
     }
 
+    /// Removes the cluster; the next who asks has a new one made.
+    func remove() async {
+        guard let task = making else { return }
+        making = nil
+        // What was never made leaves nothing to remove.
+        (try? await task.value)?.directory.remove()
+    }
+
     private static func make(_ tools: PostgresTools) async throws -> Made {
         let directory = try TemporaryDirectory("linesman-template")
         let password = Secret(RandomSource.system.uuid())

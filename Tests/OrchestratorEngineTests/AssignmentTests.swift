@@ -128,7 +128,7 @@ import Testing
         #expect(fleet.commands.isEmpty)
     }
 
-    @Test func `a poisoned row does not hold its batch back`() {
+    @Test func `a bad row does not hold its batch back`() {
         var fleet = Fleet()
         fleet.commitsAtOnce = false
         fleet.beat("s1")

@@ -206,7 +206,8 @@ import Testing
             let settings = try PostgresSettings(url: database.socketURL)
             let parameters = settings.parameters(application: "test")
             let pool = try makePool(
-                "host=\(link) port=\(parameters["port"] ?? "") user=\(parameters["user"] ?? "") dbname=\(database.name)",
+                "host=\(link) port=\(parameters["port"] ?? "") user=\(parameters["user"] ?? "")"
+                    + " dbname=\(database.name)",
                 clock: .manual(time)
             ) {
                 $0.password = settings.password

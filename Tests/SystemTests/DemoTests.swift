@@ -85,7 +85,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(15)))
     func `a recorded game is traded and settled, and trades alike at another speed`() async throws {
-        let (fast, _) = try await demo(["--speed", "1000"])
+        let (fast, _) = try await demo(["--speed", "240"])
         #expect(fast.settled && fast.positionsOpen == 0 && fast.messagesLost == 0 && fast.duplicates == 0)
         #expect(fast.frames > 300 && fast.signals > 0 && fast.intents > 0 && fast.fills > 0)
         #expect(fast.orders == fast.intents, "one order per intent")
@@ -96,7 +96,7 @@ import Testing
         for process in fast.processes {
             #expect(process.exitCode == 0 && process.restarts == 0 && process.rssMB > 1, "\(process.name)")
         }
-        let (slow, _) = try await demo(["--speed", "300"])
+        let (slow, _) = try await demo(["--speed", "120"])
         #expect(slow.frames == fast.frames)
         #expect(slow.signals == fast.signals)
         #expect(slow.tradesDigest == fast.tradesDigest)
@@ -104,7 +104,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(10)))
     func `a shard is killed in the middle, the other takes over, and the game ends settled`() async throws {
-        let (report, output) = try await demo(["--speed", "300", "--faults", "shard-kill"])
+        let (report, output) = try await demo(["--speed", "240", "--faults", "shard-kill"])
         #expect(output.contains("SIGKILL to shard-0"))
         #expect(report.settled && report.positionsOpen == 0 && report.duplicates == 0)
         #expect(report.orders == report.intents && report.exposurePeak <= 50.000001)

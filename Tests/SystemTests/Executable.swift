@@ -15,7 +15,8 @@ enum Executable {
     static func environment(temporary: String, _ more: [String: String] = [:]) -> [String: String] {
         var environment = ["TMPDIR": temporary]
         for key in ["PATH", "HOME", "LD_LIBRARY_PATH"] { environment[key] = ProcessInfo.processInfo.environment[key] }
-        environment["LINESMAN_RECORDINGS"] = URL(filePath: #filePath).deletingLastPathComponent()
+        environment["LINESMAN_RECORDINGS"] =
+            URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Recordings").path
         return environment.merging(more) { $1 }
     }

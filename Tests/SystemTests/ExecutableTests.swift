@@ -28,7 +28,8 @@ import Testing
 
     // CHECKLIST H18, H19, H21: a settings file with ten mistakes.
     @Test(arguments: services)
-    func `ten mistakes in the settings file are reported at once, by key, value and line`(service: String) async throws {
+    func `ten mistakes in the settings file are reported at once, by key, value and line`(service: String) async throws
+    {
         let folder = try TemporaryDirectory("settings-test")
         defer { folder.remove() }
         let file = "\(folder.path)/linesman.toml"

@@ -55,7 +55,7 @@ import Testing
     static func isArgued(_ source: Source, _ index: Int) -> Bool {
         let window = source.lines[max(0, index - 3)...index]
         return window.contains { $0.contains("// allow:") || $0.contains("// why:") || $0.contains("// invariant:") }
-            || window.contains { $0.contains("/// Invariant:") }
+            || source.lines[max(0, index - 6)...index].contains { $0.contains("Invariant") }
     }
 
     @Test func `banned calls have a replacement`() {
@@ -71,7 +71,8 @@ import Testing
 
     @Test func `random numbers come from a generator that was handed in`() {
         for source in Self.sources where !source.path.hasPrefix("Tests/TidyTests/") {
-            for (index, line) in source.lines.enumerated() where line.contains(".random(") && !line.contains("using:") {
+            for (index, line) in source.lines.enumerated()
+            where (line.contains(".random(in:") || line.contains(".random()")) && !line.contains("using:") {
                 if Self.isArgued(source, index) { continue }
                 let next = index + 1 < source.lines.count ? source.lines[index + 1] : ""
                 if next.contains("using:") { continue }

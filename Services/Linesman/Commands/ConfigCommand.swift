@@ -14,19 +14,19 @@ struct ConfigCommand: AsyncParsableCommand {
     func run() async throws {
         if let check {
             try Self.check(check)
-            print("\(check): no problems")
+            Console.say("\(check): no problems")
             return
         }
         var seen: Set<String> = []
         for (service, settings) in SettingsCatalogue.declarations {
             let fresh = settings.filter { seen.insert($0.key).inserted }
             if fresh.isEmpty { continue }
-            print("# \(service)")
+            Console.say("# \(service)")
             for setting in fresh {
                 let range = setting.range.map { " (\($0))" } ?? ""
-                print("\(setting.key.padded(40)) \((setting.standard ?? "-").padded(24)) \(setting.help)\(range)")
+                Console.say("\(setting.key.padded(40)) \((setting.standard ?? "-").padded(24)) \(setting.help)\(range)")
             }
-            print("")
+            Console.say("")
         }
     }
 
@@ -45,7 +45,7 @@ struct ConfigCommand: AsyncParsableCommand {
             }
         }
         guard problems.isEmpty else {
-            for problem in problems { FileHandle.standardError.write(Data("\(problem)\n".utf8)) }
+            for problem in problems { Console.complain("\(problem)") }
             throw ExitCode(Runtime.ExitCode.configuration.rawValue)
         }
     }

@@ -29,7 +29,7 @@ struct RecordCommand: AsyncParsableCommand {
             for source in game.sources { texts.append(try await RawFile.text(of: "\(from)/\(source.path)")) }
             let text = try game.recording(from: texts).text
             guard let output else {
-                print(text, terminator: "")
+                Console.draw(text)
                 return
             }
             try text.write(toFile: output, atomically: true, encoding: .utf8)
@@ -47,14 +47,15 @@ struct RecordCommand: AsyncParsableCommand {
         func run() async throws {
             let found = try RecordingLibrary.find(recording)
             let recording = try RecordingLibrary.load(found)
-            print("\(recording.header.name): \(recording.game.away.name) at \(recording.game.home.name)")
-            print("  from \(recording.start) to \(recording.end)")
-            print("  \(recording.entries.count) facts in \(recording.moments.count) moments")
+            Console.say("\(recording.header.name): \(recording.game.away.name) at \(recording.game.home.name)")
+            Console.say("  from \(recording.start) to \(recording.end)")
+            Console.say("  \(recording.entries.count) facts in \(recording.moments.count) moments")
             for market in recording.header.markets {
-                print("  market \(market.market.id), settles at \(market.settlement.map { "\($0)" } ?? "unknown")")
+                Console.say(
+                    "  market \(market.market.id), settles at \(market.settlement.map { "\($0)" } ?? "unknown")")
             }
-            for line in recording.header.attribution { print("  from: \(line)") }
-            for line in recording.header.synthetic { print("  synthetic: \(line)") }
+            for line in recording.header.attribution { Console.say("  from: \(line)") }
+            for line in recording.header.synthetic { Console.say("  synthetic: \(line)") }
         }
     }
 }

@@ -20,15 +20,14 @@ struct StatusCommand: AsyncParsableCommand {
         do {
             text = try await http.text("\(url)/status")
         } catch {
-            FileHandle.standardError.write(
-                Data("status: no orchestrator answers at \(url); is the suite running?\n".utf8))
+            Console.complain("status: no orchestrator answers at \(url); is the suite running?")
             throw ArgumentParser.ExitCode(Runtime.ExitCode.unavailable.rawValue)
         }
         if json {
-            print(text)
+            Console.say(text)
             return
         }
-        print(Self.table(try JSONDecoder().decode(SuiteStatus.self, from: Data(text.utf8))))
+        Console.say(Self.table(try JSONDecoder().decode(SuiteStatus.self, from: Data(text.utf8))))
     }
 
     static func table(_ status: SuiteStatus) -> String {

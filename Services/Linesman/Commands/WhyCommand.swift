@@ -25,9 +25,9 @@ struct WhyCommand: AsyncParsableCommand {
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(chain), as: UTF8.self))
+            Console.say(String(decoding: try encoder.encode(chain), as: UTF8.self))
         } else {
-            print(chain.text())
+            Console.say(chain.text())
         }
     }
 }

@@ -93,6 +93,6 @@ final class DemoDisplay: Sendable {
     }
 
     private func write(_ text: String) {
-        FileHandle.standardOutput.write(Data(text.utf8))
+        Console.draw(text)
     }
 }

@@ -85,18 +85,21 @@ struct DemoFigures: Equatable {
         return figures
     }
 
-    /// SHA-256 over the fills in order, without the names that differ from run to run.
+    /// SHA-256 over the fills in the order of the signals that led to them, without what differs from run to run.
+    ///
+    /// A fill's own time is left out: it holds the machine's latency, which is venue time at speed.
     static func tradesDigest(_ database: some PostgresQuerying) async throws -> String {
         let rows = try await database.query(
             """
-            SELECT market_id, outcome, action, price, quantity, fee, venue_at FROM fills
-            ORDER BY venue_at, market_id, outcome, price, quantity
+            SELECT f.market_id, f.outcome, f.action, f.price, f.quantity, f.fee, s.venue_created_at
+            FROM fills f JOIN orders USING (order_id) JOIN intents USING (intent_id) JOIN signals s USING (signal_id)
+            ORDER BY s.venue_created_at, f.market_id, f.outcome, f.price, f.quantity
             """)
         var hash = SHA256()
         for row in rows {
             let line = try [
                 row.text("market_id"), row.text("outcome"), row.text("action"), "\(row.int64("price"))",
-                "\(row.int64("quantity"))", "\(row.int64("fee"))", "\(row.int64("venue_at"))",
+                "\(row.int64("quantity"))", "\(row.int64("fee"))", "\(row.int64("venue_created_at"))",
             ].joined(separator: "\t")
             hash.update(data: Data((line + "\n").utf8))
         }

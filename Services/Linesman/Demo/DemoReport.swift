@@ -58,7 +58,7 @@ struct DemoReport: Codable, Equatable {
     var brierSource: Double?
     var finalScore: String
     var settled: Bool
-    /// SHA-256 over the fills in order (market, outcome, price, quantity, venue time): equal when two runs traded alike.
+    /// SHA-256 over the fills (market, outcome, price, quantity, fee, time of the signal): equal when runs traded alike.
     var tradesDigest: String
     var processes: [ProcessRow]
 

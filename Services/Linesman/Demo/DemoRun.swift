@@ -26,7 +26,7 @@ struct DemoRun: Sendable {
         }
         let outcome = await runServers(in: directory.path)
         if options.keep {
-            print("kept: \(directory.path)")
+            Console.say("kept: \(directory.path)")
         } else {
             directory.remove()
         }
@@ -34,13 +34,14 @@ struct DemoRun: Sendable {
     }
 
     private func runServers(in directory: String) async -> DemoOutcome {
-        print("servers: a private redis-server and PostgreSQL in \(directory)")
+        Console.say("servers: a private redis-server and PostgreSQL in \(directory)")
         let redis: PrivateRedis
         let postgres: PrivatePostgres
         do {
             async let startingRedis = PrivateRedis.start(in: directory, appendOnly: true)
             async let startingPostgres = PrivatePostgres.start(in: directory, databases: ["linesman"])
             (redis, postgres) = (try await startingRedis, try await startingPostgres)
+            await PrivatePostgres.forgetTemplate()
         } catch {
             return Task.isCancelled ? interrupted() : failed("\(error)")
         }
@@ -76,7 +77,7 @@ struct DemoRun: Sendable {
             }
             report.processes = await suite.stop()
             report.wallSeconds = (began.duration(to: clock.now).inSeconds * 10).rounded() / 10
-            print("\n" + report.table())
+            Console.say("\n" + report.table())
             if let problem = report.problem { outcome = failed(problem) }
             outcome.report = report
         } catch {
@@ -110,16 +111,16 @@ struct DemoRun: Sendable {
     }
 
     private func announce(_ plan: DemoPlan, _ ports: VenuePorts) {
-        print(
+        Console.say(
             "venue:   \(options.recording.header.name) at speed \(options.speed.formatted(decimals: 1)), \(ports.restURL)"
         )
         let rules = DemoProfile.settings.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
-        print("rules:   profile \"\(DemoProfile.name)\": \(rules)")
-        print(
+        Console.say("rules:   profile \"\(DemoProfile.name)\": \(rules)")
+        Console.say(
             "suite:   orchestrator, market-discovery, signal-processor, execution-service, \(options.shards) game-shards"
         )
-        print("look in: linesman status --url http://127.0.0.1:\(plan.statusPort)")
-        print("         linesman why ORDER --database \(plan.databaseURL)\n")
+        Console.say("look in: linesman status --url http://127.0.0.1:\(plan.statusPort)")
+        Console.say("         linesman why ORDER --database \(plan.databaseURL)\n")
     }
 
     private func readyPorts(_ path: String) async throws -> VenuePorts {
@@ -137,17 +138,17 @@ struct DemoRun: Sendable {
         for name in names where name.hasSuffix(".log") && !name.hasPrefix("redis") {
             guard let text = try? String(contentsOfFile: "\(directory)/\(name)", encoding: .utf8) else { continue }
             let bad = text.split(separator: "\n").filter { $0.contains("error") || $0.contains("warning") }.suffix(3)
-            for line in bad { print("  \(name): \(line.prefix(300))") }
+            for line in bad { Console.say("  \(name): \(line.prefix(300))") }
         }
     }
 
     private func failed(_ reason: String) -> DemoOutcome {
-        FileHandle.standardError.write(Data("demo: \(reason)\n".utf8))
+        Console.complain("demo: \(reason)")
         return DemoOutcome(report: nil, exitCode: 1)
     }
 
     private func interrupted() -> DemoOutcome {
-        print("\ninterrupted; everything is stopped")
+        Console.say("\ninterrupted; everything is stopped")
         return DemoOutcome(report: nil, exitCode: 130)
     }
 }

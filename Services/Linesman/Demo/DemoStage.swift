@@ -78,7 +78,7 @@ struct DemoStage: Sendable {
 
     /// Waits until a shard watches the game and the venue has its subscriptions.
     private func untilWatched() async throws {
-        print("waiting until a shard watches the game")
+        Console.say("waiting until a shard watches the game")
         let deadline = clock.now.advanced(by: .seconds(60))
         var last = "no answer yet"
         while clock.now < deadline {
@@ -89,7 +89,7 @@ struct DemoStage: Sendable {
                 let venue: VenueStatistics = try await http.get("\(ports.controlURL)/stats")
                 let snapshots = venue.framesSent["orderbook_snapshot"] ?? 0
                 if game?.state == "watched", snapshots >= options.recording.header.markets.count {
-                    print("watched by \(game?.shard ?? "-") under epoch \(game?.epoch ?? 0)\n")
+                    Console.say("watched by \(game?.shard ?? "-") under epoch \(game?.epoch ?? 0)\n")
                     return
                 }
             } catch is CancellationError {
@@ -118,7 +118,7 @@ struct DemoStage: Sendable {
     private func killOwner() async throws -> Bool {
         let status: SuiteStatus = try await http.get("\(statusURL)/status")
         guard let shard = status.fleet.games.first?.shard else { return false }
-        print("fault:   SIGKILL to \(shard)")
+        Console.say("fault:   SIGKILL to \(shard)")
         await suite.kill(shard)
         return true
     }

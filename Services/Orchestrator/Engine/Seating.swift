@@ -20,7 +20,7 @@ extension OrchestratorEngine {
             games[game.game.id]?.epoch = seat.epoch
             place(game.game.id, .committing(seat))
         }
-        // What failed before is tried alone, so that one poisoned row cannot hold the others back.
+        // What failed before is tried alone, so that one bad row cannot hold the others back.
         let fresh = changes.filter { games[$0.game.id]?.notBefore == nil }
         if !fresh.isEmpty { commit(fresh, term: term, into: &effects) }
         for change in changes where games[change.game.id]?.notBefore != nil {

@@ -64,7 +64,7 @@ public struct GameShardSettings: Sendable {
             "Between two polls of a sport's scores, in venue time.")
         lease = reader.milliseconds(
             "SHARD_LEASE_MS", default: .seconds(2), in: .milliseconds(100)...(.seconds(600)),
-            "How long a granted heartbeat lets a shard go on.")
+            "How long a shard may go on after the heartbeat that was granted last.")
         scoreFailures = reader.integer(
             "ESPN_CB_FAILURE_THRESHOLD", default: 5, in: 1...1_000, "Failed polls in a row that open the breaker.")
         scoreCooldown = reader.seconds(
