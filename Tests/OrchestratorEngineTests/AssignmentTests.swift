@@ -134,11 +134,17 @@ import Testing
         fleet.beat("s1")
         fleet.send(
             .scoreboard(Fleet.games(3).map { ScoreboardGame(game: $0, status: .live) }, at: Fleet.venueNow))
-        fleet.send(.heartbeat(.init(
-            shard: "s1", incarnation: "life-1", startedAt: 1, beat: 9, status: .starting, games: [:], capacity: 20)))
+        fleet.send(
+            .heartbeat(
+                .init(
+                    shard: "s1", incarnation: "life-1", startedAt: 1, beat: 9, status: .starting, games: [:],
+                    capacity: 20)))
         for game in Fleet.games(3) { fleet.send(.discovered(game.id, [Fleet.market(game)], reason: nil)) }
-        fleet.send(.heartbeat(.init(
-            shard: "s1", incarnation: "life-1", startedAt: 1, beat: 10, status: .healthy, games: [:], capacity: 20)))
+        fleet.send(
+            .heartbeat(
+                .init(
+                    shard: "s1", incarnation: "life-1", startedAt: 1, beat: 10, status: .healthy, games: [:],
+                    capacity: 20)))
         fleet.pass(.milliseconds(100))
         #expect(fleet.changes.map(\.count) == [3])
         _ = fleet.take()

@@ -75,10 +75,12 @@ final class Leadership: Sendable {
 
     /// Lets go, so that a standby need not wait.
     func resign() async {
-        guard let term = held.withLockedValue({ held in
-            defer { held = nil }
-            return held?.term
-        }) else { return }
+        guard
+            let term = held.withLockedValue({ held in
+                defer { held = nil }
+                return held?.term
+            })
+        else { return }
         // Without an answer the row expires by itself.
         _ = try? await database.execute(
             "UPDATE leadership SET expires_at = clock_timestamp() WHERE term = \(term) AND holder = \(holder)",
