@@ -34,7 +34,9 @@ enum Recordings {
         return FileManager.default.fileExists(atPath: teams.path) ? teams : nil
     }
 
-    /// Rows by column name. The files hold no quoted commas.
+    /// Rows by column name.
+    ///
+    /// The files hold no quoted commas.
     static func rows(_ file: String) throws -> [[String: String]] {
         guard let teams else { return [] }
         let lines = try String(contentsOf: teams.appending(path: file), encoding: .utf8)

@@ -40,7 +40,7 @@ public struct ExecutionServiceEngine: Sendable {
 
     /// Whether to send an approved intent now.
     ///
-    /// - Parameter earlier: its orders so far; another attempt needs every one of them to be proven absent.
+    /// `earlier` are its orders so far; another attempt needs every one of them to be proven absent.
     public func decide(
         _ intent: ApprovedIntent, earlier: [OrderRecord], reduces: Bool = false, _ context: SendContext,
         at now: VenueInstant
@@ -56,7 +56,7 @@ public struct ExecutionServiceEngine: Sendable {
 
     /// An order's answer is missing.
     ///
-    /// - Parameter connectionClosed: whether the connection it was written on is gone, as it is after a restart.
+    /// `connectionClosed` says whether the connection it was written on is gone, as it is after a restart.
     public mutating func missing(_ order: OrderID, connectionClosed: Bool, at now: MachineInstant) {
         var found = evidence[order] ?? proof
         if connectionClosed { found.connectionClosed(at: now) }

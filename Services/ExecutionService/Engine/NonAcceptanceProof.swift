@@ -20,7 +20,9 @@ public struct NonAcceptanceProof: Hashable, Sendable {
 
     public var isProven: Bool { pagings >= pagingsNeeded }
 
-    /// The connection on which the order was written is gone. Only the first close counts.
+    /// The connection on which the order was written is gone.
+    ///
+    /// Only the first close counts.
     public mutating func connectionClosed(at now: MachineInstant) {
         if connectionClosedAt == nil { connectionClosedAt = now }
     }

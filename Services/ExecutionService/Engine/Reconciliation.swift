@@ -16,7 +16,9 @@ public struct PositionDifference: Hashable, Sendable {
 
 /// Compares what we think we hold with what the venue says (CHECKLIST N12).
 public enum Reconciliation {
-    /// The markets that differ, sorted. One that is missing on a side counts as nothing held there.
+    /// The markets that differ, sorted.
+    ///
+    /// One that is missing on a side counts as nothing held there.
     public static func differences(
         ours: [MarketID: Int64], venues: [MarketID: Int64]
     ) -> [PositionDifference] {

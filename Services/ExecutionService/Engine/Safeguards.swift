@@ -45,8 +45,8 @@ public struct Safeguards: Hashable, Sendable {
 
     /// The first reason not to send, or nil.
     ///
-    /// - Parameter reduces: whether the order can only make a position smaller; exits stay allowed when the limits of
-    ///   entries trip (DESIGN rule 7).
+    /// `reduces` says whether the order can only make a position smaller; exits stay allowed when the limits of
+    /// entries trip (DESIGN rule 7).
     public func refusal(of intent: ApprovedIntent, reduces: Bool = false, _ context: SendContext) -> SendRefusal? {
         let value = intent.limit * intent.quantity
         let isPermitted: Bool =

@@ -5,8 +5,10 @@ import Postgres
 import Wire
 
 extension OrderStore {
-    /// Books what was learnt about an order: order, fills, position, account, reservation, intent, announcements and
-    /// audit in one transaction. Booking the same news again changes nothing.
+    /// Books what was learnt about an order in one transaction.
+    ///
+    /// It writes order, fills, position, account, reservation, intent, announcements and audit. Booking the same news
+    /// again changes nothing.
     func book(_ id: OrderID, _ news: OrderNews, at now: VenueInstant) async throws -> OrderBooking {
         try await pool.retryingTransaction("book order") { transaction in
             _ = try await account.lock(transaction)

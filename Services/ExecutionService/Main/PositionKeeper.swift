@@ -47,7 +47,9 @@ struct PositionKeeper: Sendable {
         host.log.info("position settled", metadata: ["market": "\(market)", "value": "\(value)"])
     }
 
-    /// Compares until both say the same, then again each interval. No new order is sent while they differ.
+    /// Compares until both say the same, then again each interval.
+    ///
+    /// No new order is sent while they differ.
     func reconcile(every interval: Duration) async throws {
         var hasAlerted = false
         while !Task.isCancelled {

@@ -47,7 +47,7 @@ extension Optional {
 }
 
 extension ApprovedIntent {
-    /// - Parameter row: of `intents`, with `sport` and `venue`.
+    /// Reads a row of `intents`, with `sport` and `venue`.
     init(_ row: Row) throws {
         try self.init(
             id: IntentID(row.text("intent_id")), signal: SignalID(row.text("signal_id")),
@@ -61,7 +61,7 @@ extension ApprovedIntent {
 }
 
 extension OrderRecord {
-    /// - Parameter row: of `orders`.
+    /// Reads a row of `orders`.
     init(_ row: Row) throws {
         let request = try OrderRequest(
             id: OrderID(row.text("order_id")), market: MarketID(row.text("market_id")),

@@ -3,7 +3,9 @@ import Hosting
 import Runtime
 import Wire
 
-/// Says when to look: at an interval, and at every piece of news. News in between two looks are one wake-up.
+/// Says when to look: at an interval, and at every piece of news.
+///
+/// News in between two looks are one wake-up.
 struct WakeUps: Sendable {
     let stream: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation

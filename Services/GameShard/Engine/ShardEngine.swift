@@ -19,7 +19,7 @@ public struct ShardEngine: Sendable {
     private var lease: LeaseWatch
     private var signalsMade = 0
 
-    /// - Parameter incarnation: makes signal ids unique over restarts, together with a counter.
+    /// The incarnation, together with a counter, makes signal ids unique over restarts.
     public init(shard: ShardID, incarnation: Incarnation, rules: ShardRules) {
         self.shard = shard
         self.incarnation = incarnation

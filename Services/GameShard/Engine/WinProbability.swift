@@ -18,8 +18,8 @@ public enum WinProbability {
 
     /// Our estimate for a live game in regular time.
     ///
-    /// - Parameter pregame: the market's home probability before the start, blended in log-odds with the weight
-    ///   0.5·e^(−2.5·progress); nil leaves the model alone. The feed's own probability is never an input.
+    /// `pregame` is the market's home probability before the start, blended in log-odds with the weight
+    /// 0.5·e^(−2.5·progress); nil leaves the model alone. The feed's own probability is never an input.
     public static func home(
         _ state: GameState, sport: Sport, pregame: Probability?
     ) -> Result<Probability, Absence> {

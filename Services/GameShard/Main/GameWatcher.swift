@@ -17,7 +17,7 @@ actor GameWatcher {
     private var standing = Standing.silent
     private var polled: [Sport: Set<GameID>] = [:]
 
-    /// - Parameter follow: told the markets to be subscribed to, whenever they change.
+    /// `follow` is told the markets to be subscribed to, whenever they change.
     init(
         engine: ShardEngine, host: ServiceHost, lanes: Lanes, follow: @escaping @Sendable (Set<MarketID>) -> Void
     ) {

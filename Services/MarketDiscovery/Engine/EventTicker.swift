@@ -53,7 +53,9 @@ public struct EventTicker: Hashable, Sendable {
 }
 
 extension CivilDate {
-    /// Nil for a day that is not in the calendar. A search over one year's days, since dates are made from day numbers.
+    /// Nil for a day that is not in the calendar.
+    ///
+    /// A search over one year's days, since dates are made from day numbers.
     static func valid(year: Int64, month: Int64, day: Int64) -> CivilDate? {
         guard (1970...9999).contains(year), (1...12).contains(month), (1...31).contains(day) else { return nil }
         let before: [Int64] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334]

@@ -71,7 +71,9 @@ public enum TeamMatcher {
         return nil
     }
 
-    /// `Los Angeles L`: the place, then the first letter of the mascot. Another letter is another team.
+    /// The place, then the first letter of the mascot, as in `Los Angeles L`.
+    ///
+    /// Another letter is another team.
     private static func initial(_ said: [String], _ name: [String]) -> TeamMatch? {
         guard said.count >= 2, let letter = said.last, letter.utf8.count == 1 else { return nil }
         let place = said.dropLast()

@@ -64,7 +64,7 @@ public enum ReportedStatus: String, Hashable, Sendable, Codable, CaseIterable {
     case stopping
 }
 
-/// "I am here, this is how I am, and this is what I watch."
+/// A shard says that it is here, how it is, and what it watches.
 public struct ShardHeartbeat: Hashable, Sendable {
     public let shard: ShardID
     public let kind: ShardKind

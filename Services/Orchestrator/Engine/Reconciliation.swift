@@ -25,7 +25,7 @@ extension OrchestratorEngine {
         if case .watched(let seat) = games[game]?.placement { seen != seat.epoch } else { true }
     }
 
-    /// One game of the shard's own: does it show it?
+    /// Compares one game of the shard's own with what the shard shows.
     private mutating func compare(
         _ game: GameID, seen: Epoch?, at now: MachineInstant, into effects: inout [Effect]
     ) {

@@ -9,7 +9,7 @@ struct PortfolioReader {
     let account: TradingAccount
     let statistics: DailyStatistics
 
-    /// - Parameter cash: of the account, whose row the transaction has locked.
+    /// What a signal is judged against; `cash` is the account's, whose row the transaction has locked.
     func view(for signal: Signal, cash: Money, at now: VenueInstant) async throws -> PortfolioView {
         var view = PortfolioView()
         view.cash = cash

@@ -29,7 +29,9 @@ struct RuleStore: Sendable {
 
     private struct Unreadable: Error {}
 
-    /// Every active rule. One that cannot be read blocks every signal: a limit that is unreadable is no permission.
+    /// Every active rule.
+    ///
+    /// One that cannot be read blocks every signal: a limit that is unreadable is no permission.
     func load() async throws -> [TradingRule] {
         let rows = try await pool.query(
             """

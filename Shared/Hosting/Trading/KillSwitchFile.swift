@@ -12,7 +12,9 @@ public struct KillSwitchFile: Hashable, Sendable {
 
     public init(path: String) { self.path = path }
 
-    /// One `stat`. Only "no such file" is released; what cannot be looked at is unknown.
+    /// Looks whether the file is there, with a single `stat`.
+    ///
+    /// Only "no such file" is released; what cannot be looked at is unknown.
     public func read() -> KillSwitchState {
         var status = stat()
         if stat(path, &status) == 0 { return .engaged }
