@@ -7,7 +7,7 @@ swift build -c release
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 failed=0
-for scenario in shard-kill lost-acks sequence-gaps venue-resets; do
+for scenario in shard-kill lost-acks bad-frames venue-resets; do
     echo "chaos: $scenario"
     if ./.build/release/linesman demo --plain --speed 240 --faults "$scenario" --report "$reports/$scenario.json" \
         >"$reports/$scenario.log" 2>&1; then

@@ -66,12 +66,25 @@ struct DemoCommand: AsyncParsableCommand {
 enum DemoFault: String, ExpressibleByArgument, CaseIterable, Sendable {
     /// SIGKILL to the shard that watches the game, two fifths of the way.
     case shardKill = "shard-kill"
-    /// Every third acknowledgement of an order is lost.
+    /// Orders are matched, but every third answer is lost with its connection.
     case lostAcknowledgements = "lost-acks"
-    /// The order-book stream skips a sequence number now and then.
-    case sequenceGaps = "sequence-gaps"
-    /// The venue's WebSocket connections are reset now and then.
+    /// Order-book frames are garbage, twice, in the wrong order or missing now and then.
+    case badFrames = "bad-frames"
+    /// The venue's WebSocket connections are cut four times.
     case resets = "venue-resets"
+
+    /// What the simulator is asked for, as its control interface takes it.
+    var venueFaults: [String] {
+        switch self {
+        case .shardKill, .resets: []
+        case .lostAcknowledgements:
+            [#"{"kind":"lostAcknowledgement","target":"POST","probability":0.34,"seed":1}"#]
+        case .badFrames:
+            ["garbageFrame", "duplicate", "reorder", "sequenceGap"].map { kind in
+                #"{"kind":"\#(kind)","target":"orderbook_delta","probability":0.01,"seed":1}"#
+            }
+        }
+    }
 }
 
 struct DemoOptions: Sendable {

@@ -36,6 +36,7 @@ struct DemoStage: Sendable {
         var lastProgress = clock.now
         var finishedAt: MachineInstant?
         var hasKilled = false
+        var resets = 0
         while true {
             let venue: VenueStatistics = try await http.get("\(ports.controlURL)/stats")
             let figures = try await DemoFigures.read(database)
@@ -49,6 +50,11 @@ struct DemoStage: Sendable {
             }
             if options.faults == .shardKill, !hasKilled, progress(venue.venueTime) >= 0.4 {
                 hasKilled = try await killOwner()
+            }
+            if options.faults == .resets, resets < 4, progress(venue.venueTime) >= 0.2 * Double(resets + 1) {
+                try await http.post("\(ports.controlURL)/faults", json: #"{"kind":"reset"}"#)
+                resets += 1
+                Console.say("fault:   the venue's connections are cut")
             }
             if venue.finished {
                 let finished = finishedAt ?? clock.now
@@ -104,14 +110,9 @@ struct DemoStage: Sendable {
 
     /// Asks the venue to misbehave, for the faults that are the venue's.
     private func arm() async throws {
-        let order: String? =
-            switch options.faults {
-            case nil, .shardKill: nil
-            case .lostAcknowledgements: #"{"kind":"lostAcknowledgement","probability":0.34,"seed":1}"#
-            case .sequenceGaps: #"{"kind":"sequenceGap","probability":0.02,"seed":1}"#
-            case .resets: #"{"kind":"reset","target":"websocket","probability":0.01,"seed":1}"#
-            }
-        if let order { try await http.post("\(ports.controlURL)/faults", json: order) }
+        for order in options.faults?.venueFaults ?? [] {
+            try await http.post("\(ports.controlURL)/faults", json: order)
+        }
     }
 
     /// - Returns: whether there was a shard to kill.
