@@ -43,7 +43,9 @@ public final class VenueClock: Sendable {
         }
     }
 
-    /// As `observe`, for a header; a value that is no venue time is ignored, because the watermark only needs good ones.
+    /// As `observe`, for a header.
+    ///
+    /// A value that is no venue time is ignored, because the watermark only needs good ones.
     public func observe(microseconds: Int64) {
         guard let instant = try? VenueInstant(microseconds: microseconds) else { return }
         observe(instant)

@@ -3,8 +3,8 @@ import Domain
 /// The rule that makes a book out of a best bid and ask whose sizes were not recorded.
 ///
 /// Level k of a side (1 is the best) lies k − 1 steps of the market away from the best price and holds
-/// `base × k + ripple × (price in cents mod 7)` contracts. So a book looks alike at every replay, differs from price to
-/// price, and is thin enough at the best price that an order may be filled in part.
+/// `base × k + ripple × (price in cents mod 7)` contracts. So a book looks alike at every replay, differs from
+/// price to price, and is thin enough at the best price that an order may be filled in part.
 public struct SyntheticDepth: Hashable, Sendable {
     /// Levels a side, 1 to 20.
     public let levels: Int

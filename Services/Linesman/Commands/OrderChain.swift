@@ -101,7 +101,8 @@ struct OrderChain: Codable, Equatable {
             """
             SELECT play_id, venue_at, home_score, away_score, period, clock_seconds, home_probability,
                 source_probability
-            FROM game_states WHERE game_id = \(try row.text("game_id")) AND venue_at <= \(try row.int64("venue_created_at"))
+            FROM game_states
+            WHERE game_id = \(try row.text("game_id")) AND venue_at <= \(try row.int64("venue_created_at"))
             ORDER BY venue_at DESC, id DESC LIMIT 1
             """)
         guard let found else { return nil }
@@ -116,7 +117,10 @@ struct OrderChain: Codable, Equatable {
 
     private static func fills(of order: String, _ database: some PostgresQuerying) async throws -> [FillLine] {
         try await database.query(
-            "SELECT fill_id, quantity, price, fee, venue_at FROM fills WHERE order_id = \(order) ORDER BY venue_at, fill_id"
+            """
+            SELECT fill_id, quantity, price, fee, venue_at FROM fills
+            WHERE order_id = \(order) ORDER BY venue_at, fill_id
+            """
         ).map { row in
             FillLine(
                 id: try row.text("fill_id"), quantity: FixedPoint.format(try row.int64("quantity"), scale: 2),
@@ -137,10 +141,11 @@ struct OrderChain: Codable, Equatable {
             let source = play.sourceProbability.map { ", \($0.formatted(decimals: 3)) by the score feed" } ?? ""
             lines.append("  play    \(play.id ?? "-")  \(play.at)  \(play.score), \(play.clock); \(ours)\(source)")
         }
+        let worth = "is worth \(probability.formatted(decimals: 3)), asked \(ask)"
+        let gain = "edge \(edge.formatted(decimals: 2)) cents after fees"
         lines.append(
-            "  signal  \(signal)  \(kind): \(outcome.uppercased()) of \(market) is worth \(probability.formatted(decimals: 3)), "
-                + "asked \(ask): edge \(edge.formatted(decimals: 2)) cents after fees; \(shard), epoch \(epoch); \(verdict)"
-        )
+            "  signal  \(signal)  \(kind): \(outcome.uppercased()) of \(market) \(worth): "
+                + "\(gain); \(shard), epoch \(epoch); \(verdict)")
         lines.append(
             "  intent  \(intent)  buy \(quantity) at most at \(limit)" + (reserved.map { ", reserved $\($0)" } ?? ""))
         lines.append(

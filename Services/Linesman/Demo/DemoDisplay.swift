@@ -46,11 +46,11 @@ final class DemoDisplay: Sendable {
         }
         lines.append("book frames \(venue.bookFrames)   signals \(figures.signals)   intents \(figures.intents)")
         lines.append(
-            "orders \(figures.orders)   fills \(figures.fills)   open positions \(figures.positionsOpen)   at risk $\(figures.exposure.rounded)"
-        )
+            "orders \(figures.orders)   fills \(figures.fills)   "
+                + "open positions \(figures.positionsOpen)   at risk $\(figures.exposure.rounded)")
         lines.append(
-            "realised $\(figures.realised.rounded)   fees $\(figures.fees.rounded)   profit or loss $\(figures.pnl.rounded)"
-        )
+            "realised $\(figures.realised.rounded)   fees $\(figures.fees.rounded)   "
+                + "profit or loss $\(figures.pnl.rounded)")
         let processes = health.map { member in
             (member.isRunning ? "● " : "○ ") + member.name
                 + (member.restarts > 0 ? " (restarted \(member.restarts))" : "")

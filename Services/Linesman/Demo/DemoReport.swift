@@ -58,7 +58,9 @@ struct DemoReport: Codable, Equatable {
     var brierSource: Double?
     var finalScore: String
     var settled: Bool
-    /// SHA-256 over the fills (market, outcome, price, quantity, fee, time of the signal): equal when runs traded alike.
+    /// SHA-256 over the fills, equal when runs traded alike.
+    ///
+    /// It covers market, outcome, price, quantity, fee and the time of the signal.
     var tradesDigest: String
     var processes: [ProcessRow]
 

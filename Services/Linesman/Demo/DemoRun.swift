@@ -111,14 +111,13 @@ struct DemoRun: Sendable {
     }
 
     private func announce(_ plan: DemoPlan, _ ports: VenuePorts) {
-        Console.say(
-            "venue:   \(options.recording.header.name) at speed \(options.speed.formatted(decimals: 1)), \(ports.restURL)"
-        )
+        let speed = options.speed.formatted(decimals: 1)
+        Console.say("venue:   \(options.recording.header.name) at speed \(speed), \(ports.restURL)")
         let rules = DemoProfile.settings.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
         Console.say("rules:   profile \"\(DemoProfile.name)\": \(rules)")
         Console.say(
-            "suite:   orchestrator, market-discovery, signal-processor, execution-service, \(options.shards) game-shards"
-        )
+            "suite:   orchestrator, market-discovery, signal-processor, execution-service, "
+                + "\(options.shards) game-shards")
         Console.say("look in: linesman status --url http://127.0.0.1:\(plan.statusPort)")
         Console.say("         linesman why ORDER --database \(plan.databaseURL)\n")
     }
