@@ -66,7 +66,7 @@ struct FaultTests {
     }
 
     @Test func `a delayed frame comes late`() async throws {
-        let frames = try await Self.frames(#"{"kind":"delay","delay_ms":300}"#, orders: 2, isDelayed: true)
+        let frames = try await Self.frames(#"{"kind":"delay","delay_ms":4000}"#, orders: 2, isDelayed: true)
         #expect(frames.map { $0.integer("seq") } == [3, 4, 2])
     }
 

@@ -19,7 +19,7 @@ struct PlaybackTests {
 
     /// A reader that decides by what it reads: at each new score it buys what is cheaper.
     static func play(speed: String) async throws -> Outcome {
-        try await RunningSimulator.with(["SIMULATOR_SPEED": speed, "SIMULATOR_SETTLE_MS": "20"]) { venue in
+        try await RunningSimulator.with(["SIMULATOR_SPEED": speed, "SIMULATOR_SETTLE_MS": "1000"]) { venue in
             var outcome = Outcome()
             var last: [String] = []
             _ = try await venue.get("/apis/site/v2/sports/basketball/nba/scoreboard", reader: "shard")
