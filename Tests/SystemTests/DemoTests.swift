@@ -112,25 +112,76 @@ import Testing
         #expect(report.processes.filter { $0.name.hasPrefix("shard") }.map(\.restarts).reduce(0, +) == 1)
     }
 
+    @Test(.timeLimit(.minutes(10)), arguments: ["lost-acks", "bad-frames"])
+    func `a venue that misbehaves costs no order its fate`(fault: String) async throws {
+        let (report, _) = try await demo(["--speed", "240", "--faults", fault])
+        #expect(report.settled && report.positionsOpen == 0 && report.messagesLost == 0 && report.duplicates == 0)
+        #expect(report.orders == report.intents && report.fills > 0 && report.exposurePeak <= 50.000001)
+        #expect(report.finalScore == "CLE 115, TOR 105")
+    }
+
     @Test(.timeLimit(.minutes(5)))
-    func `Ctrl-C ends everything at once and leaves nothing`() async throws {
+    func `status and why answer while a game runs, and Ctrl-C ends everything and leaves nothing`() async throws {
         let folder = try TemporaryDirectory("demo-test")
         defer { folder.remove() }
+        let environment = Executable.environment(temporary: folder.path)
         let child = try ChildProcess.spawn(
-            Executable.path("linesman"), ["demo", "--plain", "--speed", "60"],
-            environment: Executable.environment(temporary: folder.path), output: .captured)
-        try await eventually(within: .seconds(90), "the game is running: \(child.captured.suffix(2_000))") {
+            Executable.path("linesman"), ["demo", "--plain", "--speed", "60"], environment: environment,
+            output: .captured)
+        try await eventually(within: .seconds(90), "the game is running") {
             child.captured.contains("watched by shard-0")
         }
-        let pids = try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { Int32($0) }.filter { pid in
-            let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ") ?? Data()
-            return String(decoding: environment, as: UTF8.self).contains(folder.path)
-        }
+        let pids = try processes(in: folder.path)
         #expect(pids.count >= 8, "\(pids)")
+        let words = child.captured.split(whereSeparator: \.isWhitespace).map(String.init)
+        try await expectStatus(url: word(after: "--url", in: words), environment)
+        try await expectChain(database: word(after: "--database", in: words), environment)
         child.signal(SIGINT)
         let status = await child.wait()
         #expect(status == .exited(130), "\(child.captured.suffix(2_000))")
         try await eventually("no process is left") { pids.allSatisfy { kill($0, 0) != 0 } }
         try expectNothingLeft(in: folder.path, processes: [])
+    }
+
+    private func word(after flag: String, in words: [String]) throws -> String {
+        let index = try #require(words.firstIndex(of: flag))
+        return words[index + 1]
+    }
+
+    /// The processes that were given this temporary folder.
+    private func processes(in folder: String) throws -> [Int32] {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { Int32($0) }.filter { pid in
+            let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ") ?? Data()
+            return String(decoding: environment, as: UTF8.self).contains(folder)
+        }
+    }
+
+    // CHECKLIST R36: every executable has been heard, healthy by its own probes.
+    private func expectStatus(url: String, _ environment: [String: String]) async throws {
+        let linesman = Executable.path("linesman")
+        let names = ["shard-01", "shard-02", "market-discovery/1", "signal-processor/1", "execution-service/1"]
+        try await eventually(within: .seconds(30), "all processes are healthy") {
+            let (status, output) = try await ChildProcess.run(
+                linesman, ["status", "--url", url], environment: environment)
+            let lines = output.split(separator: "\n")
+            return status.isSuccess && output.contains("epoch 1") && output.contains("watched")
+                && names.allSatisfy { name in lines.contains { $0.contains(name) && $0.contains("healthy") } }
+        }
+        let (_, json) = try await ChildProcess.run(
+            linesman, ["status", "--url", url, "--json"], environment: environment)
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+        #expect(object["tradingMode"] as? String == "paper")
+    }
+
+    private func expectChain(database: String, _ environment: [String: String]) async throws {
+        try await eventually(within: .seconds(90), "an order explains itself") {
+            for digit in "0123456789abcdef" {
+                let (status, output) = try await ChildProcess.run(
+                    Executable.path("linesman"), ["why", "\(digit)", "--database", database], environment: environment)
+                guard status.isSuccess else { continue }
+                return ["play", "signal", "intent", "order", "fill"].allSatisfy { output.contains("  \($0) ") }
+            }
+            return false
+        }
     }
 }
