@@ -1,6 +1,9 @@
+import Crypto
 import Domain
+import Foundation
 import NIOConcurrencyHelpers
 import NIOCore
+import NIOPosix
 import Resilience
 import Runtime
 import TestKit
@@ -233,6 +236,27 @@ import Testing
             try await eventually(within: .seconds(60), "the pong") { server.pongs == 1 }
             #expect(told.count { if case .confirmed = $0 { true } else { false } } == 0)
         }
+        await server.stop()
+    }
+
+    @Test func `a frame in the packet of the upgrade is not lost`() async throws {
+        let server = try await ScriptedServer { request, _ in
+            let key = (request.headers["sec-websocket-key"] ?? "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            let accept = Data(Insecure.SHA1.hash(data: Data(key.utf8))).base64EncodedString()
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                + "Sec-WebSocket-Accept: \(accept)\r\n\r\n"
+            return .bytes(Array(head.utf8) + [0x89, 0x04] + Array("beat".utf8))
+        }
+        let pings = NIOLockedValueBox(0)
+        let connection = try await WebSocketConnection.connect(
+            to: try #require(WebSocketURL("ws://127.0.0.1:\(server.port)/")), headers: [], limits: Self.limits(),
+            group: MultiThreadedEventLoopGroup.singleton, stamp: { 0 },
+            receive: { inputs in
+                for case .pinged in inputs { pings.withLockedValue { $0 += 1 } }
+            })
+        try await eventually(within: .seconds(60), "the ping") { pings.withLockedValue { $0 } == 1 }
+        connection.close()
         await server.stop()
     }
 

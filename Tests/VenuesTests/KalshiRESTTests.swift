@@ -105,6 +105,10 @@ import Testing
         Misbehaviour("request time-out", .json(#"{"error":"slow"}"#, status: 408), .timeout),
         Misbehaviour(
             "duplicate", .json(#"{"error":{"code":"order_already_exists"}}"#, status: 409), .duplicateOrder),
+        Misbehaviour("conflict", .json(#"{"error":{"code":"something_else"}}"#, status: 409), .conflict),
+        Misbehaviour(
+            "nothing to fill or kill", .json(#"{"code":"fill_or_kill_insufficient_resting_volume"}"#, status: 409),
+            .fillOrKillUnfilled, proves: true),
         Misbehaviour("too large", .reply(status: 200, body: String(repeating: "x", count: 5_000)), .bodyTooLarge),
         Misbehaviour(
             "wrapped refusal",

@@ -121,7 +121,7 @@ enum KalshiDecoding {
         }
     }
 
-    static func receipt(_ body: JSONValue, status: Int) throws(VenueError) -> KalshiOrderReceipt {
+    static func receipt(_ body: JSONValue) throws(VenueError) -> KalshiOrderReceipt {
         let fields = try JSONFields(body["order"] ?? body, "order")
         return KalshiOrderReceipt(
             order: try identifier(fields, "order_id"), clientOrder: try fields.text("client_order_id") ?? "",

@@ -76,7 +76,11 @@ enum KalshiErrors {
     /// it has it already or that it cannot tell.
     private static func isExplicit(_ status: Int, _ code: VenueError.Code) -> Bool {
         switch status {
-        case 408, 409, 425, 499: return false
+        case 408, 425, 499: return false
+        // A conflict may be with the order itself; only a named refusal is one.
+        case 409:
+            return [.fillOrKillUnfilled, .insufficientBalance, .invalidOrder, .invalidPrice, .marketInactive]
+                .contains(code)
         case 400..<500: return code != .duplicateOrder
         case 200..<300: return code != .duplicateOrder && code != .unexpectedStatus
         default: return false

@@ -106,7 +106,7 @@ public struct KalshiREST: Sendable {
     ) async throws(VenueError) -> KalshiOrderReceipt {
         let body = Self.encode(order, expiresAt: expiresAt)
         let response = try await request("POST", "/portfolio/events/orders", body: body, timeout: timeout)
-        return try KalshiDecoding.receipt(try KalshiDecoding.body(response), status: response.status)
+        return try KalshiDecoding.receipt(try KalshiDecoding.body(response))
     }
 
     /// Takes an order back; returns what was still open of it.

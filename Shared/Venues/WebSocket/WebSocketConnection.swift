@@ -118,17 +118,19 @@ struct WebSocketConnection: Sendable {
         let isDefaultPort = url.port == (url.isSecure ? 443 : 80)
         head.headers.add(name: "Host", value: isDefaultPort ? url.host : "\(url.host):\(url.port)")
         for (name, value) in headers { head.headers.add(name: name, value: value) }
-        let upgraded = try pipeline.configureUpgradableHTTPClientPipeline(
-            configuration: .init(
-                upgradeConfiguration: NIOTypedHTTPClientUpgradeConfiguration(
-                    upgradeRequestHead: head, upgraders: [upgrader],
-                    notUpgradingCompletionHandler: { channel in
-                        channel.eventLoop.makeCompletedFuture {
-                            let refusal = RefusalReader(channel.eventLoop.makePromise(of: Upgrade.self))
-                            try channel.pipeline.syncOperations.addHandler(refusal)
-                            return .reading(refusal.promise.futureResult)
-                        }
-                    })))
+        var configuration = NIOUpgradableHTTPClientPipelineConfiguration(
+            upgradeConfiguration: NIOTypedHTTPClientUpgradeConfiguration(
+                upgradeRequestHead: head, upgraders: [upgrader],
+                notUpgradingCompletionHandler: { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        let refusal = RefusalReader(channel.eventLoop.makePromise(of: Upgrade.self))
+                        try channel.pipeline.syncOperations.addHandler(refusal)
+                        return .reading(refusal.promise.futureResult)
+                    }
+                }))
+        // Frames may come in the same packet as the answer to the upgrade.
+        configuration.leftOverBytesStrategy = .forwardBytes
+        let upgraded = try pipeline.configureUpgradableHTTPClientPipeline(configuration: configuration)
         outcome.futureResult.assumeIsolated().whenComplete { _ in timer.cancel() }
         upgraded.flatMap { upgrade -> EventLoopFuture<Upgrade> in
             if case .reading(let refusal) = upgrade { return refusal }

@@ -16,6 +16,7 @@ final class ScriptedServer: Sendable {
         case reply(status: Int, body: String, headers: [String: String] = [:])
         /// Bytes as they stand.
         case raw(String)
+        case bytes([UInt8])
         /// Never answers.
         case hang
         /// Closes without a word.
@@ -101,6 +102,7 @@ final class ScriptedServer: Sendable {
                 for (name, value) in headers.sorted(by: { $0.key < $1.key }) { head += "\(name): \(value)\r\n" }
                 write(head + "\r\n" + body, context)
             case .raw(let text): write(text, context)
+            case .bytes(let bytes): context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
             case .hang: break
             case .close: context.close(promise: nil)
             case .reset:
