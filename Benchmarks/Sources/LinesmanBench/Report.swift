@@ -1,0 +1,74 @@
+import Foundation
+
+/// One line of the table: ours, and beside it what it is compared with.
+struct ReportLine {
+    let title: String
+    let ours: Figure
+    /// Nil when there is nothing fair to compare with; the table then says `alone`.
+    let peer: Figure?
+
+    /// Our cost as a share of the peer's: below 1 is cheaper.
+    var ratio: Double? { peer.map { ours.median / $0.median } }
+}
+
+/// The outcome of one suite: a table for people and flat figures for programs.
+struct Report {
+    let title: String
+    private(set) var lines: [ReportLine] = []
+    private(set) var notes: [String] = []
+    private(set) var figures: [String: Double] = [:]
+
+    init(title: String) {
+        self.title = title
+    }
+
+    /// Adds a line and its figures: `<key>_cpu_us` is ours; with a peer also `<key>_<peerKey>_cpu_us` and
+    /// `<key>_ratio_vs_<peerKey>`.
+    mutating func add(_ line: ReportLine, key: String, peerKey: String = "peer") {
+        lines.append(line)
+        figures["\(key)_cpu_us"] = line.ours.median
+        if let peer = line.peer, let ratio = line.ratio {
+            figures["\(key)_\(peerKey)_cpu_us"] = peer.median
+            figures["\(key)_ratio_vs_\(peerKey)"] = ratio
+        }
+    }
+
+    mutating func note(_ text: String) {
+        notes.append(text)
+    }
+
+    var table: String {
+        var rows = [["", "CPU us", "(lowest to highest)", "peer", "CPU us", "(lowest to highest)", "ratio"]]
+        for line in lines {
+            let peer = line.peer.map { [$0.name, number($0.median), range($0)] } ?? ["alone", "", ""]
+            rows.append(
+                [line.title, number(line.ours.median), range(line.ours)] + peer
+                    + [line.ratio.map { number($0) + " x" } ?? ""])
+        }
+        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        let text = rows.map { row in
+            zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: "  ")
+        }
+        return ([title] + text.map { "  " + $0 } + notes.map { "  note: " + $0 }).joined(separator: "\n")
+    }
+
+    /// Writes `<name>.json` into `folder`, made when it is not there.
+    func write(to folder: String, named name: String) throws(BenchError) {
+        let directory = URL(fileURLWithPath: folder, isDirectory: true)
+        let file = directory.appendingPathComponent("\(name).json")
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        do {
+            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+            try encoder.encode(figures.mapValues { ($0 * 100_000).rounded() / 100_000 }).write(to: file)
+        } catch {
+            throw BenchError(.failure, "\(file.path) cannot be written: \(error)")
+        }
+    }
+
+    private func number(_ value: Double) -> String {
+        String(format: value < 0.1 ? "%.4f" : value < 10 ? "%.3f" : "%.1f", value)
+    }
+
+    private func range(_ figure: Figure) -> String { "(\(number(figure.lowest)) to \(number(figure.highest)))" }
+}
