@@ -184,7 +184,7 @@ let package = Package(
             ["VenueSimulator", "Domain", "Runtime", "Resilience", "Matching", "Recording", log, httpClient] + nio
                 + webSocket),
         test("Linesman", ["Linesman", "Domain", "Recording", "Runtime"]),
-        test("System", ["Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis"]),
+        test("System", ["Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log] + nio),
         test("Tidy", []),
     ],
     swiftLanguageModes: [.v6]

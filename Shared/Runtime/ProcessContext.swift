@@ -77,6 +77,14 @@ public struct ProcessContext: Sendable {
         let settings = make(reader)
         try reader.finish(known: knownSettings)
         declarations.withLockedValue { $0 = reader.declared }
+        for setting in reader.declared where setting.source != .standard {
+            log.info(
+                "setting",
+                metadata: [
+                    Key.setting: "\(setting.key)", "value": "\(setting.value ?? "")",
+                    Key.source: "\(setting.source)",
+                ])
+        }
         return settings
     }
 

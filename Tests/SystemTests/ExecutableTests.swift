@@ -50,6 +50,43 @@ import Testing
         #expect(output.contains("REDIS_URL"), "the misspelt key names its neighbour")
     }
 
+    // CHECKLIST H11.
+    @Test func `live trading without a key, and paper orders to a real venue, are refused before anything starts`()
+        async throws
+    {
+        let live = ["PAPER_TRADING": "false", "LIVE_TRADING_AUTHORIZED": "true"]
+        let (code, output) = try await run("execution-service", live)
+        #expect(code == 78 && output.contains("KALSHI_API_KEY"), "\(output)")
+        for address in [
+            "https://api.elections.kalshi.com/trade-api/v2", "https://kalshi.com:443", "http://x@demo-api.kalshi.co/",
+        ] {
+            let (code, output) = try await run("execution-service", ["PAPER_VENUE_URL": address])
+            #expect(code == 78 && output.contains("PAPER_VENUE_URL"), "\(address): \(output)")
+        }
+    }
+
+    // CHECKLIST N31.
+    @Test func `what is set is logged with its source, and secrets are not`() async throws {
+        let folder = try TemporaryDirectory("exec-test")
+        defer { folder.remove() }
+        let log = "\(folder.path)/log"
+        let child = try ChildProcess.spawn(
+            Executable.path("execution-service"),
+            environment: Executable.environment(
+                temporary: folder.path,
+                [
+                    "REDIS_URL": "redis://user:s3cr3t-word@127.0.0.1:1/0", "KALSHI_API_KEY": "s3cr3t-key",
+                    "KALSHI_PRIVATE_KEY": "s3cr3t-pem", "MAX_ORDER_CONTRACTS": "77",
+                    "DATABASE_URL": "postgres://u:s3cr3t-pass@127.0.0.1:1/x",
+                ]), directory: folder.path, output: .file(log))
+        func text() -> String { String(decoding: FileManager.default.contents(atPath: log) ?? Data(), as: UTF8.self) }
+        try await eventually("settings are logged") { text().contains("MAX_ORDER_CONTRACTS") }
+        try await eventually("a server is missed") { text().contains("dependency not available") }
+        await child.terminate()
+        #expect(text().contains("77") && text().contains("environment"))
+        #expect(!text().contains("s3cr3t"), "\(text())")
+    }
+
     // CHECKLIST R10, S9.
     @Test(arguments: ["signal-processor"])
     func `a secret in the settings is never printed`(service: String) async throws {

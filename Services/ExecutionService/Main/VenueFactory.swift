@@ -18,6 +18,9 @@ struct ExecutionSettings: Sendable {
             !isLive || service.paperVenue == nil, ["PAPER_TRADING", "PAPER_VENUE_URL"],
             "a paper venue contradicts live trading")
         reader.require(
+            service.paperVenue.map { !KalshiSettings.isReal(address: $0) } ?? true, ["PAPER_VENUE_URL"],
+            "is a real venue's address; paper orders go to a simulator or are filled from the live book")
+        reader.require(
             !isLive || !service.host.isReplay, ["PAPER_TRADING", "REPLAY_SPEED"], "a replay cannot trade live")
     }
 }
@@ -42,7 +45,8 @@ enum VenueFactory {
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, clock: host.clock)
         }
         if let simulator = settings.service.paperVenue {
-            let rest = rest(withPath(simulator), signer)
+            // Unsigned: whatever stands at that address, nothing sent there can be an order with money.
+            let rest = rest(withPath(simulator), nil)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, clock: host.clock)
         }

@@ -31,9 +31,15 @@ public struct KalshiSettings: Sendable {
     public let backoffReset: Duration
 
     /// Whether this is the venue itself, whose WebSocket answers only to a key (WIRE 1.2).
-    public var isRealHost: Bool {
-        let host = WebSocketURL(webSocketURL)?.host.lowercased() ?? ""
-        return ["kalshi.com", "kalshi.co"].contains { host == $0 || host.hasSuffix("." + $0) }
+    public var isRealHost: Bool { Self.isReal(address: webSocketURL) }
+
+    /// Whether an http(s) or ws(s) address is one of the venue's own hosts; one that cannot be read counts as real.
+    public static func isReal(address: String) -> Bool {
+        guard let scheme = address.range(of: "://") else { return true }
+        let authority = address[scheme.upperBound...].prefix { !"/?#".contains($0) }
+        let host = (authority.split(separator: "@").last ?? "").prefix { $0 != ":" }.lowercased()
+        if host.isEmpty { return true }
+        return ["kalshi.com", "kalshi.co", "polymarket.com"].contains { host == $0 || host.hasSuffix("." + $0) }
     }
 
     public init(_ reader: SettingsReader) {
