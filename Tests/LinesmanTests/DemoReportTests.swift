@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct DemoReportTests {
     static let report = DemoReport(
-        recording: "tor-at-cle-2026-04-20", speed: 120, profile: "demo", faults: nil, wallSeconds: 81.4, frames: 900,
+        recording: "tor-at-cle-2026-04-20", speed: 120, profile: "demo", faults: nil, faultsStruck: [:],
+        wallSeconds: 81.4, frames: 900,
         signals: 12, intents: 5, orders: 5, fills: 6, partialFills: 1, rejected: 0, exposurePeak: 49.5, pnl: -3.25,
         fees: 0.61, positionsOpen: 0, messagesLost: 0, duplicates: 0, refusals: ["game_exposure": 7],
         brierOurs: 0.08, brierSource: 0.05, finalScore: "CLE 115, TOR 105", settled: true, tradesDigest: "00",

@@ -36,6 +36,7 @@ import Testing
         let messagesLost: Int
         let duplicates: Int
         let settled: Bool
+        let faultsStruck: [String: Int]
         let finalScore: String
         let brierOurs: Double?
         let brierSource: Double?
@@ -54,6 +55,7 @@ import Testing
             case messagesLost = "messages_lost"
             case duplicates
             case settled
+            case faultsStruck = "faults_struck"
             case finalScore = "final_score"
             case brierOurs = "brier_ours"
             case brierSource = "brier_source"
@@ -118,6 +120,14 @@ import Testing
         #expect(report.settled && report.positionsOpen == 0 && report.messagesLost == 0 && report.duplicates == 0)
         #expect(report.orders == report.intents && report.fills > 0 && report.exposurePeak <= 50.000001)
         #expect(report.finalScore == "CLE 115, TOR 105")
+        #expect(report.faultsStruck.values.reduce(0, +) > 0, "the fault really struck")
+    }
+
+    @Test(.timeLimit(.minutes(10)))
+    func `without a simulated venue paper orders are filled from the live book`() async throws {
+        let (report, _) = try await demo(["--speed", "240", "--fills", "book"])
+        #expect(report.settled && report.positionsOpen == 0 && report.messagesLost == 0 && report.duplicates == 0)
+        #expect(report.orders == report.intents && report.fills > 0 && report.exposurePeak <= 50.000001)
     }
 
     @Test(.timeLimit(.minutes(5)))

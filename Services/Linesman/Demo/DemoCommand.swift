@@ -21,6 +21,10 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(help: "Deliberate damage on the way: \(DemoFault.allCases.map(\.rawValue).joined(separator: ", ")).")
     var faults: DemoFault?
 
+    @Option(
+        help: "Where paper orders are filled: by the venue over HTTP, or from its live book as without a simulator.")
+    var fills: PaperFills = .venue
+
     @Option(help: "Write the report as JSON to this file.")
     var report: String?
 
@@ -42,7 +46,7 @@ struct DemoCommand: AsyncParsableCommand {
         let path = URL(filePath: try RecordingLibrary.find(recording)).path
         let options = DemoOptions(
             recordingPath: path, recording: try RecordingLibrary.load(path), speed: speed, shards: shards,
-            faults: faults, keep: keep, isLive: !plain && isatty(STDOUT_FILENO) == 1)
+            faults: faults, fills: fills, keep: keep, isLive: !plain && isatty(STDOUT_FILENO) == 1)
         let outcome = try await runUntilSignal(options)
         if let report { try outcome.report?.json().write(to: URL(filePath: report)) }
         if let code = outcome.exitCode { throw ArgumentParser.ExitCode(code) }
@@ -87,12 +91,21 @@ enum DemoFault: String, ExpressibleByArgument, CaseIterable, Sendable {
     }
 }
 
+/// What fills the orders of a demo.
+enum PaperFills: String, ExpressibleByArgument, CaseIterable, Sendable {
+    /// The simulator's matching, over HTTP.
+    case venue
+    /// The suite's own paper gateway, from the live order book: what a deployment without a simulator does.
+    case book
+}
+
 struct DemoOptions: Sendable {
     let recordingPath: String
     let recording: Recording
     let speed: Double
     let shards: Int
     let faults: DemoFault?
+    let fills: PaperFills
     let keep: Bool
     let isLive: Bool
 }

@@ -25,8 +25,9 @@ struct DemoPlan: Sendable {
         if let venue {
             values += [
                 ("KALSHI_BASE_URL", venue.restURL), ("KALSHI_WS_URL", venue.webSocketURL),
-                ("ESPN_BASE_URL", venue.scoresURL), ("PAPER_VENUE_URL", venue.restURL),
+                ("ESPN_BASE_URL", venue.scoresURL),
             ]
+            if options.fills == .venue { values.append(("PAPER_VENUE_URL", venue.restURL)) }
         }
         return DemoProfile.toml(extra: values)
     }

@@ -33,6 +33,8 @@ struct DemoReport: Codable, Equatable {
     var speed: Double
     var profile: String
     var faults: String?
+    /// How often the venue's deliberate faults struck, by kind.
+    var faultsStruck: [String: Int]
     var wallSeconds: Double
     /// Order-book frames that the venue published for the recording.
     var frames: Int
@@ -69,6 +71,7 @@ struct DemoReport: Codable, Equatable {
         case speed
         case profile
         case faults
+        case faultsStruck = "faults_struck"
         case wallSeconds = "wall_seconds"
         case frames
         case signals
@@ -119,7 +122,10 @@ struct DemoReport: Codable, Equatable {
             ("positions still open", "\(positionsOpen)"), ("messages lost", "\(messagesLost)"),
             ("duplicates", "\(duplicates)"),
         ]
-        if let faults { rows.insert(("faults", faults), at: 3) }
+        if let faults {
+            let struck = faultsStruck.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+            rows.insert(("faults", ([faults] + struck).joined(separator: ", ")), at: 3)
+        }
         if let brierOurs {
             let source = brierSource.map { $0.formatted(decimals: 4) } ?? "-"
             rows.append(("Brier score", "\(brierOurs.formatted(decimals: 4)) ours, \(source) the score feed's"))

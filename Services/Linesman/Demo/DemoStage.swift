@@ -130,7 +130,8 @@ struct DemoStage: Sendable {
         let brier = try await DemoFigures.brier(database)
         return DemoReport(
             recording: options.recording.header.name, speed: options.speed, profile: DemoProfile.name,
-            faults: options.faults?.rawValue, wallSeconds: 0, frames: venue.bookFrames, signals: figures.signals,
+            faults: options.faults?.rawValue, faultsStruck: venue.faults, wallSeconds: 0, frames: venue.bookFrames,
+            signals: figures.signals,
             intents: figures.intents, orders: figures.orders, fills: figures.fills,
             partialFills: figures.partialFills, rejected: figures.rejected,
             exposurePeak: figures.exposurePeak.approximateDollars, pnl: figures.pnl.approximateDollars,

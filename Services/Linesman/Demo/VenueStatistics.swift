@@ -21,6 +21,8 @@ struct VenueStatistics: Decodable, Sendable {
     let framesSent: [String: Int]
     let orders: Orders
     let fills: Int
+    /// How often each deliberate fault struck.
+    let faults: [String: Int]
 
     enum CodingKeys: String, CodingKey {
         case finished
@@ -29,6 +31,7 @@ struct VenueStatistics: Decodable, Sendable {
         case framesSent = "frames_sent"
         case orders
         case fills
+        case faults
     }
 
     /// Snapshots and deltas of order books that were published.
