@@ -17,6 +17,9 @@ actor GameWatcher {
     private var standing = Standing.silent
     private var polled: [Sport: Set<GameID>] = [:]
 
+    /// Signals emitted in this life.
+    private(set) var signalled = 0
+
     /// `follow` is told the markets to be subscribed to, whenever they change.
     init(
         engine: ShardEngine, host: ServiceHost, lanes: Lanes, follow: @escaping @Sendable (Set<MarketID>) -> Void
@@ -66,6 +69,7 @@ actor GameWatcher {
                 game: price.game, market: price.market, yesBid: price.yesBid, yesAsk: price.yesAsk, at: price.at)
             lanes.hints.add(.price(update))
         case .emit(let signal):
+            signalled += 1
             lanes.messages.add(.signal(signal))
             note(signal)
         case .storeState(let state, let home): lanes.records.add(.state(state, homeProbability: home))

@@ -11,6 +11,9 @@ actor ScorePoller {
     /// How long a replayed moment's scores wait for its frames, so that every run sees the same order.
     private static let settle = Duration.milliseconds(30)
     private static let shortest = Duration.milliseconds(10)
+    /// How long a replay waits after a signal before it reads on: its clock waits for this reader, so what follows from
+    /// the signal happens near its venue time at any speed.
+    private static let pause = Duration.milliseconds(200)
 
     private let host: ServiceHost
     private let client: ScoreboardClient
@@ -22,6 +25,7 @@ actor ScorePoller {
     private var lastRead: [Sport: MachineInstant] = [:]
     private var lastBoard: [Sport: [GameState]] = [:]
     private var polled: Set<Sport> = []
+    private var signalled = 0
 
     init(_ settings: GameShardSettings, _ client: ScoreboardClient, _ watcher: GameWatcher, _ host: ServiceHost) {
         self.host = host
@@ -43,6 +47,7 @@ actor ScorePoller {
                 polled.remove(sport)
             } else {
                 if polled.insert(sport).inserted { lastRead[sport] = host.clock.now }
+                try await pauseAfterSignal()
                 if permits(sport) { await poll(sport, games) }
             }
             due = max(host.clock.now, due.advanced(by: interval))
@@ -56,6 +61,13 @@ actor ScorePoller {
             let age = lastRead[sport].map { host.clock.now.since($0) }
             if age.map({ $0 > limit }) ?? true { throw ScoresAway(sport: sport) }
         }
+    }
+
+    private func pauseAfterSignal() async throws {
+        guard host.settings.isReplay else { return }
+        let now = await watcher.signalled
+        if now != signalled { try await host.clock.sleep(for: Self.pause) }
+        signalled = now
     }
 
     private func permits(_ sport: Sport) -> Bool {
