@@ -11,7 +11,7 @@ import Testing
             ["Shared/Domain/", "Shared/Resilience/", "Shared/Matching/", "Shared/Recording/"].contains {
                 path.hasPrefix($0)
             }
-                || path.contains("/Engine/")
+                || (path.hasPrefix("Services/") && path.contains("/Engine/"))
         }
     }
 
