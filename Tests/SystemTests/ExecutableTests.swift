@@ -106,7 +106,9 @@ import Testing
         for command in ["demo", "status", "why", "record", "config"] { #expect(help.output.contains(command)) }
         let cases: [([String], Int32)] = [
             (["demo", "--speed", "0"], 64), (["demo", "--shards", "99"], 64), (["demo", "--recording", "none"], 64),
-            (["demo", "--faults", "meteor"], 64), (["status", "--url", "http://127.0.0.1:1"], 69), (["nonsense"], 64),
+            (["demo", "--faults", "meteor"], 64),
+            (["demo", "--recording", "lac-at-cha-2025-11-22"], 64), (["status", "--url", "http://127.0.0.1:1"], 69),
+            (["nonsense"], 64),
         ]
         for (arguments, code) in cases {
             let (status, output) = try await ChildProcess.run(

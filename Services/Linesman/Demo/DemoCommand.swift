@@ -37,7 +37,9 @@ struct DemoCommand: AsyncParsableCommand {
     func validate() throws {
         guard speed >= 0.1, speed <= 10_000 else { throw ValidationError("--speed is 0.1 to 10000, not \(speed)") }
         guard (1...16).contains(shards) else { throw ValidationError("--shards is 1 to 16, not \(shards)") }
-        _ = try RecordingLibrary.load(RecordingLibrary.find(recording))
+        guard try RecordingLibrary.load(RecordingLibrary.find(recording)).hasScores else {
+            throw ValidationError("\(recording) holds prices only; a demo needs a game with scores")
+        }
     }
 
     func run() async throws {
