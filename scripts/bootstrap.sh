@@ -2,8 +2,8 @@
 # Installs what Linesman needs beside Swift: Debian packages, and only those that are missing.
 set -euo pipefail
 
-packages=(redis-server postgresql libhiredis-dev libpq-dev ca-certificates)
-[[ "${1:-}" == "--build-only" ]] && packages=(libhiredis-dev libpq-dev)
+packages=(redis-server postgresql libhiredis-dev libpq-dev zlib1g-dev ca-certificates)
+[[ "${1:-}" == "--build-only" ]] && packages=(libhiredis-dev libpq-dev zlib1g-dev)
 
 if ! command -v swift >/dev/null 2>&1; then
     echo "bootstrap: Swift 6.3 or newer is needed and 'swift' is not on the PATH; see https://swift.org/install" >&2
