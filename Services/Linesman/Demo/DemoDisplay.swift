@@ -15,13 +15,13 @@ final class DemoDisplay: Sendable {
     init(isLive: Bool) { self.isLive = isLive }
 
     func show(
-        _ venue: VenueStatistics, _ figures: DemoFigures, _ game: DemoGame?,
+        _ venue: VenueStatistics, _ quotes: VenueQuotes, _ figures: DemoFigures, _ game: DemoGame?,
         _ health: [(name: String, isRunning: Bool, restarts: Int)], isFinished: Bool, progress: Double
     ) async {
         if isLive {
-            draw(block(venue, figures, game, health, isFinished, progress))
+            draw(block(venue, quotes, figures, game, health, isFinished, progress))
         } else {
-            printLine(line(venue, figures, game, health, progress))
+            printLine(line(venue, quotes, figures, game, health, progress))
         }
     }
 
@@ -30,7 +30,7 @@ final class DemoDisplay: Sendable {
     }
 
     private func block(
-        _ venue: VenueStatistics, _ figures: DemoFigures, _ game: DemoGame?,
+        _ venue: VenueStatistics, _ quotes: VenueQuotes, _ figures: DemoFigures, _ game: DemoGame?,
         _ health: [(name: String, isRunning: Bool, restarts: Int)], _ isFinished: Bool, _ progress: Double
     ) -> [String] {
         let width = 40
@@ -44,6 +44,7 @@ final class DemoDisplay: Sendable {
             let source = game.sourceProbability.map { $0.formatted(decimals: 3) } ?? "-"
             lines.append("home wins: \(ours) by our model, \(source) by the score feed")
         }
+        lines.append("book: \(quotes.line)")
         lines.append("book frames \(venue.bookFrames)   signals \(figures.signals)   intents \(figures.intents)")
         lines.append(
             "orders \(figures.orders)   fills \(figures.fills)   "
@@ -60,12 +61,13 @@ final class DemoDisplay: Sendable {
     }
 
     private func line(
-        _ venue: VenueStatistics, _ figures: DemoFigures, _ game: DemoGame?,
+        _ venue: VenueStatistics, _ quotes: VenueQuotes, _ figures: DemoFigures, _ game: DemoGame?,
         _ health: [(name: String, isRunning: Bool, restarts: Int)], _ progress: Double
     ) -> String {
         let down = health.filter { !$0.isRunning }.map(\.name)
         var parts = ["\(Int(progress * 100))%"]
         if let game { parts.append("\(game.score), \(game.clock)") }
+        parts.append(quotes.line)
         parts.append("frames \(venue.bookFrames)")
         parts.append("signals \(figures.signals)")
         parts.append("orders \(figures.orders)")

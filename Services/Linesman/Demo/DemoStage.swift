@@ -41,8 +41,9 @@ struct DemoStage: Sendable {
             let venue: VenueStatistics = try await http.get("\(ports.controlURL)/stats")
             let figures = try await DemoFigures.read(database)
             let game = try await DemoGame.read(database)
+            let quotes: VenueQuotes = try await http.get("\(ports.restURL)/markets?limit=10")
             await display.show(
-                venue, figures, game, await suite.health, isFinished: venue.finished,
+                venue, quotes, figures, game, await suite.health, isFinished: venue.finished,
                 progress: progress(venue.venueTime))
             if venue.venueTime != lastVenueTime {
                 lastVenueTime = venue.venueTime

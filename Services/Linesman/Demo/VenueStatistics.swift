@@ -37,3 +37,26 @@ struct VenueStatistics: Decodable, Sendable {
     /// Snapshots and deltas of order books that were published.
     var bookFrames: Int { (published["orderbook_delta"] ?? 0) + (published["orderbook_snapshot"] ?? 0) }
 }
+
+/// The top of every market's book, as the venue's own market list shows it.
+struct VenueQuotes: Decodable, Sendable {
+    struct Quote: Decodable, Sendable {
+        let ticker: String
+        let yesBid: String
+        let yesAsk: String
+
+        enum CodingKeys: String, CodingKey {
+            case ticker
+            case yesBid = "yes_bid_dollars"
+            case yesAsk = "yes_ask_dollars"
+        }
+    }
+
+    let markets: [Quote]
+
+    /// For example `CLE 0.8300/0.8400  TOR 0.1600/0.1700`, by the last part of each ticker.
+    var line: String {
+        markets.map { "\($0.ticker.split(separator: "-").last ?? "") \($0.yesBid)/\($0.yesAsk)" }
+            .joined(separator: "  ")
+    }
+}
