@@ -184,7 +184,10 @@ let package = Package(
             ["VenueSimulator", "Domain", "Runtime", "Resilience", "Matching", "Recording", log, httpClient] + nio
                 + webSocket),
         test("Linesman", ["Linesman", "Domain", "Recording", "Runtime"]),
-        test("System", ["Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log] + nio),
+        test(
+            "System",
+            ["Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log, httpClient] + nio
+                + webSocket),
         test("Tidy", []),
     ],
     swiftLanguageModes: [.v6]
