@@ -4,7 +4,10 @@ import Foundation
 enum Suite: String, CaseIterable {
     case engine
 
-    func run(_ options: Options) throws -> Report {
+    /// The name of its results file without `.json`; suites may share one.
+    var resultName: String { rawValue }
+
+    func run(_ options: Options) async throws -> Report {
         switch self {
         case .engine: try EngineSuite.run(options)
         }

@@ -16,7 +16,7 @@ struct Report {
     let title: String
     private(set) var lines: [ReportLine] = []
     private(set) var notes: [String] = []
-    private(set) var figures: [String: Double] = [:]
+    private(set) var figures: [String: ResultValue] = [:]
 
     init(title: String) {
         self.title = title
@@ -26,10 +26,10 @@ struct Report {
     /// `<key>_ratio_vs_<peerKey>`.
     mutating func add(_ line: ReportLine, key: String, peerKey: String = "peer") {
         lines.append(line)
-        figures["\(key)_cpu_us"] = line.ours.median
+        figures["\(key)_cpu_us"] = .number(line.ours.median)
         if let peer = line.peer, let ratio = line.ratio {
-            figures["\(key)_\(peerKey)_cpu_us"] = peer.median
-            figures["\(key)_ratio_vs_\(peerKey)"] = ratio
+            figures["\(key)_\(peerKey)_cpu_us"] = .number(peer.median)
+            figures["\(key)_ratio_vs_\(peerKey)"] = .number(ratio)
         }
     }
 
@@ -52,18 +52,9 @@ struct Report {
         return ([title] + text.map { "  " + $0 } + notes.map { "  note: " + $0 }).joined(separator: "\n")
     }
 
-    /// Writes `<name>.json` into `folder`, made when it is not there.
+    /// Adds the figures to `<folder>/<name>.json`.
     func write(to folder: String, named name: String) throws(BenchError) {
-        let directory = URL(fileURLWithPath: folder, isDirectory: true)
-        let file = directory.appendingPathComponent("\(name).json")
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        do {
-            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-            try encoder.encode(figures.mapValues { ($0 * 100_000).rounded() / 100_000 }).write(to: file)
-        } catch {
-            throw BenchError(.failure, "\(file.path) cannot be written: \(error)")
-        }
+        try ResultFile(in: folder, named: name).merge(figures)
     }
 
     private func number(_ value: Double) -> String {

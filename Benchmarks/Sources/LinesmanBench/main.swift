@@ -5,9 +5,9 @@ import Foundation
 do {
     let options = try Options(CommandLine.arguments.dropFirst(), environment: ProcessInfo.processInfo.environment)
     for suite in options.suites {
-        let report = try suite.run(options)
+        let report = try await suite.run(options)
         print(report.table)
-        try report.write(to: options.results, named: suite.rawValue)
+        try report.write(to: options.results, named: suite.resultName)
     }
 } catch let error as BenchError {
     FileHandle.standardError.write(Data("linesman-bench: \(error)\n".utf8))
