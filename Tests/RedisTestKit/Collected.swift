@@ -2,13 +2,21 @@ import NIOConcurrencyHelpers
 import Redis
 
 /// Collects what a subscription delivers, in order, until it ends.
-final class Collected: Sendable {
+public final class Collected: Sendable {
     private let state = NIOLockedValueBox<(texts: [String], gaps: [RedisGap])>(([], []))
 
-    var texts: [String] { state.withLockedValue { $0.texts } }
-    var gaps: [RedisGap] { state.withLockedValue { $0.gaps } }
+    public init() {}
 
-    func collect(_ subscription: RedisSubscription) async {
+    /// `channel=payload` for each message, `gap` for each gap.
+    public var texts: [String] { state.withLockedValue { $0.texts } }
+    public var gaps: [RedisGap] { state.withLockedValue { $0.gaps } }
+
+    /// The payloads of one channel that are numbers, in order.
+    public func numbers(on channel: String) -> [Int] {
+        texts.filter { $0.hasPrefix(channel + "=") }.compactMap { Int($0.dropFirst(channel.count + 1)) }
+    }
+
+    public func collect(_ subscription: RedisSubscription) async {
         for await delivery in subscription {
             state.withLockedValue { state in
                 switch delivery {
@@ -24,7 +32,7 @@ final class Collected: Sendable {
 }
 
 /// Runs `body` while a task collects from the subscription.
-func collecting(
+public func collecting(
     _ subscription: RedisSubscription, _ body: @escaping @Sendable (Collected) async throws -> Void
 ) async throws {
     let collected = Collected()
