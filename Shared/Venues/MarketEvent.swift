@@ -22,6 +22,8 @@ public enum MarketEvent: Hashable, Sendable {
     case invalidated([MarketID], Invalidation)
     /// Every book that stands was right at this instant: nothing was missed and the other side is alive.
     case confirmed(at: VenueInstant)
+    /// Everything that the venue had sent at this instant has been told: a PING of that moment was answered.
+    case arrived(upTo: VenueInstant)
     case trade(KalshiTrade)
     case lifecycle(KalshiLifecycle)
     case connected
@@ -89,4 +91,12 @@ public protocol MarketFeed: Sendable {
     /// For one consumer; what it has not taken yet is coalesced, the newest book of each market stays.
     var events: MarketEvents { get }
     var status: MarketFeedStatus { get }
+    /// Asks the venue at once whether all has arrived; the answer comes as `arrived`, with the present instant.
+    ///
+    /// - Returns: false when this feed cannot ask, or has no connection.
+    func probe() -> Bool
+}
+
+extension MarketFeed {
+    public func probe() -> Bool { false }
 }

@@ -3,7 +3,7 @@ import NIOConcurrencyHelpers
 
 /// The events of a feed in batches: all that happened since the consumer last asked.
 ///
-/// Bounded by coalescing: of a market only the newest book waits, of confirmations only the newest; of trades and the
+/// Bounded by coalescing: of a market only the newest book waits, of confirmations and arrivals only the newest; of trades and the
 /// like at most `capacity` wait, the oldest are dropped and counted. For one consumer.
 public struct MarketEvents: AsyncSequence, Sendable {
     public typealias Element = [MarketEvent]
@@ -27,6 +27,7 @@ final class MarketEventQueue: Sendable {
         var live = 0
         var books: [MarketID: Int] = [:]
         var confirmation: Int?
+        var arrival: Int?
         var notices = 0
         var dropped = 0
         var waiter: CheckedContinuation<[MarketEvent]?, Never>?
@@ -86,6 +87,9 @@ final class MarketEventQueue: Sendable {
         case .confirmed:
             if let earlier = state.confirmation { Self.remove(earlier, &state) }
             state.confirmation = state.events.count
+        case .arrived:
+            if let earlier = state.arrival { Self.remove(earlier, &state) }
+            state.arrival = state.events.count
         case .trade, .lifecycle:
             state.notices += 1
             if state.notices > capacity { dropOldestNotice(&state) }
@@ -120,10 +124,12 @@ final class MarketEventQueue: Sendable {
         state.events = state.events.filter { $0 != nil }
         state.books.removeAll(keepingCapacity: true)
         state.confirmation = nil
+        state.arrival = nil
         for (index, event) in state.events.enumerated() {
             switch event {
             case .book(let market, _, _): state.books[market] = index
             case .confirmed: state.confirmation = index
+            case .arrived: state.arrival = index
             default: break
             }
         }
@@ -135,6 +141,7 @@ final class MarketEventQueue: Sendable {
         state.live = 0
         state.books.removeAll(keepingCapacity: true)
         state.confirmation = nil
+        state.arrival = nil
         state.notices = 0
         return batch
     }

@@ -19,13 +19,15 @@ struct PlaybackTests {
 
     /// A reader that decides by what it reads: at each new score it buys what is cheaper.
     static func play(speed: String) async throws -> Outcome {
-        try await RunningSimulator.with(["SIMULATOR_SPEED": speed, "SIMULATOR_SETTLE_MS": "1000"]) { venue in
+        try await RunningSimulator.with(["SIMULATOR_SPEED": speed]) { venue in
             var outcome = Outcome()
             var last: [String] = []
+            var handled: Int64?
             _ = try await venue.get("/apis/site/v2/sports/basketball/nba/scoreboard", reader: "shard")
             _ = try await venue.post("/control/start")
             while true {
-                let answer = try await venue.get("/apis/site/v2/sports/basketball/nba/scoreboard", reader: "shard")
+                let answer = try await venue.get(
+                    "/apis/site/v2/sports/basketball/nba/scoreboard", reader: "shard", handled: handled)
                 let event = try #require(answer.json.list("events").first)
                 let scores = event.list("competitions")[0].list("competitors").map { $0.text("score") }
                 if event.object("status").object("type").text("state") == "in", scores != last {
@@ -36,6 +38,7 @@ struct PlaybackTests {
                     let filled = placed.json.text("fill_count")
                     outcome.decisions.append("\(answer.venueTime ?? 0) \(scores) \(ask) \(filled)")
                 }
+                handled = answer.venueTime
                 if venue.simulator.state.withLockedValue(\.isFinished) { break }
             }
             let stats = try await venue.get("/control/stats").json

@@ -11,8 +11,9 @@ struct ReplayClockTests {
             recording: try Fixture.recording(), pace: ReplayPace(speed: speed, longestStep: longest), at: .origin)
     }
 
-    /// Plays to the end on a virtual machine clock; returns each venue instant with when it was entered, and the
-    /// instants at which the reader read.
+    /// Plays to the end on a virtual machine clock, with a reader that has worked off at each read what it read before.
+    ///
+    /// Returns each venue instant with when it was entered, and the instants at which the reader read.
     static func drive(
         _ clock: inout ReplayClock, readEvery: Duration?, untilRead: Int = .max
     ) -> (entered: [(VenueInstant, MachineInstant)], read: [VenueInstant]) {
@@ -20,8 +21,9 @@ struct ReplayClockTests {
         var entered: [(VenueInstant, MachineInstant)] = [(clock.venueTime, now)]
         var read: [VenueInstant] = []
         var reads = 0
+        var handled: VenueInstant?
         var nextRead = readEvery.map { now.advanced(by: $0) }
-        if readEvery != nil { clock.read(by: "shard", at: now) }
+        if readEvery != nil { clock.read(by: "shard", handled: nil, at: now) }
         _ = clock.start(at: now)
         while clock.phase == .running {
             while let step = clock.advance(at: now) { entered.append((step.at, now)) }
@@ -35,7 +37,8 @@ struct ReplayClockTests {
                 now = max(now, due)
                 while let step = clock.advance(at: now) { entered.append((step.at, now)) }
                 guard clock.phase == .running else { break }
-                clock.read(by: "shard", at: now)
+                clock.read(by: "shard", handled: handled, at: now)
+                handled = clock.venueTime
                 reads += 1
                 if read.last != clock.venueTime { read.append(clock.venueTime) }
                 nextRead = due.advanced(by: readEvery)
@@ -79,17 +82,48 @@ struct ReplayClockTests {
         #expect(clock.expiredHolds == 0)
     }
 
-    @Test func `a recorded moment waits until its reader has settled`() throws {
+    @Test func `a step waits until its reader has worked it off, for as long as it is heard of`() throws {
         var clock = try Self.clock(speed: 10_000)
-        let (entered, _) = Self.drive(&clock, readEvery: .milliseconds(10))
-        for (step, (before, after)) in zip(clock.steps.dropFirst(), zip(entered, entered.dropFirst())).dropLast() {
-            let lasted = before.1.duration(to: after.1)
-            if step.moment != nil {
-                #expect(lasted >= .milliseconds(150))
-            } else {
-                #expect(lasted <= .milliseconds(30))
-            }
+        clock.read(by: "shard", handled: nil, at: .origin)
+        _ = clock.start(at: .origin)
+        let first = clock.venueTime
+        for second in stride(from: 0.5, through: 20, by: 0.5) {
+            let now = MachineInstant.origin.advanced(by: .seconds(second))
+            clock.read(by: "shard", handled: nil, at: now)
+            #expect(clock.advance(at: now) == nil)
         }
+        let now = MachineInstant.origin.advanced(by: .seconds(21))
+        clock.read(by: "shard", handled: first, at: now)
+        #expect(clock.advance(at: now)?.at == clock.steps[1].at)
+        #expect(clock.awaited == ["shard"])
+        #expect(clock.expiredHolds == 0)
+    }
+
+    @Test func `a reader that never gets done holds a step for half a minute`() throws {
+        var clock = try Self.clock(speed: 10_000)
+        clock.read(by: "shard", handled: nil, at: .origin)
+        _ = clock.start(at: .origin)
+        var now = MachineInstant.origin
+        while clock.advance(at: now) == nil {
+            now = now.advanced(by: .milliseconds(500))
+            clock.read(by: "shard", handled: nil, at: now)
+            try #require(now < .origin.advanced(by: .seconds(60)))
+        }
+        #expect(now >= .origin.advanced(by: .seconds(30)))
+        #expect(clock.expiredHolds == 1)
+    }
+
+    @Test func `of two readers the dead one is given up and the slow one waited for`() throws {
+        var clock = try Self.clock(speed: 10_000)
+        for name in ["dead", "slow"] { clock.read(by: name, handled: nil, at: .origin) }
+        _ = clock.start(at: .origin)
+        let first = clock.venueTime
+        let later = MachineInstant.origin.advanced(by: .seconds(10))
+        for second in 1...10 { clock.read(by: "slow", handled: nil, at: .origin.advanced(by: .seconds(second))) }
+        #expect(clock.advance(at: later) == nil)
+        clock.read(by: "slow", handled: first, at: later)
+        #expect(clock.advance(at: later) != nil)
+        #expect(clock.readers.active == ["slow"])
     }
 
     @Test func `a dead reader holds one step for three seconds and no further one`() throws {

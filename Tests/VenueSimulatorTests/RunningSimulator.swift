@@ -46,8 +46,10 @@ struct RunningSimulator: Sendable {
         var json: JSONObject { JSONObject(text) }
     }
 
-    func get(_ path: String, reader: String? = nil) async throws -> Answer {
-        try await send(.GET, path, headers: reader.map { ["X-Replay-Reader": $0] } ?? [:])
+    func get(_ path: String, reader: String? = nil, handled: Int64? = nil) async throws -> Answer {
+        var headers = reader.map { ["X-Replay-Reader": $0] } ?? [:]
+        if let handled { headers["X-Replay-Handled"] = "\(handled)" }
+        return try await send(.GET, path, headers: headers)
     }
 
     func post(_ path: String, _ body: String = "") async throws -> Answer { try await send(.POST, path, body: body) }

@@ -35,10 +35,10 @@ import Testing
             KalshiTrade(
                 market: "A", id: "t", yesPrice: .cents(1), quantity: .contracts(1), taker: nil, at: nil))
         for _ in 0..<1_000 {
-            queue.push([.book("A", try book(1), at: at), .confirmed(at: at), trade])
+            queue.push([.book("A", try book(1), at: at), .confirmed(at: at), .arrived(upTo: at), trade])
         }
         #expect(queue.dropped == 990)
-        #expect(await queue.next()?.count == 12)
+        #expect(await queue.next()?.count == 13)
     }
 
     @Test func `a waiting consumer is woken, and let go when cancelled`() async throws {

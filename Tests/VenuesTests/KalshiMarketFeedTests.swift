@@ -115,6 +115,25 @@ import Testing
         await server.stop()
     }
 
+    @Test func `a probe tells when everything sent before it has arrived`() async throws {
+        var behaviour = SocketServer.Behaviour()
+        behaviour.onText = { peer, text in Self.serve(peer, text, sid: 1) }
+        let server = try await SocketServer(behaviour)
+        let shown = ShownTime()
+        try await withFeed(server.url, shown: shown) { feed, told in
+            feed.setMarkets(["M-1"])
+            try await eventually(within: .seconds(60), "a book") { told.book("M-1") != nil }
+            let before = told.count { if case .arrived = $0 { true } else { false } }
+            // The second waits for the first one's answer, and is not forgotten.
+            #expect(feed.probe())
+            #expect(feed.probe())
+            try await eventually(within: .seconds(60), "two answers") {
+                told.count { if case .arrived = $0 { true } else { false } } >= before + 2
+            }
+        }
+        await server.stop()
+    }
+
     @Test func `a gap invalidates and a new subscription mends it`() async throws {
         let sids = NIOLockedValueBox(0)
         var behaviour = SocketServer.Behaviour()

@@ -24,10 +24,10 @@ struct GameShard: Sendable {
         self.feeds = feeds
         lanes = Lanes(metrics: host.context.metrics)
         watcher = GameWatcher(engine: engine, host: host, lanes: lanes) { feeds.books.setMarkets($0) }
-        poller = ScorePoller(settings, feeds.scores, watcher, host)
-        commands = Commands(
-            host: host, shard: shard, store: ShardStore(pool: host.database, shard: shard, log: host.log),
-            watcher: watcher, lanes: lanes)
+        let store = ShardStore(pool: host.database, shard: shard, log: host.log)
+        let steps = ReplaySteps(host: host, books: feeds.books, watcher: watcher, store: store)
+        poller = ScorePoller(settings, feeds.scores, watcher, steps: host.settings.isReplay ? steps : nil, host)
+        commands = Commands(host: host, shard: shard, store: store, watcher: watcher, lanes: lanes)
     }
 
     /// Adds every part to the supervisor; they run until the process ends.

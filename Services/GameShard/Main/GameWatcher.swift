@@ -17,8 +17,11 @@ actor GameWatcher {
     private var standing = Standing.silent
     private var polled: [Sport: Set<GameID>] = [:]
 
-    /// Signals emitted in this life.
-    private(set) var signalled = 0
+    private var stepBooks = StepBooks()
+    /// Signals of the step that is being worked off; only in a replay.
+    private var stepSignals: [SignalID] = []
+    /// Up to when the feed is known to have handed everything over; only in a replay.
+    private(set) var arrivedUpTo: VenueInstant?
 
     /// `follow` is told the markets to be subscribed to, whenever they change.
     init(
@@ -32,6 +35,22 @@ actor GameWatcher {
 
     func handle(_ event: ShardEvent) {
         handle([event])
+    }
+
+    /// Takes what a feed says: at once, or in a replay with the step's scores.
+    func take(_ events: [ShardEvent], arrivedUpTo instant: VenueInstant?) {
+        guard host.settings.isReplay else { return handle(events) }
+        for event in events { stepBooks.add(event) }
+        if let instant { arrivedUpTo = max(arrivedUpTo ?? instant, instant) }
+    }
+
+    /// Works a replay's step off.
+    ///
+    /// - Returns: the signals that it led to.
+    func workOff(_ states: [GameState]) -> [SignalID] {
+        handle(stepBooks.take() + states.map { .state($0) })
+        defer { stepSignals = [] }
+        return stepSignals
     }
 
     func handle(_ events: [ShardEvent]) {
@@ -69,7 +88,7 @@ actor GameWatcher {
                 game: price.game, market: price.market, yesBid: price.yesBid, yesAsk: price.yesAsk, at: price.at)
             lanes.hints.add(.price(update))
         case .emit(let signal):
-            signalled += 1
+            if host.settings.isReplay { stepSignals.append(signal.id) }
             lanes.messages.add(.signal(signal))
             note(signal)
         case .storeState(let state, let home): lanes.records.add(.state(state, homeProbability: home))

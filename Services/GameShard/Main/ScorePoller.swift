@@ -8,32 +8,36 @@ import Venues
 
 /// Reads the scoreboard of each sport that has a game here: one request a sport and poll (CHECKLIST R70, R71).
 actor ScorePoller {
-    /// How long a replayed moment's scores wait for its frames, so that every run sees the same order.
-    private static let settle = Duration.milliseconds(30)
-    private static let shortest = Duration.milliseconds(10)
-    /// How long a replay waits after a signal before it reads on: its clock waits for this reader, so what follows from
-    /// the signal happens near its venue time at any speed.
-    private static let pause = Duration.milliseconds(200)
+    /// Bounds of the interval in a replay, whose clock waits for two reads of each step.
+    private static let replayIntervals = Duration.milliseconds(10)...Duration.milliseconds(250)
 
     private let host: ServiceHost
     private let client: ScoreboardClient
     private let watcher: GameWatcher
+    /// Nil but in a replay.
+    private let steps: ReplaySteps?
     /// Machine time: the interval is venue time.
     private let interval: Duration
     private let breaker: CircuitBreaker
     private var breakers: [Sport: CircuitBreaker] = [:]
     private var lastRead: [Sport: MachineInstant] = [:]
-    private var lastBoard: [Sport: [GameState]] = [:]
     private var polled: Set<Sport> = []
-    private var signalled = 0
+    /// The newest step of a replay that was worked off.
+    private var handled: [Sport: VenueInstant] = [:]
 
-    init(_ settings: GameShardSettings, _ client: ScoreboardClient, _ watcher: GameWatcher, _ host: ServiceHost) {
+    init(
+        _ settings: GameShardSettings, _ client: ScoreboardClient, _ watcher: GameWatcher, steps: ReplaySteps?,
+        _ host: ServiceHost
+    ) {
         self.host = host
+        self.steps = steps
         self.client = client
         self.watcher = watcher
+        let replayed = settings.pollInterval / host.settings.replaySpeed
         interval =
-            host.settings.isReplay
-            ? max(Self.shortest, settings.pollInterval / host.settings.replaySpeed) : settings.pollInterval
+            steps == nil
+            ? settings.pollInterval
+            : min(max(replayed, Self.replayIntervals.lowerBound), Self.replayIntervals.upperBound)
         breaker = CircuitBreaker(
             failureThreshold: settings.scoreFailures, cooldown: settings.scoreCooldown, successThreshold: 2)
     }
@@ -47,7 +51,6 @@ actor ScorePoller {
                 polled.remove(sport)
             } else {
                 if polled.insert(sport).inserted { lastRead[sport] = host.clock.now }
-                try await pauseAfterSignal()
                 if permits(sport) { await poll(sport, games) }
             }
             due = max(host.clock.now, due.advanced(by: interval))
@@ -63,25 +66,18 @@ actor ScorePoller {
         }
     }
 
-    private func pauseAfterSignal() async throws {
-        guard host.settings.isReplay else { return }
-        let now = await watcher.signalled
-        if now != signalled { try await host.clock.sleep(for: Self.pause) }
-        signalled = now
-    }
-
     private func permits(_ sport: Sport) -> Bool {
         breakers[sport, default: breaker].permits(at: host.clock.now)
     }
 
     private func poll(_ sport: Sport, _ games: Set<GameID>) async {
         do {
-            let board = try await client.scoreboard(sport)
+            let board = try await client.scoreboard(sport, handled: handled[sport])
             breakers[sport, default: breaker].succeed(at: host.clock.now)
             lastRead[sport] = host.clock.now
             count("scores", "read")
             for error in board.errors { count("scores", error.code.rawValue) }
-            try await hand(board.games.map(\.state).filter { games.contains($0.game) }, sport)
+            try await hand(board.games.map(\.state).filter { games.contains($0.game) }, board.observedAt, sport)
         } catch {
             if error is CancellationError { return }
             breakers[sport, default: breaker].fail(at: host.clock.now)
@@ -91,12 +87,17 @@ actor ScorePoller {
         }
     }
 
-    private func hand(_ states: [GameState], _ sport: Sport) async throws {
-        let known = lastBoard[sport] ?? []
-        let isNew = states.count != known.count || !zip(states, known).allSatisfy { $0.isSameMoment(as: $1) }
-        lastBoard[sport] = states
-        if host.settings.isReplay, isNew { try await host.clock.sleep(for: Self.settle) }
-        await watcher.handle(states.map { .state($0) })
+    private func hand(_ states: [GameState], _ step: VenueInstant, _ sport: Sport) async throws {
+        guard let steps else { return await watcher.handle(states.map { .state($0) }) }
+        if let last = handled[sport], step <= last { return }
+        try await steps.workOff(states, at: step) { await stayAlive(sport) }
+        handled[sport] = step
+    }
+
+    /// Shows the replay that this reader is not gone.
+    private func stayAlive(_ sport: Sport) async {
+        guard (try? await client.scoreboard(sport, handled: handled[sport])) != nil else { return }  // said next time
+        lastRead[sport] = host.clock.now
     }
 
     private func count(_ family: String, _ value: String) {

@@ -62,6 +62,25 @@ struct ShardStore: Sendable {
             uniquingKeysWith: { max($0, $1) })
     }
 
+    /// Whether each signal was refused, or its order has an answer of whatever kind.
+    func areAnswered(_ signals: [SignalID]) async throws -> Bool {
+        let names = signals.map(\.rawValue)
+        let row = try await pool.first(
+            """
+            SELECT count(*) AS open FROM unnest(\(names)::text[]) AS asked (signal_id)
+            WHERE NOT EXISTS (
+                SELECT 1 FROM consumed c WHERE c.consumer = 'signals' AND c.message_id = asked.signal_id
+            ) AND NOT EXISTS (
+                SELECT 1 FROM signals s LEFT JOIN intents i ON i.signal_id = s.signal_id
+                WHERE s.signal_id = asked.signal_id AND (
+                    s.verdict <> 'approved' OR i.state NOT IN ('approved', 'sending') OR EXISTS (
+                        SELECT 1 FROM orders o
+                        WHERE o.intent_id = i.intent_id AND o.state NOT IN ('stored', 'sent')))
+            )
+            """)
+        return try row?.int("open") == 0
+    }
+
     func write(_ record: ShardRecord) async throws {
         switch record {
         case .state(let state, let home):

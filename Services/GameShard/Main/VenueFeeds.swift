@@ -52,7 +52,12 @@ struct VenueFeeds: Sendable {
     func start(telling watcher: GameWatcher, polling poller: ScorePoller) {
         host.supervisor.add("books", .important) { try await books.run() }
         host.supervisor.add("book-events", .critical) {
-            for await batch in books.events { await watcher.handle(batch.compactMap(Self.event)) }
+            for await batch in books.events {
+                let arrived = batch.compactMap { event -> VenueInstant? in
+                    if case .arrived(let instant) = event { instant } else { nil }
+                }
+                await watcher.take(batch.compactMap(Self.event), arrivedUpTo: arrived.max())
+            }
         }
         for sport in ScoreboardPath.sports {
             host.supervisor.add("scores-\(sport.rawValue)", .important) { try await poller.run(sport) }
@@ -64,7 +69,7 @@ struct VenueFeeds: Sendable {
         case .book(let market, let book, let at): .bookUpdated(market, book, confirmedAt: at)
         case .invalidated(let markets, _): .booksInvalidated(Set(markets))
         case .confirmed(let at): .booksConfirmed(.kalshi, at: at)
-        case .trade, .lifecycle, .connected, .disconnected: nil
+        case .arrived, .trade, .lifecycle, .connected, .disconnected: nil
         }
     }
 

@@ -95,7 +95,9 @@ struct DemoStage: Sendable {
                 last = game.map { "game \($0.game) is \($0.state)" } ?? "no game known"
                 let venue: VenueStatistics = try await http.get("\(ports.controlURL)/stats")
                 let snapshots = venue.framesSent["orderbook_snapshot"] ?? 0
-                if game?.state == "watched", snapshots >= options.recording.header.markets.count {
+                if game?.state == "watched", snapshots >= options.recording.header.markets.count,
+                    !venue.readers.isEmpty
+                {
                     Console.say("watched by \(game?.shard ?? "-") under epoch \(game?.epoch ?? 0)\n")
                     return
                 }

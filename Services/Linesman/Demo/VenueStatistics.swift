@@ -13,6 +13,8 @@ struct VenueStatistics: Decodable, Sendable {
     }
 
     let finished: Bool
+    /// Who sets the pace of the replay.
+    let readers: [String]
     /// Microseconds since 1970.
     let venueTime: Int64
     /// What was published for the recording and the trades, by frame type, however many listened.
@@ -26,6 +28,7 @@ struct VenueStatistics: Decodable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case finished
+        case readers
         case venueTime = "venue_time"
         case published
         case framesSent = "frames_sent"

@@ -10,7 +10,7 @@ enum ControlBodies {
             "end": .integer(clock.steps[clock.steps.count - 1].at.microseconds), "step": .integer(Int64(clock.index)),
             "steps": .integer(Int64(clock.steps.count)), "speed": .number("\(clock.pace.speed)"),
             "readers": .array(clock.readers.active.map { .string($0) }),
-            "awaited": .array(clock.readers.awaited.map { .string($0) }),
+            "awaited": .array(clock.awaited.map { .string($0) }),
             "expired_holds": .integer(Int64(clock.expiredHolds)),
         ]
     }
@@ -26,6 +26,7 @@ enum ControlBodies {
             "venue_time": .integer(state.venueTime.microseconds), "steps": .integer(Int64(statistics.steps)),
             "facts": .integer(Int64(statistics.facts)), "expired_holds": .integer(Int64(state.clock.expiredHolds)),
             "published": counts(statistics.published), "frames_sent": counts(statistics.frames),
+            "readers": .array(state.clock.readers.active.map { .string($0) }),
             "pings_sent": .integer(Int64(statistics.pings)),
             "connections": [
                 "open": .integer(Int64(state.connectionCount)), "total": .integer(Int64(statistics.connections)),

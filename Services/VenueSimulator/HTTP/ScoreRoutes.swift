@@ -11,11 +11,15 @@ struct ScoreRoutes: Sendable {
             let query = Query(request)
             let path = "\(context.parameters.get("sport") ?? "")/\(context.parameters.get("league") ?? "")"
             let name = request.headers[ReplayHeader.replayReader]
+            let handled = request.headers[ReplayHeader.replayHandled].flatMap { Int64($0) }
+                .flatMap { try? VenueInstant(microseconds: $0) }  // no instant: nothing is worked off
             return simulator.answer { state in
                 let isListed =
                     path == ScoreboardBody.path(state.scoreboard.game.sport)
                     && Self.isListed(query["dates"], state.scoreboard.game)
-                if isListed, let name { state.readScoreboard(by: name, at: simulator.clock.now) }
+                if isListed, let name {
+                    state.readScoreboard(by: name, handled: handled, at: simulator.clock.now)
+                }
                 return .ok(ScoreboardBody.body(state.scoreboard, isListed: isListed))
             }
         }

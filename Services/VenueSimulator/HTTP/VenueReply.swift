@@ -38,6 +38,8 @@ enum ReplayHeader {
     static let venueTime = name("X-Venue-Time")
     /// A scoreboard reader that wants the replay to wait for it names itself.
     static let replayReader = name("X-Replay-Reader")
+    /// The venue time, microseconds since 1970, of the newest step that this reader has worked off.
+    static let replayHandled = name("X-Replay-Handled")
 
     private static func name(_ text: String) -> HTTPFields.Element.Name {
         guard let name = HTTPFields.Element.Name(text) else { preconditionFailure("\(text) is not a header name") }

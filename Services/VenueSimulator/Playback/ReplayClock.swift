@@ -13,10 +13,10 @@ struct ReplayStep: Hashable, Sendable {
 struct ReplayPace: Hashable, Sendable {
     /// Venue time a unit of machine time, 0.1 to 10,000.
     var speed: Double
-    /// Machine time between the last awaited read and a recorded moment, so that what the read led to can arrive.
-    var settle: Duration = .milliseconds(150)
-    /// The longest a step is held for a reader, machine time; then the reader counts as gone.
+    /// A reader that was not heard of for so long, machine time, counts as gone.
     var hold: Duration = .seconds(3)
+    /// The longest a step is held for readers that are heard of but do not get done, machine time.
+    var longestHold: Duration = .seconds(30)
     /// The longest plain step, venue time.
     var longestStep: Duration = .seconds(5)
 
@@ -25,9 +25,9 @@ struct ReplayPace: Hashable, Sendable {
 
 /// The venue time of a replay: it jumps from step to step, the same steps at any speed.
 ///
-/// A step is left when it has lasted its venue time over the speed on the machine, every active scoreboard reader has
-/// read in it, and, ahead of a recorded moment, the settle time has passed since those reads. So a reader that decides
-/// on what it reads decides at the same venue instants at any speed. A dead reader holds one step for `hold` at most.
+/// A step is left when it has lasted its venue time over the speed on the machine, and every active scoreboard reader
+/// has said that it worked the step off, with all that follows from it. So a reader that decides on what it reads
+/// decides at the same venue instants at any speed. A dead reader holds one step for `hold` at most.
 ///
 /// Phases: `waiting -> running -> finished`, and `stopped` from either of the first two.
 struct ReplayClock: Sendable {
@@ -42,7 +42,7 @@ struct ReplayClock: Sendable {
     enum Wait: Hashable, Sendable {
         case nothing
         case until(MachineInstant)
-        /// For reads, and at the latest until then.
+        /// For readers to be done, and at the latest until then.
         case readers([String], atMost: MachineInstant)
         /// For a command, or for ever.
         case command
@@ -92,7 +92,6 @@ struct ReplayClock: Sendable {
     mutating func start(at now: MachineInstant) -> Bool {
         guard phase == .waiting else { return false }
         entered = now
-        readers.beginStep()
         phase = index == steps.count - 1 ? .finished : .running
         return true
     }
@@ -101,22 +100,23 @@ struct ReplayClock: Sendable {
         if phase != .finished { phase = .stopped }
     }
 
-    /// Notes that a declared reader was answered from the current step.
-    mutating func read(by name: String, at now: MachineInstant) { readers.read(by: name, at: now) }
+    /// Notes that a declared reader was answered from the current step, and which step it had worked off before.
+    mutating func read(by name: String, handled: VenueInstant?, at now: MachineInstant) {
+        readers.read(by: name, handled: handled, at: now)
+    }
+
+    /// The readers that the current step waits for.
+    var awaited: [String] { readers.awaited(for: current.at) }
 
     /// What stands between now and the next step.
     func wait(at now: MachineInstant) -> Wait {
         guard phase == .running else { return .command }
-        let next = steps[index + 1]
-        let due = entered.advanced(by: pace.machine(current.at.duration(to: next.at)))
+        let due = entered.advanced(by: pace.machine(current.at.duration(to: steps[index + 1].at)))
         if now < due { return .until(due) }
-        let atMost = due.advanced(by: pace.hold)
-        if now >= atMost { return .nothing }
-        let awaited = readers.awaited
-        if !awaited.isEmpty { return .readers(awaited, atMost: atMost) }
-        guard next.moment != nil, let read = readers.lastAwaitedRead else { return .nothing }
-        let settled = min(read.advanced(by: pace.settle), atMost)
-        return now < settled ? .until(settled) : .nothing
+        let awaited = awaited
+        guard let heard = readers.lastRead(of: awaited) else { return .nothing }
+        let atMost = min(max(due, heard).advanced(by: pace.hold), due.advanced(by: pace.longestHold))
+        return now < atMost ? .readers(awaited, atMost: atMost) : .nothing
     }
 
     /// Enters the next step when nothing stands before it; call again until it returns nil.
@@ -124,14 +124,14 @@ struct ReplayClock: Sendable {
         guard wait(at: now) == .nothing else { return nil }
         let due = entered.advanced(by: pace.machine(current.at.duration(to: steps[index + 1].at)))
         let wasHeld = readers.hasActive
-        if !readers.awaited.isEmpty {
+        let late = awaited
+        if !late.isEmpty {
             expiredHolds += 1
-            readers.dropAwaited()
+            readers.drop(late)
         }
         index += 1
         // Without readers a late wake-up is made good, so that the pace holds on average.
         entered = wasHeld ? now : max(due, now.advanced(by: .milliseconds(-100)))
-        readers.beginStep()
         if index == steps.count - 1 { phase = .finished }
         return current
     }

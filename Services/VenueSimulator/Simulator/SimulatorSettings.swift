@@ -17,8 +17,6 @@ struct SimulatorSettings: Sendable {
     /// 0 takes a free port.
     var httpPort: Int
     var webSocketPort: Int
-    /// Machine time between a scoreboard read and the next recorded moment.
-    var settle: Duration
     /// What the account begins with.
     var balance: Money
     var duplicates: Duplicates
@@ -33,9 +31,6 @@ struct SimulatorSettings: Sendable {
         host = reader.text("SIMULATOR_HOST", default: "127.0.0.1", "the address that both servers bind")
         httpPort = reader.integer("SIMULATOR_HTTP_PORT", default: 0, in: 0...65_535, "0 takes a free port")
         webSocketPort = reader.integer("SIMULATOR_WS_PORT", default: 0, in: 0...65_535, "0 takes a free port")
-        settle = reader.milliseconds(
-            "SIMULATOR_SETTLE_MS", default: .milliseconds(150), in: .zero...(.seconds(10)),
-            "machine time that readers have before the next recorded moment")
         let dollars = reader.integer(
             "SIMULATOR_BALANCE", default: 1_000, in: 0...1_000_000_000, "what the account begins with, dollars")
         balance = .dollars(Int64(dollars))

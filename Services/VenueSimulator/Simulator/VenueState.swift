@@ -26,7 +26,7 @@ struct VenueState: Sendable {
             header: recording.header, balance: settings.balance, refusesDuplicates: settings.duplicates == .refuse)
         scoreboard = Scoreboard(game: recording.game)
         clock = ReplayClock(
-            recording: recording, pace: ReplayPace(speed: settings.speed, settle: settings.settle), at: now)
+            recording: recording, pace: ReplayPace(speed: settings.speed), at: now)
         enter(clock.current)
     }
 
@@ -58,7 +58,9 @@ extension VenueState {
         }
     }
 
-    mutating func readScoreboard(by reader: String, at now: MachineInstant) { clock.read(by: reader, at: now) }
+    mutating func readScoreboard(by reader: String, handled: VenueInstant?, at now: MachineInstant) {
+        clock.read(by: reader, handled: handled, at: now)
+    }
 }
 
 // Requests.

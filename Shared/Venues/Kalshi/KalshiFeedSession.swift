@@ -11,6 +11,7 @@ struct KalshiFeedSession {
     /// Books that changed since the last batch; the newest state of each is handed out once.
     private var changed: [MarketID: VenueInstant] = [:]
     private var confirmed: VenueInstant?
+    private var arrived: VenueInstant?
     private var frames = 0
     private var errors: [String: Int] = [:]
     private var counted: [KalshiBookStream.Count: Int] = [:]
@@ -36,6 +37,12 @@ struct KalshiFeedSession {
             errors["frame_" + error.code.rawValue, default: 0] += 1
             return stream.undecodable(error, at: now)
         }
+    }
+
+    /// A PING of that moment was answered.
+    mutating func answered(at instant: VenueInstant) {
+        confirm(at: instant)
+        arrived = max(arrived ?? instant, instant)
     }
 
     mutating func confirm(at instant: VenueInstant) {
@@ -67,6 +74,7 @@ struct KalshiFeedSession {
         // The stream is numbered without a gap, so a change of one market says that nothing else was missed.
         if let newest { confirm(at: newest) }
         if let confirmed, !stream.books.isEmpty { events.append(.confirmed(at: confirmed)) }
+        if let arrived { events.append(.arrived(upTo: arrived)) }
         for (what, total) in stream.counts where total > counted[what, default: 0] {
             errors[what.rawValue, default: 0] += total - counted[what, default: 0]
         }
@@ -80,6 +88,7 @@ struct KalshiFeedSession {
             errors = [:]
             changed = [:]
             confirmed = nil
+            arrived = nil
         }
         return (events, errors)
     }

@@ -20,6 +20,7 @@ public final class KalshiMarketFeed: MarketFeed {
     private struct State {
         var desired: Set<MarketID> = []
         var mailbox: Mailbox<Wake>?
+        var connection: WebSocketConnection?
         var status = MarketFeedStatus()
     }
 
@@ -89,6 +90,12 @@ public final class KalshiMarketFeed: MarketFeed {
         }
     }
 
+    public func probe() -> Bool {
+        guard let connection = state.withLockedValue({ $0.connection }) else { return false }
+        connection.ping()
+        return true
+    }
+
     public func run() async throws {
         while true {
             try Task.checkCancellation()
@@ -144,6 +151,7 @@ public final class KalshiMarketFeed: MarketFeed {
         var session = KalshiFeedSession(stream: KalshiBookStream(notices: notices), time: time)
         let desired = state.withLockedValue { state in
             state.mailbox = mailbox
+            state.connection = connection
             return state.desired
         }
         var effects = session.stream.setMarkets(desired, at: clock.now)
@@ -152,7 +160,10 @@ public final class KalshiMarketFeed: MarketFeed {
         while failure == nil, let wakes = await mailbox.next() {
             failure = handle(wakes, &session, connection)
         }
-        state.withLockedValue { $0.mailbox = nil }
+        state.withLockedValue { state in
+            state.mailbox = nil
+            state.connection = nil
+        }
         _ = carryOut(session.stream.disconnected(), &session, connection)
         publish(&session)
         return failure ?? FeedFailure(.stopped)
@@ -173,7 +184,7 @@ public final class KalshiMarketFeed: MarketFeed {
             case .input(.pinged):
                 session.confirm(at: time.now)
             case .input(.ponged(let sent)):
-                session.confirm(at: sent)
+                session.answered(at: sent)
             case .input(.tick):
                 failure = carryOut(session.stream.tick(at: now), &session, connection)
             case .input(.closed(let reason)):

@@ -30,9 +30,9 @@ public struct ScoreboardClient: Sendable {
     private let http: VenueHTTP
     private let time: VenueTime
     private let timeout: Duration
-    private let headers: [(String, String)]
+    private let reader: String?
 
-    /// `reader` is the name by which a replay waits for this reader; of no meaning to the real feed.
+    /// `reader` is the name by which a replay waits for this reader; the real feed is not told it.
     public init(
         baseURL: String, http: VenueHTTP, time: VenueTime, timeout: Duration = .seconds(5), reader: String? = nil
     ) {
@@ -40,16 +40,25 @@ public struct ScoreboardClient: Sendable {
         self.http = http
         self.time = time
         self.timeout = timeout
-        headers = reader.map { [("X-Replay-Reader", $0)] } ?? []
+        self.reader = reader
     }
 
     /// The scoreboard of one of `ScoreboardPath.sports`, for a day as ESPN counts it; without one, today's.
-    public func scoreboard(_ sport: Sport, day: CivilDate? = nil) async throws(VenueError) -> Scoreboard {
+    ///
+    /// `handled` tells a replay which of its steps this reader has worked off.
+    public func scoreboard(
+        _ sport: Sport, day: CivilDate? = nil, handled: VenueInstant? = nil
+    ) async throws(VenueError) -> Scoreboard {
         guard let path = ScoreboardPath.of(sport) else {
             throw VenueError(.notConfigured, detail: sport.rawValue, message: "no scoreboard is known for this sport")
         }
         var url = "\(baseURL)/\(path)/scoreboard"
         if let day { url += "?dates=" + day.description.filter { $0 != "-" } }
+        var headers: [(String, String)] = []
+        if let reader {
+            headers.append(("X-Replay-Reader", reader))
+            if let handled { headers.append(("X-Replay-Handled", "\(handled.microseconds)")) }
+        }
         let response = try await http.send("GET", url, headers: headers, timeout: timeout)
         guard response.status == 200 else {
             let code: VenueError.Code =

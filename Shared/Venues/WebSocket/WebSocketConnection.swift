@@ -149,6 +149,13 @@ struct WebSocketConnection: Sendable {
         }
     }
 
+    /// Sends a PING now, or as soon as the one under way is answered; the PONG comes as `ponged`.
+    func ping() {
+        channel.eventLoop.execute { [channel] in
+            channel.pipeline.fireUserInboundEventTriggered(WebSocketSend.ping)
+        }
+    }
+
     /// Says goodbye and closes; the inputs end with `closed`.
     func close() {
         channel.eventLoop.execute { [channel] in
@@ -160,6 +167,7 @@ struct WebSocketConnection: Sendable {
 /// What the connection asks of its handler.
 enum WebSocketSend: Sendable {
     case text([UInt8])
+    case ping
     case close
 }
 

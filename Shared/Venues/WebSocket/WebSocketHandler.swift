@@ -16,6 +16,8 @@ final class WebSocketHandler<Stamp: Sendable>: ChannelInboundHandler {
     private var pingSent: (number: UInt64, stamp: Stamp, at: NIODeadline)?
     private var pings: UInt64 = 0
     private var lastPing: NIODeadline?
+    /// Whether one more is to follow the PING under way.
+    private var wantsPing = false
     /// When the writes under way began; they end in their order.
     private var writes: [NIODeadline] = []
     private var hasEnded = false
@@ -57,6 +59,7 @@ final class WebSocketHandler<Stamp: Sendable>: ChannelInboundHandler {
             if let sent = pingSent, data.readInteger(as: UInt64.self) == sent.number {
                 pingSent = nil
                 batch.append(.ponged(sent.stamp))
+                if wantsPing { ping(context) }
             }
         case .connectionClose:
             var data = frame.unmaskedData
@@ -95,6 +98,9 @@ final class WebSocketHandler<Stamp: Sendable>: ChannelInboundHandler {
         case WebSocketSend.text(let bytes):
             guard !hasEnded else { return }
             write(.text, ByteBuffer(bytes: bytes), context)
+        case WebSocketSend.ping:
+            guard !hasEnded else { return }
+            if pingSent == nil { ping(context) } else { wantsPing = true }
         case WebSocketSend.close:
             var code = ByteBuffer()
             code.write(webSocketErrorCode: .normalClosure)
@@ -115,13 +121,19 @@ final class WebSocketHandler<Stamp: Sendable>: ChannelInboundHandler {
             return end(FeedFailure(.pongTimeout, "no pong in time"), context)
         }
         if pingSent == nil, lastPing.map({ now - $0 >= TimeAmount(limits.pingInterval) }) ?? true {
-            pings += 1
-            pingSent = (pings, stamp(), now)
-            lastPing = now
-            write(.ping, ByteBuffer(integer: pings), context)
+            ping(context)
         }
         batch.append(.tick)
         deliver()
+    }
+
+    private func ping(_ context: ChannelHandlerContext) {
+        let now = context.eventLoop.now
+        wantsPing = false
+        pings += 1
+        pingSent = (pings, stamp(), now)
+        lastPing = now
+        write(.ping, ByteBuffer(integer: pings), context)
     }
 
     private func write(_ opcode: WebSocketOpcode, _ data: ByteBuffer, _ context: ChannelHandlerContext) {
