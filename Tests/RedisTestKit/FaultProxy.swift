@@ -99,6 +99,11 @@ public final class FaultProxy: Sendable {
         }
     }
 
+    /// Makes the present links half-open for ever; new ones pass.
+    public func forget() async throws {
+        try await change { core in for link in core.links.values { link.forget() } }
+    }
+
     /// Closes each link once it has carried so many bytes more in that direction.
     public func cut(after bytes: Int, _ direction: Direction) async throws {
         try await change { core in
@@ -150,7 +155,7 @@ public final class FaultProxy: Sendable {
     public var accepted: Int { record.withLockedValue { $0.accepted } }
     /// Connections whose client has not closed them yet.
     public var open: Int { record.withLockedValue { $0.open } }
-    /// Links that `forgetIdle` has forgotten.
+    /// Links that are half-open for ever.
     public var forgotten: Int { record.withLockedValue { $0.forgotten } }
     /// Commands on their way to the server, in order, whatever became of them.
     public var commands: [Command] { record.withLockedValue { $0.commands } }

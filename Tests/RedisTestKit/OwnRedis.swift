@@ -48,6 +48,9 @@ public final class OwnRedis: Sendable {
     /// Ends the process at once and waits until it is gone.
     public func kill() async { await server.withLockedValue { $0 }?.kill() }
 
+    /// Ends the process in good order, as `docker stop` does, and waits until it is gone.
+    public func stop() async { await server.withLockedValue { $0 }?.stop() }
+
     public func restart() async throws {
         await kill()
         try await start()
@@ -69,11 +72,11 @@ public func fastSettings(_ url: String, _ more: [String: String] = [:]) -> Redis
 
 /// Runs a client for the length of `body`.
 public func withClient<R: Sendable>(
-    _ settings: RedisSettings, name: String = "test", awaitsConnection: Bool = true,
+    _ settings: RedisSettings, name: String = "test", clock: MachineClock = .real, awaitsConnection: Bool = true,
     _ body: @escaping @Sendable (RedisClient) async throws -> R
 ) async throws -> R {
     let client = RedisClient(
-        settings: settings, name: name, clock: .real, random: .seeded(1), log: LogCapture().logger(),
+        settings: settings, name: name, clock: clock, random: .seeded(1), log: LogCapture().logger(),
         metrics: MetricsRegistry())
     return try await withThrowingTaskGroup(of: R?.self) { tasks in
         tasks.addTask {

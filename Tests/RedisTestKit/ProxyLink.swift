@@ -95,8 +95,7 @@ final class ProxyLink {
                 cutsAtReply = true
             case .stallAfter:
                 forward(rest.readSlice(length: length - (bytes.readableBytes - rest.readableBytes)), .toServer)
-                isForgotten = true
-                return update()
+                return forget()
             }
         }
         forward(rest, .toServer)
@@ -176,6 +175,11 @@ final class ProxyLink {
             core.loop.scheduleTask(deadline: lastBytes + limit) { bound.value.watchIdleness() }
             return
         }
+        forget()
+    }
+
+    func forget() {
+        guard !isForgotten else { return }
         isForgotten = true
         core.record.withLockedValue { $0.forgotten += 1 }
         update()
