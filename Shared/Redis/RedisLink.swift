@@ -37,6 +37,8 @@ final class RedisLink: Sendable {
         var server: RedisServer?
         var lastPong: MachineInstant?
         var lastError: RedisError.Code?
+        /// The number the server gave the last connection, and which run of the server that was.
+        var client: (runID: String, id: Int64)?
         var watchers: [UInt64: AsyncStream<RedisServer>.Continuation] = [:]
         var nextWatcher: UInt64 = 0
     }
@@ -196,7 +198,25 @@ final class RedisLink: Sendable {
         if let rank, rank != "master" { throw RedisError(.readOnly, "the server is a replica") }
         _ = try await send(["PING"])
         let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") }
-        return line.map { String($0.dropFirst("run_id:".count)) } ?? ""
+        let runID = line.map { String($0.dropFirst("run_id:".count)) } ?? ""
+        try await endPredecessor(runID: runID, send)
+        return runID
+    }
+
+    /// A connection that was half-open may live on at the server, which would feed it and carry out what it still holds
+    /// (PITFALLS 5.6).
+    private func endPredecessor(
+        runID: String, _ send: ([RedisArgument]) async throws -> RESPValue
+    ) async throws {
+        let id = try await permitted { try await send(["CLIENT", "ID"]) }?.integer
+        let last = state.withLockedValue { state in
+            let last = state.client
+            state.client = id.map { (runID, $0) }
+            return last
+        }
+        // Another run gives the same numbers to others.
+        guard let last, last.runID == runID, !runID.isEmpty else { return }
+        _ = try await permitted { try await send(["CLIENT", "KILL", "ID", .integer(last.id)]) }
     }
 
     /// A login that may not ask is no reason to fail.
