@@ -184,7 +184,11 @@ final class RedisLink: Sendable {
         func send(_ command: [RedisArgument]) async throws -> RESPValue {
             let left = clock.now.duration(to: deadline)
             guard left > .zero else { throw RedisError(.connectTimedOut, "no login in time") }
-            return try await connection.send(command, timeout: left)
+            do {
+                return try await connection.send(command, timeout: left)
+            } catch let error as RedisError where error.code == .commandTimedOut {
+                throw RedisError(.connectTimedOut, "no login in time")
+            }
         }
         let endpoint = settings.endpoint
         if let password = endpoint.password {
