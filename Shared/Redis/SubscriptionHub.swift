@@ -60,7 +60,7 @@ final class SubscriptionHub: Sendable {
             state.nextID += 1
             state.entries[id] = Entry(targets: targets, queue: queue)
             for target in targets { state.subscribers[target, default: []].append(id) }
-            settle(&state)
+            settle([id], &state)
             state.wake?.yield()
             return (id, queue)
         }
@@ -210,7 +210,7 @@ final class SubscriptionHub: Sendable {
     private func acknowledged(_ targets: [SubscriptionTarget]) {
         state.withLockedValue { state in
             state.observed.formUnion(targets)
-            settle(&state)
+            settle(Set(targets.flatMap { state.subscribers[$0] ?? [] }).sorted(), &state)
         }
     }
 
@@ -240,8 +240,8 @@ final class SubscriptionHub: Sendable {
     }
 
     /// Marks what has become live; a subscription that was live before gets its gap.
-    private func settle(_ state: inout State) {
-        for id in state.entries.keys.sorted() {
+    private func settle(_ ids: [UInt64], _ state: inout State) {
+        for id in ids {
             guard let entry = state.entries[id], !entry.isLive, entry.targets.isSubset(of: state.observed) else {
                 continue
             }
