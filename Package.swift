@@ -158,7 +158,9 @@ let package = Package(
             name: "RedisTestKit", dependencies: ["Redis", "Runtime", "Resilience", "Servers", "TestKit"] + nio,
             path: "Tests/RedisTestKit", swiftSettings: settings),
         test("Redis", ["Redis", "RedisTestKit", "Runtime", "Resilience", "Servers"] + nio),
-        test("RedisConformance", ["Redis", "RedisTestKit", "Runtime", "Resilience", "Servers", log] + nio),
+        test(
+            "RedisConformance",
+            ["Redis", "RedisTestKit", "Bus", "Wire", "Domain", "Runtime", "Resilience", "Servers", log] + nio),
         test("Bus", ["Bus", "Redis", "RedisTestKit", "Wire", "Domain", "Runtime", "Resilience"] + nio),
         test("Postgres", ["Postgres", "Runtime", "Resilience", log] + nio),
         test("Alerting", ["Alerting", "Runtime", "Resilience", log]),

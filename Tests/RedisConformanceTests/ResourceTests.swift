@@ -1,0 +1,140 @@
+import NIOConcurrencyHelpers
+import Redis
+import RedisTestKit
+import Resilience
+import Runtime
+import TestKit
+import Testing
+
+/// Sockets, memory and slots are bounded on both sides, whatever happens.
+@Suite(.timeLimit(.minutes(3))) struct ResourceTests {
+    @Test func `5.11 an unresponsive server is tried over one socket per connection at a time`() async throws {
+        let server = try await OwnRedis.started()
+        let settings = fastSettings(
+            server.url,
+            [
+                "REDIS_CONNECT_TIMEOUT_MS": "30", "REDIS_PING_INTERVAL_MS": "20", "REDIS_PONG_TIMEOUT_MS": "30",
+                "REDIS_RECONNECT_BASE_DELAY_MS": "1", "REDIS_RECONNECT_MAX_DELAY_MS": "5",
+                "REDIS_RECONNECT_MAX_FAILURES": "100000",
+            ])
+        // The first login gets its time from the loop of attempts.
+        try await withClient(settings, name: "eager") { client in
+            let before = client.status
+            server.pause()
+            var most = 0
+            try await eventually(within: .seconds(60), "25 more attempts of each connection") {
+                most = max(most, try openSockets(to: server.port))
+                let status = client.status
+                return status.commands.failures >= before.commands.failures + 25
+                    && status.subscriptions.failures >= before.subscriptions.failures + 25
+            }
+            #expect((1...2).contains(most))
+            server.resume()
+            try await withClient(fastSettings(server.url), name: "observer") { observer in
+                try await eventually(within: .seconds(30), "the server has forgotten the failed attempts") {
+                    try await observer.clientList().count == 4
+                }
+            }
+        }
+        try await eventually(within: .seconds(20), "no socket is left") { try openSockets(to: server.port) == 0 }
+    }
+
+    @Test func `5.37 two thousand subscriptions to one channel are one subscriber to the server`() async throws {
+        let server = try await OwnRedis.started()
+        try await withClient(fastSettings(server.url)) { client in
+            var subscriptions: [RedisSubscription] = []
+            for _ in 1...2000 { subscriptions.append(try await client.subscribe(to: ["a"])) }
+            #expect(try await client.subscribers(of: "a") == 1)
+            let before = try #require(try await client.figure("used_memory", of: "memory"))
+            let payload = Array(repeating: UInt8(ascii: "x"), count: 10_000)
+            for _ in 1...20 {
+                #expect(try await client.publish(.bytes(payload), on: "a") == 1)
+            }
+            let after = try #require(try await client.figure("used_memory", of: "memory"))
+            // A copy for each of 2,000 subscribers would be 20 MB for one message alone.
+            #expect(after - before < 8 << 20)
+            for subscription in subscriptions {
+                var received = 0
+                while received < 20, case .messages(let messages)? = await subscription.next() {
+                    received += messages.count
+                }
+                #expect(received == 20)
+            }
+        }
+    }
+
+    @Test func `5.46 ten thousand subscriptions come and go and leave nothing behind`() async throws {
+        let server = try await OwnRedis.started()
+        try await withClient(fastSettings(server.url), name: "cycle") { client in
+            let connections = try await client.clientList().count
+            let descriptors = try openSockets(to: server.port)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for worker in 0..<10 {
+                    tasks.addTask {
+                        for cycle in 0..<1000 {
+                            let names = ["shared", "own:\(worker):\(cycle % 7)"]
+                            try await client.subscribe(to: names, matching: ["p:\(worker):*"], timeout: .seconds(60))
+                                .cancel()
+                            guard cycle % 100 == 0 else { continue }
+                            #expect(try await client.clientList().count == connections)
+                        }
+                    }
+                }
+                try await tasks.waitForAll()
+            }
+            try await eventually(within: .seconds(30), "every name is given back") {
+                let status = client.status
+                return status.desired == 0 && status.observed == 0
+            }
+            #expect(try await client.command("PUBSUB", "CHANNELS").array == [])
+            #expect(try await client.command("PUBSUB", "NUMPAT").integer == 0)
+            #expect(try await client.clientList().count == connections)
+            #expect(try openSockets(to: server.port) == descriptors)
+            #expect(client.status.subscriptions.reconnects == 0)
+        }
+    }
+
+    @Test func `5.52 a dead node fills its own slots and nobody else's`() async throws {
+        let dead = try await OwnRedis.started()
+        let live = try await OwnRedis.started()
+        let bounds = ["REDIS_MAX_IN_FLIGHT": "100", "REDIS_PING_INTERVAL_MS": "60000"]
+        try await withClient(fastSettings(dead.url, bounds)) { stuck in
+            try await withClient(fastSettings(live.url, bounds)) { client in
+                dead.pause()
+                let outcomes = NIOLockedValueBox<[RedisError.Code]>([])
+                for _ in 1...250 {
+                    stuck.enqueue(["SET", "k", "v"], timeout: .seconds(2)) { result in
+                        if case .failure(let error) = result { outcomes.withLockedValue { $0.append(error.code) } }
+                    }
+                }
+                // Refused at once, and the others are still waiting.
+                let refused = outcomes.withLockedValue { $0 }
+                #expect(refused == Array(repeating: .overloaded, count: 150))
+                for number in 1...1000 {
+                    #expect(try await client.command("ECHO", "\(number)").text == "\(number)")
+                }
+                try await eventually(within: .seconds(20), "the waiting ones are told") {
+                    outcomes.withLockedValue { $0.count } == 250
+                }
+                let late = outcomes.withLockedValue { Set($0.dropFirst(150)) }
+                #expect(late == [.commandTimedOut])
+                // Their places are taken until the server answers or the connection ends.
+                await #expect(throws: RedisError.self) { try await stuck.ping() }
+                dead.resume()
+                try await eventually(within: .seconds(20), "the slots are free again") {
+                    (try? await stuck.command("ECHO", "back").text) == "back"
+                }
+            }
+        }
+    }
+
+    @Test func `5.52 a refused connection is reported at once, whatever the connect time-out`() async throws {
+        let absent = try OwnRedis()
+        let settings = fastSettings(absent.url, ["REDIS_CONNECT_TIMEOUT_MS": "600000"])
+        try await withClient(settings, awaitsConnection: false) { client in
+            try await eventually(within: .seconds(30), "three refusals") { client.status.commands.failures >= 3 }
+            #expect(client.status.commands.lastError == .connectFailed)
+            await #expect(throws: RedisError.self) { try await client.ping() }
+        }
+    }
+}
