@@ -13,18 +13,22 @@ import Wire
 public final class Bus: Sendable {
     private let client: RedisClient
     private let encoder: EnvelopeEncoder
+    private let settings: BusSettings
     private let clock: MachineClock
     private let metrics: BusMetrics
     private let watch: JournalWatch
     private let outbox: JournalOutbox
     private let hints: HintPublisher
     private let letters: DeadLetters
+    private let positions: PositionKeeper
+    private let canary: Canary
 
     public init(
         client: RedisClient, identity: BusIdentity, settings: BusSettings = BusSettings(), clock: MachineClock,
         wallClock: WallClock = .real, log: Logger, metrics: MetricsRegistry
     ) {
         self.client = client
+        self.settings = settings
         self.clock = clock
         let metrics = BusMetrics(metrics)
         self.metrics = metrics
@@ -33,27 +37,54 @@ public final class Bus: Sendable {
         outbox = JournalOutbox(
             client: client, watch: watch, identity: identity, settings: settings, clock: clock, log: log,
             metrics: metrics)
-        hints = HintPublisher(client: client, metrics: metrics)
-        letters = DeadLetters(limit: settings.deadLetterLimit, counter: metrics.deadLetters, log: log)
+        hints = HintPublisher(client: client, encoder: encoder, clock: clock, metrics: metrics)
+        letters = DeadLetters(
+            client: client, source: identity.source, settings: settings, clock: clock, wallClock: wallClock, log: log,
+            metrics: metrics)
+        positions = PositionKeeper(clock: clock, log: log, metrics: metrics)
+        canary = Canary(
+            client: client, identity: identity, settings: settings, clock: clock, log: log, metrics: metrics)
     }
 
-    /// Sends journaled messages and watches over the server's data until the task is cancelled.
+    /// Sends journaled messages, watches over the server's data and over itself, until the task is cancelled.
     public func run() async throws {
-        let listener = watch.onChange { [outbox] in outbox.dataChanged() }
+        let listener = watch.onChange { [outbox] _ in outbox.dataChanged() }
         defer { watch.removeListener(listener) }
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.outbox.run() }
+            tasks.addTask { try await self.canary.run() }
             tasks.addTask {
-                for await _ in self.client.servers() { await self.checkData() }
+                for await _ in self.client.servers() {
+                    self.hints.sayLosses()
+                    self.canary.hurry()
+                    await self.checkData()
+                }
             }
             tasks.addTask {
                 while true {
                     try await self.clock.sleep(for: .seconds(1))
+                    self.hints.sayLosses()
                     await self.checkData()
+                }
+            }
+            tasks.addTask {
+                while true {
+                    try await self.clock.sleep(for: self.settings.positionInterval)
+                    await self.positions.saveAll()
                 }
             }
             try await tasks.waitForAll()
         }
+    }
+
+    /// Before the end of the process: waits until every journaled message is stored and every position saved, at most
+    /// for `limit`; `run` must still be running.
+    ///
+    /// What is left is counted (`bus_outbox_abandoned_total`) and logged.
+    public func drain(within limit: Duration) async {
+        async let saved: Void = positions.drain(within: limit)
+        await outbox.drain(within: limit)
+        await saved
     }
 
     private func checkData() async {
@@ -64,18 +95,18 @@ public final class Bus: Sendable {
 
     /// Publishes on a channel; never waits longer than the attempts take.
     ///
-    /// Throws `BusError` (`outboxFull`, `notEncodable`): nothing was or will be published then.
+    /// Throws `BusError` (`outboxFull`, `notEncodable`, `tooLarge`): nothing was or will be published then.
     @discardableResult
     public func publish<Message: WireMessage>(
         _ message: Message, on channel: Channel<Message>, trace: TraceID? = nil
     ) async throws -> Published {
-        let encode: (Int64) throws -> [UInt8] = { sequence in
-            try self.encoder.encode(message, sequence: sequence, trace: trace)
+        let draft = try encoder.draft(message, trace: trace)
+        guard draft.size <= settings.messageByteLimit else {
+            metrics.tooLarge.increment()
+            throw BusError(.tooLarge, "\(Message.type) of \(draft.size) bytes")
         }
-        guard let length = channel.kind.journalLength else {
-            return try await hints.publish(on: channel.name, encode: encode)
-        }
-        return try await outbox.publish(on: channel.name, journalLength: length, encode: encode)
+        guard let length = channel.kind.journalLength else { return await hints.publish(draft, on: channel.name) }
+        return try await outbox.publish(draft, on: channel.name, journalLength: length)
     }
 
     /// Subscribes to a channel, and waits until the subscription is live.
@@ -85,28 +116,64 @@ public final class Bus: Sendable {
     public func subscribe<Message: WireMessage>(
         to channel: Channel<Message>, from start: JournalStart = .now, timeout: Duration = .seconds(10)
     ) async throws -> Subscription<Message> {
-        let redis = try await client.subscribe(to: [channel.name], timeout: timeout)
-        let decoder = EnvelopeDecoder<Message>(deadLetters: letters)
+        let since = clock.now
         guard channel.kind.journalLength != nil else {
-            let reader = HintReader(redis: redis, decoder: decoder, metrics: metrics, sourcesKept: 1024)
-            return Subscription(source: reader, start: nil)
+            let redis = try await client.subscribe(to: [channel.name], timeout: timeout)
+            return Subscription(source: hintReader(redis, since: since, sourcesKept: 1024), start: nil)
         }
-        // Subscribed first, then read: what is published in between is queued, and dropped if it is before the tail.
-        let (identity, tail) = try await present(of: channel.name, timeout: timeout)
-        let reader = JournalReader(
-            channel: channel.name, start: start, tail: tail, identity: identity, redis: redis, client: client,
-            watch: watch, clock: clock, decoder: decoder, metrics: metrics)
+        let reader: JournalReader<Message> = try await journalReader(channel.name, from: start, timeout: timeout)
         return Subscription(source: reader, start: await reader.start)
+    }
+
+    /// Subscribes to a journaled channel and goes on where an earlier life of this consumer stopped.
+    ///
+    /// A delivery counts as handled when the consumer asks for the next one; how far it has come is saved at the
+    /// interval of `BUS_POSITION_INTERVAL_MS` and by `drain`. So a consumer that is killed sees the last moments again
+    /// (at least once), and misses nothing that the journal still holds; otherwise it is handed one gap. `first` is
+    /// where the first life begins. Throws what the store throws, or `RedisError` as `subscribe` does.
+    public func subscribe<Message: WireMessage>(
+        to channel: Channel<Message>, resuming store: some PositionStore, first: JournalStart = .beginning,
+        timeout: Duration = .seconds(10)
+    ) async throws -> Subscription<Message> {
+        precondition(channel.kind.journalLength != nil, "hints have no position to resume from, channel \(channel)")
+        let stored = try await store.load()
+        let reader: JournalReader<Message> = try await journalReader(
+            channel.name, from: stored.map { .position($0) } ?? first, timeout: timeout)
+        let start = await reader.start
+        // The next life must not begin later than this one, whenever it ends.
+        if stored == nil { try await store.save(start) }
+        let progress = DurableProgress(store: store, saved: stored ?? start)
+        positions.add(progress)
+        return Subscription(source: reader, start: start, progress: progress)
     }
 
     /// Subscribes to every hint channel that matches, and waits until the subscription is live.
     public func subscribe<Message: WireMessage>(
         matching pattern: ChannelPattern<Message>, timeout: Duration = .seconds(10)
     ) async throws -> Subscription<Message> {
+        let since = clock.now
         let redis = try await client.subscribe(matching: [pattern.glob], timeout: timeout)
-        let decoder = EnvelopeDecoder<Message>(deadLetters: letters)
-        let reader = HintReader(redis: redis, decoder: decoder, metrics: metrics, sourcesKept: 16_384)
+        let reader: HintReader<Message> = hintReader(redis, since: since, sourcesKept: 16_384)
         return Subscription(source: reader, start: nil)
+    }
+
+    private func hintReader<Message: WireMessage>(
+        _ redis: RedisSubscription, since: MachineInstant, sourcesKept: Int
+    ) -> HintReader<Message> {
+        HintReader(
+            redis: redis, decoder: EnvelopeDecoder(deadLetters: letters), watch: watch, metrics: metrics, clock: clock,
+            since: since, sourcesKept: sourcesKept)
+    }
+
+    private func journalReader<Message: WireMessage>(
+        _ channel: String, from start: JournalStart, timeout: Duration
+    ) async throws -> JournalReader<Message> {
+        let redis = try await client.subscribe(to: [channel], timeout: timeout)
+        // Subscribed first, then read: what is published in between is queued, and dropped if it is before the tail.
+        let (identity, tail) = try await present(of: channel, timeout: timeout)
+        return JournalReader(
+            channel: channel, start: start, tail: tail, identity: identity, redis: redis, client: client,
+            watch: watch, clock: clock, decoder: EnvelopeDecoder(deadLetters: letters), metrics: metrics)
     }
 
     /// Which data the server holds, and the newest entry of a journal.
@@ -135,6 +202,15 @@ public final class Bus: Sendable {
             hintsSent: metrics.hintsSent.value, hintsDropped: metrics.hintsDropped.value,
             stored: metrics.stored.value, retries: metrics.retries.value, republished: metrics.republished.value,
             gaps: metrics.gapTotal, replayed: metrics.replayed.value, duplicates: metrics.duplicates.value,
-            deadLetters: metrics.deadLetters.value)
+            late: metrics.late.value, deadLetters: metrics.deadLetters.value, abandoned: metrics.abandoned.value,
+            canary: canary.status)
+    }
+
+    /// For a health probe: says why what this process publishes does not come back to it.
+    ///
+    /// Throws `BusError` (`deaf`).
+    public func checkHealth() throws {
+        let canary = canary.status
+        if !canary.isHealthy { throw BusError(.deaf, canary.reason ?? "") }
     }
 }

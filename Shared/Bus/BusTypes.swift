@@ -70,9 +70,13 @@ public enum JournalStart: Hashable, Sendable {
 /// Why something could not be published or subscribed to; failures of Redis itself come as `RedisError`.
 public struct BusError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Code: String, Hashable, Sendable, CaseIterable {
+        /// Too many journaled messages wait for the server; publish again later, or let it be.
         case outboxFull = "outbox_full"
         case notEncodable = "not_encodable"
-        case notSubscribed = "not_subscribed"
+        /// Larger than `BUS_MESSAGE_MAX_BYTES`.
+        case tooLarge = "too_large"
+        /// What this process publishes does not come back to it.
+        case deaf
     }
 
     public let code: Code
@@ -86,28 +90,47 @@ public struct BusError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { "bus \(code.rawValue): \(message)" }
 }
 
-/// The bounds of the bus.
+/// The bounds of the bus, and how it watches itself.
 public struct BusSettings: Sendable {
     /// Journaled messages of this process that may wait for the server.
-    public let outboxLimit: Int
-    public let outboxByteLimit: Int
-    public let deadLetterLimit: Int
+    public private(set) var outboxLimit = 10_000
+    public private(set) var outboxByteLimit = 16 << 20
+    /// The largest envelope; a subscriber's output buffer at the server holds 32 MiB, or 8 MiB for a minute
+    /// (PITFALLS 5.33).
+    public private(set) var messageByteLimit = 1 << 20
+    public private(set) var deadLetterLimit = 100
+    public private(set) var deadLettersPerSecond = 5
+    /// Between two canaries: about 200 bytes each way, 7 MB in a month at 5 s (PITFALLS 5.28).
+    public private(set) var canaryInterval = Duration.seconds(5)
+    public private(set) var canaryTimeout = Duration.seconds(5)
+    /// Between two saves of a durable subscription's position: what a restart may see again.
+    public private(set) var positionInterval = Duration.seconds(1)
 
-    public init(outboxLimit: Int = 10_000, outboxByteLimit: Int = 16 << 20, deadLetterLimit: Int = 100) {
-        self.outboxLimit = outboxLimit
-        self.outboxByteLimit = outboxByteLimit
-        self.deadLetterLimit = deadLetterLimit
-    }
+    public init() {}
 
     public init(_ reader: SettingsReader) {
-        self.init(
-            outboxLimit: reader.integer(
-                "BUS_OUTBOX_MAX_MESSAGES", default: 10_000, in: 1...1_000_000,
-                "journaled messages that may wait for Redis"),
-            outboxByteLimit: reader.integer(
-                "BUS_OUTBOX_MAX_BYTES", default: 16 << 20, in: 1024...(1 << 30), "bytes of those messages"),
-            deadLetterLimit: reader.integer(
-                "BUS_DEAD_LETTERS", default: 100, in: 1...10_000, "undecodable messages kept for a person to read"))
+        outboxLimit = reader.integer(
+            "BUS_OUTBOX_MAX_MESSAGES", default: outboxLimit, in: 1...1_000_000,
+            "journaled messages that may wait for Redis")
+        outboxByteLimit = reader.integer(
+            "BUS_OUTBOX_MAX_BYTES", default: outboxByteLimit, in: 1024...(1 << 30), "bytes of those messages")
+        messageByteLimit = reader.integer(
+            "BUS_MESSAGE_MAX_BYTES", default: messageByteLimit, in: 1024...(8 << 20), "the largest message")
+        deadLetterLimit = reader.integer(
+            "BUS_DEAD_LETTERS", default: deadLetterLimit, in: 1...10_000,
+            "undecodable messages kept in the process for a person to read")
+        deadLettersPerSecond = reader.integer(
+            "BUS_DEAD_LETTERS_PER_SECOND", default: deadLettersPerSecond, in: 1...1_000,
+            "undecodable messages written to Redis, beyond a burst of 20")
+        let wait = Duration.milliseconds(50)...Duration.seconds(600)
+        canaryInterval = reader.milliseconds(
+            "BUS_CANARY_INTERVAL_MS", default: canaryInterval, in: wait,
+            "between two messages that a process sends to itself")
+        canaryTimeout = reader.milliseconds(
+            "BUS_CANARY_TIMEOUT_MS", default: canaryTimeout, in: wait, "until such a message counts as missing")
+        positionInterval = reader.milliseconds(
+            "BUS_POSITION_INTERVAL_MS", default: positionInterval, in: wait,
+            "between two saves of how far a durable subscription has come")
     }
 }
 
@@ -125,5 +148,10 @@ public struct BusStatus: Sendable {
     public let gaps: Int
     public let replayed: Int
     public let duplicates: Int
+    /// Dropped because a newer one of the same publisher had been delivered.
+    public let late: Int
     public let deadLetters: Int
+    /// Journaled messages that were left in the outbox when the process ended.
+    public let abandoned: Int
+    public let canary: CanaryStatus
 }

@@ -3,33 +3,169 @@ import Foundation
 import Runtime
 import Wire
 
-/// Envelopes as JSON.
+/// Envelopes as JSON: the body by Foundation, the head around it by hand, its keys always in the same order.
+///
+/// Everything but the sequence is written before the sequence is known, so that what happens under a publisher's lock
+/// is one copy.
 struct EnvelopeEncoder: Sendable {
-    let identity: BusIdentity
-    let wallClock: WallClock
+    private let wallClock: WallClock
+    /// From the brace up to where the sequence stands: the same for every message of this process.
+    private let opening: [UInt8]
+    /// Encodes independently of what other tasks encode with it.
+    private let json = JSONEncoder()
 
-    func encode<Message: WireMessage>(_ message: Message, sequence: Int64, trace: TraceID?) throws -> [UInt8] {
-        let envelope = Envelope(
-            source: identity.source, incarnation: identity.incarnation, sequence: sequence, trace: trace,
-            sentAt: wallClock.microseconds, body: message)
+    init(identity: BusIdentity, wallClock: WallClock) {
+        self.wallClock = wallClock
+        var opening = Array("{\"source\":".utf8)
+        opening.appendJSON(identity.source)
+        opening.append(contentsOf: ",\"incarnation\":".utf8)
+        opening.appendJSON(identity.incarnation.rawValue)
+        opening.append(contentsOf: ",\"seq\":".utf8)
+        self.opening = opening
+    }
+
+    /// Encodes all but the sequence.
+    ///
+    /// - Throws: `notEncodable`.
+    func draft<Message: WireMessage>(_ message: Message, trace: TraceID?) throws(BusError) -> EnvelopeDraft {
+        let body: Data
         do {
-            return Array(try JSONEncoder().encode(envelope))
+            body = try json.encode(message)
         } catch {
             throw BusError(.notEncodable, "\(Message.type): \(error)")
         }
+        var rest: [UInt8] = []
+        rest.reserveCapacity(body.count + 128)
+        if let trace {
+            rest.append(contentsOf: ",\"trace\":".utf8)
+            rest.appendJSON(trace.rawValue)
+        }
+        rest.append(contentsOf: ",\"sent_at\":".utf8)
+        rest.appendDecimal(wallClock.microseconds)
+        rest.append(contentsOf: ",\"type\":".utf8)
+        rest.appendJSON(Message.type)
+        rest.append(contentsOf: ",\"v\":".utf8)
+        rest.appendDecimal(Int64(Message.version))
+        rest.append(contentsOf: ",\"body\":".utf8)
+        rest.append(contentsOf: body)
+        rest.append(UInt8(ascii: "}"))
+        return EnvelopeDraft(opening: opening, rest: rest)
+    }
+}
+
+/// An envelope that lacks only its sequence.
+struct EnvelopeDraft: Sendable {
+    fileprivate let opening: [UInt8]
+    fileprivate let rest: [UInt8]
+
+    /// In bytes, from above.
+    var size: Int { opening.count + rest.count + 20 }
+
+    /// The whole envelope.
+    func payload(sequence: Int64) -> [UInt8] {
+        var payload: [UInt8] = []
+        payload.reserveCapacity(opening.count + rest.count + 20)
+        payload.append(contentsOf: opening)
+        payload.appendDecimal(sequence)
+        payload.append(contentsOf: rest)
+        return payload
     }
 }
 
 /// Decodes the envelopes of one subscription; what cannot be decoded becomes a dead letter.
+///
+/// An envelope laid out as we write it has its head read by hand and only its body by Foundation; any other goes to
+/// Foundation as a whole, which also finds the words for what is wrong.
 struct EnvelopeDecoder<Message: WireMessage>: Sendable {
-    let deadLetters: DeadLetters
+    /// What an envelope turned out to be.
+    enum Content {
+        case message(Envelope<Message>)
+        /// Not a message, but news of how far the publisher has come.
+        case mark(Envelope<SequenceMark>)
+    }
 
-    func decode(_ payload: some Collection<UInt8> & Sendable, channel: String) -> Envelope<Message>? {
+    let deadLetters: DeadLetters
+    /// Decodes independently of what other tasks decode with it.
+    private let json = JSONDecoder()
+
+    init(deadLetters: DeadLetters) { self.deadLetters = deadLetters }
+
+    /// - Returns: nil for what is no envelope of this channel.
+    func decode(_ payload: some Collection<UInt8> & Sendable, channel: String) -> Content? {
+        let bytes = Data(payload)
+        let layout = EnvelopeLayout(bytes)
         do {
-            return try JSONDecoder().decode(Envelope<Message>.self, from: Data(payload))
+            if layout?.type == SequenceMark.type {
+                return .mark(try json.decode(Envelope<SequenceMark>.self, from: bytes))
+            }
+            return .message(try message(bytes, layout))
         } catch {
-            deadLetters.add(channel: channel, reason: "\(error)", payload: payload)
+            deadLetters.add(channel: channel, reason: Self.reason(error), payload: payload)
             return nil
+        }
+    }
+
+    private func message(_ bytes: Data, _ layout: EnvelopeLayout?) throws -> Envelope<Message> {
+        if let layout, layout.type == Message.type, layout.version >= 1, layout.version <= Message.version,
+            // Refused here, for instance because something follows the body: the whole is asked then.
+            let body = try? json.decode(Message.self, from: bytes[layout.body])
+        {
+            return Envelope(
+                source: layout.source, incarnation: layout.incarnation, sequence: layout.sequence,
+                trace: layout.trace, sentAt: layout.sentAt, version: layout.version, body: body)
+        }
+        return try json.decode(Envelope<Message>.self, from: bytes)
+    }
+
+    /// One line for a person: what is wrong, and where in the message.
+    static func reason(_ error: any Error) -> String {
+        switch error {
+        case DecodingError.dataCorrupted(let context): describe(context)
+        case DecodingError.keyNotFound(let key, let context): "\(describe(context)): no \"\(key.stringValue)\""
+        case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
+            describe(context)
+        default: "\(error)"
+        }
+    }
+
+    private static func describe(_ context: DecodingError.Context) -> String {
+        let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+        return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
+    }
+}
+
+extension [UInt8] {
+    /// Appends a JSON string; only what JSON demands is escaped.
+    mutating func appendJSON(_ text: String) {
+        append(UInt8(ascii: "\""))
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                append(UInt8(ascii: "\\"))
+                append(byte)
+            case 0..<0x20:
+                append(contentsOf: "\\u00".utf8)
+                append(contentsOf: (byte < 0x10 ? "0" : "").utf8)
+                append(contentsOf: String(byte, radix: 16).utf8)
+            default:
+                append(byte)
+            }
+        }
+        append(UInt8(ascii: "\""))
+    }
+
+    mutating func appendDecimal(_ number: Int64) {
+        guard number >= 0 else { return append(contentsOf: String(number).utf8) }
+        var digits: (UInt64, UInt64, UInt32) = (0, 0, 0)
+        Swift.withUnsafeMutableBytes(of: &digits) { buffer in
+            var rest = UInt64(number)
+            var start = buffer.count
+            repeat {
+                start -= 1
+                buffer[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            } while rest > 0
+            append(contentsOf: buffer[start...])
         }
     }
 }

@@ -5,13 +5,18 @@ import Resilience
 import Runtime
 
 /// Brings journaled messages to the server: in order per channel, bounded, across every loss of the connection.
+///
+/// While all is well a batch leaves as soon as the one before it is answered, without a task of its own. A lane whose
+/// batch failed is taken over by a task, which retries, waits, and gives the lane back after its first success.
 final class JournalOutbox: Sendable {
-    private struct State {
-        var lanes: [String: OutboxLane] = [:]
-        var count = 0
-        var bytes = 0
-        /// Names of lanes that need a task; nil while nobody runs the outbox.
-        var wake: AsyncStream<String>.Continuation?
+    /// A batch to be sent.
+    private struct Shipment {
+        let channel: String
+        let server: RedisServer
+        let identity: JournalIdentity
+        let journalLength: Int
+        let keys: [String]
+        let batch: [OutboxLane.Message]
     }
 
     private let client: RedisClient
@@ -21,7 +26,7 @@ final class JournalOutbox: Sendable {
     private let clock: MachineClock
     private let log: Logger
     private let metrics: BusMetrics
-    private let state = NIOLockedValueBox(State())
+    private let state = NIOLockedValueBox(OutboxState())
 
     init(
         client: RedisClient, watch: JournalWatch, identity: BusIdentity, settings: BusSettings, clock: MachineClock,
@@ -42,97 +47,199 @@ final class JournalOutbox: Sendable {
 
     /// Queues a message and waits until it is stored, or until the attempts of R7 have failed and it stays queued.
     ///
-    /// `encode` makes the payload of the sequence it is given; it is called under a lock. Throws `outboxFull`, or what
-    /// `encode` throws; nothing is queued then.
-    func publish(
-        on channel: String, journalLength: Int, encode: (Int64) throws -> [UInt8]
-    ) async throws -> Published {
-        let outcome = Promise<Published>()
-        try append(on: channel, journalLength: journalLength, encode: encode) { outcome.fulfil($0) }
-        return await outcome.value()
+    /// Throws `outboxFull`: nothing is queued then.
+    func publish(_ draft: EnvelopeDraft, on channel: String, journalLength: Int) async throws -> Published {
+        try await withCheckedThrowingContinuation { continuation in
+            do {
+                let shipment = try append(draft, on: channel, journalLength: journalLength) {
+                    continuation.resume(returning: $0)
+                }
+                if let shipment { send(shipment) }
+            } catch {
+                continuation.resume(throwing: error)
+            }
+        }
     }
 
     private func append(
-        on channel: String, journalLength: Int, encode: (Int64) throws -> [UInt8],
-        completion: @escaping OutboxLane.Completion
-    ) throws {
-        let waits = try state.withLockedValue { state in
-            var lane = state.lanes[channel] ?? OutboxLane(journalLength: journalLength)
+        _ draft: EnvelopeDraft, on channel: String, journalLength: Int, completion: @escaping OutboxLane.Completion
+    ) throws(BusError) -> Shipment? {
+        let (shipment, refused, waits) = state.withLockedValue { state -> (Shipment?, BusError?, Bool) in
             guard state.count < settings.outboxLimit, state.bytes < settings.outboxByteLimit else {
-                throw BusError(.outboxFull, "\(state.count) messages, \(state.bytes) bytes wait for the server")
+                metrics.outboxRefused.increment()
+                let full = "\(state.count) messages, \(state.bytes) bytes wait for the server"
+                return (nil, BusError(.outboxFull, full), true)
             }
-            let payload = try encode(lane.nextSequence)
-            let waits = state.wake != nil && !lane.isStuck
-            lane.append(payload, completion: waits ? completion : nil)
+            if state.lanes[channel] == nil {
+                let keys = JournalScript.keys(channel, identity)
+                state.lanes[channel] = OutboxLane(journalLength: journalLength, keys: keys)
+            }
+            let (waits, bytes) = state.add(draft, channel, completion)
             state.count += 1
-            state.bytes += payload.count
-            Self.start(&lane, channel, state.wake)
-            state.lanes[channel] = lane
-            return waits
+            state.bytes += bytes
+            metrics.queued.set(state.count)
+            return (next(channel, &state), nil, waits)
         }
+        if let refused { throw refused }
         if !waits { completion(.queued) }
-        metrics.queued.set(waiting.count)
+        return shipment
     }
 
-    private static func start(_ lane: inout OutboxLane, _ channel: String, _ wake: AsyncStream<String>.Continuation?) {
-        guard let wake, !lane.isDraining, !lane.waiting.isEmpty else { return }
-        lane.isDraining = true
-        wake.yield(channel)
+    /// What an idle lane sends next; a lane that cannot send is handed to a task.
+    private func next(_ channel: String, _ state: inout OutboxState) -> Shipment? {
+        guard state.wake != nil, let lane = state.lanes[channel], lane.phase == .idle else { return nil }
+        let current = watch.current
+        guard lane.hasWork(for: current) else { return nil }
+        guard let current, let server = client.server, server.runID == current.runID, lane.identity == current else {
+            state.trouble(channel)
+            return nil
+        }
+        state.lanes[channel]?.phase = .sending
+        return Shipment(
+            channel: channel, server: server, identity: current, journalLength: lane.journalLength, keys: lane.keys,
+            batch: lane.batch)
     }
 
     // MARK: Sending
 
-    /// Sends what waits until the task is cancelled.
-    func run() async {
-        // Bounded by the number of channels: a lane is named once until its task has ended.
-        let (names, wake) = AsyncStream.makeStream(of: String.self)
+    private func send(_ shipment: Shipment) {
+        client.enqueue(
+            JournalScript.append.command(keys: shipment.keys, arguments: arguments(shipment)), on: shipment.server
+        ) { self.answered(shipment, $0) }
+    }
+
+    private func arguments(_ shipment: Shipment) -> [RedisArgument] {
+        var arguments: [RedisArgument] = []
+        arguments.reserveCapacity(5 + 2 * shipment.batch.count)
+        arguments.append(.text(shipment.identity.dataID))
+        arguments.append(.text(shipment.channel))
+        arguments.append(RedisArgument(shipment.journalLength))
+        arguments.append(RedisArgument(JournalScript.memorySlots))
+        arguments.append(.integer(JournalScript.memoryLife.wholeMilliseconds))
+        for message in shipment.batch {
+            arguments.append(.integer(message.sequence))
+            arguments.append(.bytes(message.payload))
+        }
+        return arguments
+    }
+
+    private func answered(_ shipment: Shipment, _ result: Result<RESPValue, RedisError>) {
+        switch result {
+        case .success(let reply):
+            if let ids = reply.array, ids.count == shipment.batch.count { return confirm(shipment, ids) }
+            // Nil: the data began anew since the watch last asked.
+            handOver(shipment.channel, failures: 0)
+        case .failure(let error) where error.code == .noScript:
+            handOver(shipment.channel, failures: 0)
+        case .failure:
+            metrics.retries.increment()
+            handOver(shipment.channel, failures: 1)
+        }
+    }
+
+    private func confirm(_ shipment: Shipment, _ ids: [RESPValue]) {
+        let (confirmed, following) = state.withLockedValue { state -> ([OutboxLane.Message], Shipment?) in
+            let confirmed = state.confirm(ids.count, shipment.channel, at: clock.now, metrics)
+            return (confirmed, next(shipment.channel, &state))
+        }
+        if let following { send(following) }
+        for (message, id) in zip(confirmed, ids) { message.completion?(.stored(id: id.text ?? "")) }
+    }
+
+    private func handOver(_ channel: String, failures: Int) {
         state.withLockedValue { state in
-            state.wake = wake
-            for channel in state.lanes.keys.sorted() { Self.startLane(channel, &state) }
+            state.lanes[channel]?.failures = failures
+            state.trouble(channel)
         }
+    }
+
+    // MARK: Repairing
+
+    /// Serves until the task is cancelled; messages only queue before and after.
+    func run() async {
+        let (signals, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        state.withLockedValue { $0.wake = wake }
+        for channel in channels { resume(channel) }
         await withDiscardingTaskGroup { tasks in
-            for await channel in names {
-                tasks.addTask { await self.drain(channel) }
+            for await _ in signals {
+                for channel in state.withLockedValue({ $0.takeTroubled() }) {
+                    tasks.addTask { await self.repair(channel) }
+                }
             }
         }
-        let left = state.withLockedValue { state in
-            state.wake = nil
-            return state.lanes.keys.sorted().flatMap { channel in
-                state.lanes[channel]?.isDraining = false
-                return state.lanes[channel]?.stopWaiting() ?? []
-            }
-        }
+        let left = state.withLockedValue { $0.stop() }
         for completion in left { completion(.queued) }
     }
 
-    private static func startLane(_ channel: String, _ state: inout State) {
-        guard var lane = state.lanes[channel] else { return }
-        start(&lane, channel, state.wake)
-        state.lanes[channel] = lane
+    private var channels: [String] { state.withLockedValue { $0.lanes.keys.sorted() } }
+
+    private func resume(_ channel: String) {
+        if let shipment = state.withLockedValue({ next(channel, &$0) }) { send(shipment) }
     }
 
     /// The server holds other data: what it may have lost waits again in every lane.
     func dataChanged() {
-        guard let current = watch.current else { return }
-        for channel in state.withLockedValue({ $0.lanes.keys.sorted() }) { adopt(current, channel, startsLane: true) }
+        for channel in channels { resume(channel) }
     }
 
     /// The server was just seen to hold this data.
     func prune(_ seen: JournalIdentity) {
         state.withLockedValue { state in
-            for channel in state.lanes.keys { state.lanes[channel]?.prune(at: self.clock.now, seen: seen) }
+            for channel in state.lanes.keys { state.lanes[channel]?.prune(at: clock.now, seen: seen) }
         }
     }
 
-    private func adopt(_ current: JournalIdentity, _ channel: String, startsLane: Bool) {
+    /// Tries until one batch is stored or nothing waits; then the lane goes on by itself.
+    private func repair(_ channel: String) async {
+        var backoff = Backoff(base: .milliseconds(100), cap: .seconds(1), jitter: 0)
+        var failures = state.withLockedValue { $0.lanes[channel]?.failures ?? 0 }
+        if failures > 0 { await pause(channel, failures, &backoff, nil) }
+        while !Task.isCancelled {
+            do {
+                if try await storeOnce(channel) { break }
+            } catch {
+                failures += 1
+                metrics.retries.increment()
+                await pause(channel, failures, &backoff, error)
+            }
+        }
+        resume(channel)
+    }
+
+    /// - Returns: whether the lane is in order again; false when something else had to be done first.
+    private func storeOnce(_ channel: String) async throws -> Bool {
+        guard let server = client.server else { throw RedisError(.notConnected, "there is no connection") }
+        var current = watch.current
+        if current == nil || current?.runID != server.runID { current = try await watch.check() }
+        guard let current else { return false }
+        adopt(current, channel)
+        let shipment = state.withLockedValue { state -> Shipment? in
+            guard let lane = state.lanes[channel], !lane.waiting.isEmpty else {
+                state.lanes[channel]?.phase = .idle
+                return nil
+            }
+            return Shipment(
+                channel: channel, server: server, identity: current, journalLength: lane.journalLength,
+                keys: lane.keys, batch: lane.batch)
+        }
+        guard let shipment else { return true }
+        let reply = try await client.evaluate(
+            JournalScript.append, keys: shipment.keys, arguments: arguments(shipment), on: server)
+        guard let ids = reply.array else {
+            // The data began anew since the check.
+            try await watch.check()
+            return false
+        }
+        guard ids.count == shipment.batch.count else { throw RedisError(.unexpectedReply, "\(ids.count) ids for a batch") }
+        confirm(shipment, ids)
+        return true
+    }
+
+    private func adopt(_ current: JournalIdentity, _ channel: String) {
         let again = state.withLockedValue { state -> Int in
-            // A lane that drains adopts by itself, between two batches.
-            guard var lane = state.lanes[channel], !(startsLane && lane.isDraining) else { return 0 }
-            let again = lane.adopt(current)
+            let again = state.lanes[channel]?.adopt(current) ?? []
             state.count += again.count
             state.bytes += again.reduce(0) { $0 + $1.payload.count }
-            if startsLane { Self.start(&lane, channel, state.wake) }
-            state.lanes[channel] = lane
             return again.count
         }
         guard again > 0 else { return }
@@ -140,87 +247,17 @@ final class JournalOutbox: Sendable {
         log.info("journal published again", metadata: [Key.channel: "\(channel)", Key.count: "\(again)"])
     }
 
-    private func drain(_ channel: String) async {
-        var attempt = 0
-        var backoff = Backoff(base: .milliseconds(100), cap: .seconds(1), jitter: 0)
-        while !Task.isCancelled, let lane = nextBatch(channel) {
-            do {
-                guard try await store(channel, lane) else { continue }
-                attempt = 0
-                backoff.reset()
-            } catch {
-                attempt += 1
-                metrics.retries.increment()
-                await pause(channel, attempt, &backoff, error)
-            }
-        }
-    }
-
-    /// The lane with its next batch; nil ends the lane's task.
-    private func nextBatch(_ channel: String) -> OutboxLane? {
-        state.withLockedValue { state in
-            guard let lane = state.lanes[channel], !lane.waiting.isEmpty else {
-                state.lanes[channel]?.isDraining = false
-                return nil
-            }
-            return lane
-        }
-    }
-
-    /// - Returns: false when nothing was sent because the lane had to be put in order first.
-    private func store(_ channel: String, _ lane: OutboxLane) async throws -> Bool {
-        guard let server = client.server else { throw RedisError(.notConnected, "there is no connection") }
-        var current = watch.current
-        if current == nil || current?.runID != server.runID { current = try await watch.check() }
-        guard let current else { return false }
-        if lane.identity != current {
-            adopt(current, channel, startsLane: false)
-            return false
-        }
-        let batch = lane.batch
-        let head: [RedisArgument] = [
-            .text(current.dataID), .text(channel), RedisArgument(lane.journalLength),
-            RedisArgument(JournalScript.memorySlots), .integer(JournalScript.memoryLife.wholeMilliseconds),
-        ]
-        let reply = try await client.evaluate(
-            JournalScript.append,
-            keys: [JournalScript.stream(channel), JournalScript.memory(channel, identity), JournalScript.dataKey],
-            arguments: head + batch.flatMap { [.integer($0.sequence), .bytes($0.payload)] }, on: server)
-        guard let ids = reply.array else {
-            // The data began anew since the check.
-            try await watch.check()
-            return false
-        }
-        guard ids.count == batch.count else { throw RedisError(.unexpectedReply, "\(ids.count) ids for a batch") }
-        confirm(channel, ids.map { $0.text ?? "" })
-        return true
-    }
-
-    private func confirm(_ channel: String, _ ids: [String]) {
-        let confirmed = state.withLockedValue { state -> [OutboxLane.Message] in
-            guard var lane = state.lanes[channel] else { return [] }
-            let confirmed = lane.confirm(ids.count, at: self.clock.now)
-            state.count -= confirmed.count
-            state.bytes -= confirmed.reduce(0) { $0 + $1.payload.count }
-            state.lanes[channel] = lane
-            return confirmed
-        }
-        metrics.stored.increment(by: confirmed.count)
-        metrics.queued.set(waiting.count)
-        for (message, id) in zip(confirmed, ids) { message.completion?(.stored(id: id)) }
-    }
-
     /// Waits before the next attempt; after the last one of R7 nobody waits for this lane any more.
-    private func pause(_ channel: String, _ attempt: Int, _ backoff: inout Backoff, _ error: any Error) async {
+    private func pause(_ channel: String, _ failures: Int, _ backoff: inout Backoff, _ error: (any Error)?) async {
         var generator = SeededGenerator(seed: 0)
-        var delay = RetryPolicy.publish.delay(afterAttempt: attempt, using: &generator)
+        var delay = RetryPolicy.publish.delay(afterAttempt: failures, using: &generator)
         if delay == nil {
             let left = state.withLockedValue { $0.lanes[channel]?.stopWaiting() ?? [] }
             for completion in left { completion(.queued) }
-            if attempt == RetryPolicy.publish.attempts {
+            if failures == RetryPolicy.publish.attempts {
                 log.warning(
                     "journal not reachable, messages queue",
-                    metadata: [Key.channel: "\(channel)", Key.error: "\(error)"])
+                    metadata: [Key.channel: "\(channel)", Key.error: "\(error.map { "\($0)" } ?? "")"])
             }
             if client.server == nil {
                 // The present server first: it may have come back since.
@@ -230,5 +267,22 @@ final class JournalOutbox: Sendable {
         }
         // Thrown only by cancellation, which the caller's loop sees.
         try? await clock.sleep(for: delay ?? .zero)
+    }
+
+    // MARK: Ending
+
+    /// Waits until nothing is left to be stored, at most for `limit`; what is left then is counted and logged, by
+    /// channel.
+    func drain(within limit: Duration) async {
+        let end = clock.now.advanced(by: limit)
+        while waiting.count > 0, clock.now < end, !Task.isCancelled {
+            // Thrown only by cancellation, which the loop sees.
+            try? await clock.sleep(for: .milliseconds(5))
+        }
+        let left = state.withLockedValue { $0.lanes.mapValues(\.waiting.count).filter { $0.value > 0 } }
+        for (channel, count) in left.sorted(by: { $0.key < $1.key }) {
+            metrics.abandoned.increment(by: count)
+            log.error("messages end with this process", metadata: [Key.channel: "\(channel)", Key.count: "\(count)"])
+        }
     }
 }

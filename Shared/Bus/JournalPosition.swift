@@ -1,3 +1,5 @@
+import Resilience
+
 /// An entry's id in a stream: milliseconds and a number within them.
 struct JournalID: Hashable, Comparable, Sendable, CustomStringConvertible {
     let milliseconds: UInt64
@@ -40,4 +42,58 @@ struct JournalIdentity: Hashable, Codable, Sendable {
 public struct JournalPosition: Hashable, Codable, Sendable {
     let identity: JournalIdentity
     let id: String
+    /// What was received of each publisher: when the data begins anew, publishers repeat their last seconds.
+    let seen: [SequenceTracker.Mark]
+
+    init(identity: JournalIdentity, id: String, seen: [SequenceTracker.Mark] = []) {
+        self.identity = identity
+        self.id = id
+        self.seen = seen
+    }
+
+    func remembering(_ seen: [SequenceTracker.Mark]) -> JournalPosition {
+        JournalPosition(identity: identity, id: id, seen: seen)
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case identity
+        case id
+        case seen
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        identity = try container.decode(JournalIdentity.self, forKey: .identity)
+        id = try container.decode(String.self, forKey: .id)
+        let stored = try container.decodeIfPresent([StoredMark].self, forKey: .seen) ?? []
+        seen = stored.map(\.mark)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(identity, forKey: .identity)
+        try container.encode(id, forKey: .id)
+        if !seen.isEmpty { try container.encode(seen.map(StoredMark.init), forKey: .seen) }
+    }
+
+    /// A mark as it is stored: an array of source, incarnation and sequence.
+    private struct StoredMark: Codable {
+        let mark: SequenceTracker.Mark
+
+        init(_ mark: SequenceTracker.Mark) { self.mark = mark }
+
+        init(from decoder: any Decoder) throws {
+            var values = try decoder.unkeyedContainer()
+            mark = SequenceTracker.Mark(
+                source: try values.decode(String.self), incarnation: try values.decode(String.self),
+                sequence: try values.decode(Int64.self))
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var values = encoder.unkeyedContainer()
+            try values.encode(mark.source)
+            try values.encode(mark.incarnation)
+            try values.encode(mark.sequence)
+        }
+    }
 }

@@ -51,9 +51,10 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             cursor = keepsIDs ? JournalID(position.id) ?? .zero : .zero
             isBehind = true
             forgivesBreak = !isSame
+            tracker = SequenceTracker(position.seen)
             if !isSame { pendingGap = Gap(.dataLost) }
         }
-        listener = watch.onChange { [weak redis] in redis?.interject(RedisGap(.dataLost)) }
+        listener = watch.onChange { [weak redis] _ in redis?.interject(RedisGap(.dataLost)) }
     }
 
     deinit {
@@ -148,11 +149,12 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
 
     private func advance(to id: JournalID, _ payload: ArraySlice<UInt8>, into items: inout [Item<Message>]) {
         cursor = id
-        guard let envelope = decoder.decode(payload, channel: channel) else { return }
+        guard case .message(let envelope)? = decoder.decode(payload, channel: channel) else { return }
         let verdict = tracker.observe(
             source: envelope.source, incarnation: envelope.incarnation.rawValue, sequence: envelope.sequence)
         // The chain of ids shows what is missing; a jump of the sequence says no more.
         if verdict == .duplicate { return metrics.duplicates.increment() }
+        if verdict == .late { return metrics.late.increment() }
         items.append(Item(delivery: .message(envelope, channel: channel), position: position))
     }
 

@@ -7,7 +7,7 @@ import Redis
 /// gives its first id and is not published again.
 enum JournalScript {
     /// Sequences remembered per publisher and channel; more than it keeps for publishing again.
-    static let memorySlots = 8192
+    static let memorySlots = 32_768
     static let memoryLife = Duration.seconds(3600)
     static let dataKey = "journal:data"
 
@@ -15,6 +15,10 @@ enum JournalScript {
 
     static func memory(_ channel: String, _ identity: BusIdentity) -> String {
         "journal:memory:\(channel):\(identity.source):\(identity.incarnation)"
+    }
+
+    static func keys(_ channel: String, _ identity: BusIdentity) -> [String] {
+        [stream(channel), memory(channel, identity), dataKey]
     }
 
     /// Stores and publishes one batch of one channel.

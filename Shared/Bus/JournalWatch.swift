@@ -1,6 +1,15 @@
 import NIOConcurrencyHelpers
 import Redis
 
+/// The server holds other data than before.
+struct JournalChange: Hashable, Sendable {
+    let from: JournalIdentity
+    let to: JournalIdentity
+
+    /// Whether it went on running meanwhile: a FLUSHALL, not a restart.
+    var isSameServer: Bool { from.runID == to.runID }
+}
+
 /// Knows which data the server holds, and tells when it begins anew.
 ///
 /// A mark in the data itself (`journal:data`, set by whoever finds it missing) tells FLUSHALL and an empty restart; the
@@ -10,7 +19,7 @@ final class JournalWatch: Sendable {
         var current: JournalIdentity?
         var asked: UInt64 = 0
         var applied: UInt64 = 0
-        var listeners: [UInt64: @Sendable () -> Void] = [:]
+        var listeners: [UInt64: @Sendable (JournalChange) -> Void] = [:]
         var nextListener: UInt64 = 0
     }
 
@@ -27,7 +36,7 @@ final class JournalWatch: Sendable {
     var current: JournalIdentity? { state.withLockedValue { $0.current } }
 
     /// Calls `body` after each change, never for the first identity; it must not block.
-    func onChange(_ body: @escaping @Sendable () -> Void) -> UInt64 {
+    func onChange(_ body: @escaping @Sendable (JournalChange) -> Void) -> UInt64 {
         state.withLockedValue { state in
             let id = state.nextListener
             state.nextListener += 1
@@ -46,14 +55,15 @@ final class JournalWatch: Sendable {
         guard let server = client.server else { throw RedisError(.notConnected, "there is no connection") }
         let (ticket, dataID) = try await ask(server)
         let found = JournalIdentity(runID: server.runID, dataID: dataID)
-        let listeners = state.withLockedValue { state -> [@Sendable () -> Void] in
+        let news = state.withLockedValue { state -> (JournalChange, [@Sendable (JournalChange) -> Void])? in
             // Answers come in the order of the questions; their readers may not.
-            guard ticket > state.applied else { return [] }
+            guard ticket > state.applied else { return nil }
             state.applied = ticket
             defer { state.current = found }
-            return state.current == nil || state.current == found ? [] : Array(state.listeners.values)
+            guard let before = state.current, before != found else { return nil }
+            return (JournalChange(from: before, to: found), Array(state.listeners.values))
         }
-        for listener in listeners { listener() }
+        if let (change, listeners) = news { for listener in listeners { listener(change) } }
         return found
     }
 

@@ -1,4 +1,5 @@
 import NIOConcurrencyHelpers
+import Resilience
 import Wire
 
 /// A delivery and how far the subscription has come with it.
@@ -40,6 +41,8 @@ public final class Subscription<Message: WireMessage>: AsyncSequence, Sendable {
 
         public mutating func next(isolation actor: isolated (any Actor)?) async -> Delivery<Message>? {
             if index == batch.count {
+                // The last of the batch is handled, before the wait for the next.
+                subscription.progress?.handOut(nil)
                 guard let fresh = await subscription.source.nextBatch() else { return nil }
                 batch = fresh
                 index = 0
@@ -47,21 +50,28 @@ public final class Subscription<Message: WireMessage>: AsyncSequence, Sendable {
             guard index < batch.count else { return nil }
             let item = batch[index]
             index += 1
-            if let position = item.position { subscription.reached.withLockedValue { $0 = position } }
+            if let position = item.position {
+                subscription.reached.withLockedValue { $0 = position }
+                subscription.progress?.handOut(DurableProgress.Step(position: position, mark: item.delivery.mark))
+            }
             return item.delivery
         }
     }
 
     fileprivate let source: any DeliverySource<Message>
     fileprivate let reached: NIOLockedValueBox<JournalPosition?>
+    /// Nil for a subscription whose position nobody keeps.
+    fileprivate let progress: DurableProgress?
 
-    init(source: any DeliverySource<Message>, start: JournalPosition?) {
+    init(source: any DeliverySource<Message>, start: JournalPosition?, progress: DurableProgress? = nil) {
         self.source = source
+        self.progress = progress
         reached = NIOLockedValueBox(start)
     }
 
     deinit {
         source.cancel()
+        progress?.end()
     }
 
     /// Behind the last delivery that was handed out; nil on a hint channel.
@@ -70,4 +80,13 @@ public final class Subscription<Message: WireMessage>: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
 
     public func cancel() { source.cancel() }
+}
+
+extension Delivery {
+    /// Whose message it is, nil for a gap.
+    fileprivate var mark: SequenceTracker.Mark? {
+        guard case .message(let envelope, _) = self else { return nil }
+        return SequenceTracker.Mark(
+            source: envelope.source, incarnation: envelope.incarnation.rawValue, sequence: envelope.sequence)
+    }
 }

@@ -40,6 +40,13 @@ public final class RedisClient: Sendable {
         }
     }
 
+    /// Replaces the connection of the subscriptions, for an owner that knows it to be deaf although it answers.
+    ///
+    /// Every subscription gets its gap and is restored, as after any other loss.
+    public func recycleSubscriptions(_ reason: String) {
+        subscriptions.connection(to: nil)?.close(RedisError(.connectionLost, reason))
+    }
+
     public var status: RedisStatus {
         let counts = hub.counts
         return RedisStatus(

@@ -37,6 +37,15 @@ public struct RedisScript: Hashable, Sendable {
             return byte < 16 ? "0" + digits : digits
         }.joined()
     }
+
+    /// The call by digest, for a server that is known to have the script.
+    public func command(keys: [String], arguments: [RedisArgument]) -> [RedisArgument] {
+        var command: [RedisArgument] = ["EVALSHA", .text(digest), RedisArgument(keys.count)]
+        command.reserveCapacity(3 + keys.count + arguments.count)
+        for key in keys { command.append(.text(key)) }
+        command.append(contentsOf: arguments)
+        return command
+    }
 }
 
 extension RedisClient {
@@ -88,9 +97,14 @@ extension RedisClient {
         return try (reply.array ?? []).map { try RedisStreamEntry($0) }
     }
 
+    /// The newest entries of a stream, newest first.
+    public func newest(of stream: String, count: Int) async throws -> [RedisStreamEntry] {
+        let reply = try await send(["XREVRANGE", .text(stream), "+", "-", "COUNT", RedisArgument(count)])
+        return try (reply.array ?? []).map { try RedisStreamEntry($0) }
+    }
+
     /// The newest entry of a stream.
     public func last(of stream: String) async throws -> RedisStreamEntry? {
-        let reply = try await send(["XREVRANGE", .text(stream), "+", "-", "COUNT", 1])
-        return try reply.array?.first.map { try RedisStreamEntry($0) }
+        try await newest(of: stream, count: 1).first
     }
 }

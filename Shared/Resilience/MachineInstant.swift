@@ -52,6 +52,9 @@ extension Duration {
         return overflowed ? (seconds < 0 ? .min : .max) : sum
     }
 
+    /// The length in microseconds, truncated.
+    public var wholeMicroseconds: Int64 { wholeNanoseconds / 1_000 }
+
     /// The length in milliseconds, truncated.
     public var wholeMilliseconds: Int64 { wholeNanoseconds / 1_000_000 }
 

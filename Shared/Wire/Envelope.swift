@@ -30,7 +30,8 @@ public struct Envelope<Message: WireMessage>: Codable, Sendable {
     public let body: Message
 
     public init(
-        source: String, incarnation: Incarnation, sequence: Int64, trace: TraceID?, sentAt: Int64, body: Message
+        source: String, incarnation: Incarnation, sequence: Int64, trace: TraceID?, sentAt: Int64,
+        version: Int = Message.version, body: Message
     ) {
         self.source = source
         self.incarnation = incarnation
@@ -38,7 +39,7 @@ public struct Envelope<Message: WireMessage>: Codable, Sendable {
         self.trace = trace
         self.sentAt = sentAt
         self.type = Message.type
-        self.version = Message.version
+        self.version = version
         self.body = body
     }
 

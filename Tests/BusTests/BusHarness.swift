@@ -20,6 +20,13 @@ enum Notes {
     static let short = Channel<Note>("notes:short", .journaled(keeping: 10))
 }
 
+extension BusSettings {
+    /// As they are read from these keys.
+    static func of(_ values: [String: String]) -> BusSettings {
+        BusSettings(SettingsReader(environment: values))
+    }
+}
+
 /// A bus with its client.
 struct Station: Sendable {
     let bus: Bus

@@ -12,7 +12,7 @@ import Wire
 @Suite(.timeLimit(.minutes(2))) struct OutboxTests {
     @Test func `without a server journaled messages queue, bounded, and are stored in order later`() async throws {
         let server = try await OwnRedis.started()
-        let bounds = BusSettings(outboxLimit: 50)
+        let bounds = BusSettings.of(["BUS_OUTBOX_MAX_MESSAGES": "50"])
         try await withBus(fastSettings(server.url), bounds: bounds) { station in
             let subscription = try await station.bus.subscribe(to: Notes.journal)
             try await station.bus.publish(Note(number: 0), on: Notes.journal)

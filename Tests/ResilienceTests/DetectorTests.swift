@@ -138,7 +138,8 @@ import Testing
         #expect(see(8) == .next)
         #expect(see(8) == .duplicate)
         #expect(see(11) == .gap(missing: 9...10))
-        #expect(see(9) == .duplicate)
+        #expect(see(9) == .late)
+        #expect(see(8) == .duplicate)
         #expect(see(12) == .next)
     }
 

@@ -57,6 +57,7 @@ import Wire
         try Self.check(
             ServiceNotification(
                 kind: .serviceDead, service: "game-shard", instance: "shard-01", detail: ["games": "2"]))
+        try Self.check(SequenceMark(lost: 3, age: 1_500_000))
     }
 
     @Test func `trading messages equal their golden files`() throws {
