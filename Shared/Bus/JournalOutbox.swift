@@ -230,7 +230,9 @@ final class JournalOutbox: Sendable {
             try await watch.check()
             return false
         }
-        guard ids.count == shipment.batch.count else { throw RedisError(.unexpectedReply, "\(ids.count) ids for a batch") }
+        guard ids.count == shipment.batch.count else {
+            throw RedisError(.unexpectedReply, "\(ids.count) ids for a batch of \(shipment.batch.count)")
+        }
         confirm(shipment, ids)
         return true
     }
