@@ -1,7 +1,7 @@
 # Linesman: one line per thing to do. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos clean format bootstrap
+.PHONY: help run test check bench bench-bus chaos clean format bootstrap
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -18,6 +18,9 @@ check: ## format, import arrows, warnings
 
 bench: bootstrap ## measure, each figure beside its peer in the same run
 	scripts/bench.sh
+
+bench-bus: bootstrap ## the bus's part of it: beside C hiredis and redis-py
+	scripts/bench.sh bus
 
 chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes
 	scripts/chaos.sh

@@ -12,12 +12,20 @@ let package = Package(
         .executable(name: "linesman-bench", targets: ["linesman-bench"])
     ],
     dependencies: [
-        .package(name: "Linesman", path: "..")
+        .package(name: "Linesman", path: ".."),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: [
         .executableTarget(
             name: "linesman-bench",
-            dependencies: [.product(name: "Core", package: "Linesman")],
+            dependencies: [
+                .product(name: "Core", package: "Linesman"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             path: "Sources/LinesmanBench", swiftSettings: settings)
     ],
     swiftLanguageModes: [.v6]

@@ -3,6 +3,7 @@ import Foundation
 /// A group of figures with a results file of its own.
 enum Suite: String, CaseIterable {
     case engine
+    case bus
 
     /// The name of its results file without `.json`; suites may share one.
     var resultName: String { rawValue }
@@ -10,6 +11,7 @@ enum Suite: String, CaseIterable {
     func run(_ options: Options) async throws -> Report {
         switch self {
         case .engine: try EngineSuite.run(options)
+        case .bus: try await BusSuite.run(options)
         }
     }
 }
@@ -22,6 +24,12 @@ struct Options {
     var results = "Benchmarks/results"
     /// How many slices each contender gets, 3 or more; odd, so that the median is one of them.
     var rounds = 21
+    /// What of the bus to measure; all when empty.
+    var parts: Set<BusSuite.Part> = []
+    /// Where `scripts/bench.sh` puts the C peers, and redis-py if it could be had.
+    var peers = "Benchmarks/.build/peers"
+    var python = "Benchmarks/.venv/bin/python"
+    var pythonPeer = "Benchmarks/Peers/subscribe.py"
     /// Where recordings lie that are not part of the repository.
     var recordings: String
 
@@ -36,6 +44,12 @@ struct Options {
             case "--results":
                 guard let folder = rest.popFirst() else { throw BenchError(.usage, "--results needs a folder") }
                 results = folder
+            case "--only":
+                guard let part = rest.popFirst().flatMap(BusSuite.Part.init) else {
+                    let known = BusSuite.Part.allCases.map(\.rawValue).joined(separator: " | ")
+                    throw BenchError(.usage, "--only needs one of \(known)")
+                }
+                parts.insert(part)
             case "--rounds":
                 guard let count = rest.popFirst().flatMap({ Int($0) }), (3...1_001).contains(count) else {
                     throw BenchError(.usage, "--rounds needs a number from 3 to 1001")

@@ -15,6 +15,7 @@ struct ReportLine {
 struct Report {
     let title: String
     private(set) var lines: [ReportLine] = []
+    private(set) var bars: [Bar] = []
     private(set) var notes: [String] = []
     private(set) var figures: [String: ResultValue] = [:]
 
@@ -33,23 +34,46 @@ struct Report {
         }
     }
 
+    /// Adds a line; `key` names our figure and `peerKey` the peer's, both as they are written.
+    mutating func add(_ line: ReportLine, as key: String, peerAs peerKey: String? = nil) {
+        lines.append(line)
+        figures[key] = .number(line.ours.median)
+        if let peerKey, let peer = line.peer { figures[peerKey] = .number(peer.median) }
+    }
+
+    mutating func set(_ key: String, to value: ResultValue) {
+        figures[key] = value
+    }
+
+    /// Adds a bar and, where there is one, its value under `key`.
+    mutating func add(_ bar: Bar, as key: String) {
+        bars.append(bar)
+        if let value = bar.value { figures[key] = .number(value) }
+    }
+
     mutating func note(_ text: String) {
         notes.append(text)
     }
 
     var table: String {
-        var rows = [["", "CPU us", "(lowest to highest)", "peer", "CPU us", "(lowest to highest)", "ratio"]]
+        var rows = [["", "us", "(lowest to highest)", "peer", "us", "(lowest to highest)", "ratio"]]
         for line in lines {
             let peer = line.peer.map { [$0.name, number($0.median), range($0)] } ?? ["alone", "", ""]
             rows.append(
                 [line.title, number(line.ours.median), range(line.ours)] + peer
                     + [line.ratio.map { number($0) + " x" } ?? ""])
         }
+        var text = [title] + Self.aligned(rows)
+        if !bars.isEmpty { text += ["  bars"] + Self.aligned(bars.map(\.row)).map { "  " + $0 } }
+        return (text + notes.map { "  note: " + $0 }).joined(separator: "\n")
+    }
+
+    private static func aligned(_ rows: [[String]]) -> [String] {
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        let text = rows.map { row in
-            zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: "  ")
+        return rows.map { row in
+            let cells = zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
+            return "  " + cells.joined(separator: "  ")
         }
-        return ([title] + text.map { "  " + $0 } + notes.map { "  note: " + $0 }).joined(separator: "\n")
     }
 
     /// Adds the figures to `<folder>/<name>.json`.

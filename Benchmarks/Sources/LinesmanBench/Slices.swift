@@ -1,9 +1,3 @@
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Darwin)
-import Darwin
-#endif
-
 /// One way of doing a piece of work.
 struct Contender {
     let name: String
@@ -24,7 +18,7 @@ struct Figure {
         let sorted = slices.sorted()
         precondition(!sorted.isEmpty, "no slices of \(name)")
         self.name = name
-        median = sorted[sorted.count / 2]
+        median = (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
         lowest = sorted[0]
         highest = sorted[sorted.count - 1]
     }
@@ -63,18 +57,9 @@ enum Slices {
     }
 
     private static func cpu(of contender: Contender, passes: Int) throws -> Double {
-        let start = try cpuMicroseconds()
+        let start = try ProcessTime.cpuMicroseconds()
         for _ in 0..<passes { keep(try contender.pass()) }
-        return try cpuMicroseconds() - start
-    }
-
-    /// CPU time of this process, all threads, in microseconds.
-    private static func cpuMicroseconds() throws(BenchError) -> Double {
-        var time = timespec()
-        guard clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0 else {
-            throw BenchError(.failure, "the CPU clock cannot be read: errno \(errno)")
-        }
-        return Double(time.tv_sec) * 1_000_000 + Double(time.tv_nsec) / 1_000
+        return try ProcessTime.cpuMicroseconds() - start
     }
 
     /// Takes a result where the optimiser cannot see that nobody wants it.

@@ -1,15 +1,20 @@
 import Foundation
 
-// `linesman-bench [engine | all] [--results FOLDER] [--rounds N]`
+// `linesman-bench [engine | bus | all] [--only PART]... [--results FOLDER] [--rounds N]`
 
 do {
-    let options = try Options(CommandLine.arguments.dropFirst(), environment: ProcessInfo.processInfo.environment)
+    let arguments = CommandLine.arguments.dropFirst()
+    if arguments.first == "contender" {
+        try await OwnContender.run(Array(arguments.dropFirst()))
+        exit(0)
+    }
+    let options = try Options(arguments, environment: ProcessInfo.processInfo.environment)
     for suite in options.suites {
         let report = try await suite.run(options)
         print(report.table)
         try report.write(to: options.results, named: suite.resultName)
     }
-} catch let error as BenchError {
+} catch {
     FileHandle.standardError.write(Data("linesman-bench: \(error)\n".utf8))
-    exit(error.exitCode)
+    exit((error as? BenchError)?.exitCode ?? 1)
 }
