@@ -5,9 +5,9 @@ extension OwnRedis {
     /// Asks the server on a connection of its own, without the client under test.
     ///
     /// - Returns: the lines of the reply without lengths and type marks: `["a", "1"]` for PUBSUB NUMSUB a.
-    public func ask(_ words: String...) async throws -> [String] {
-        try await Self.ask(port: port, words)
-    }
+    public func ask(_ words: String...) async throws -> [String] { try await ask(words) }
+
+    public func ask(_ words: [String]) async throws -> [String] { try await Self.ask(port: port, words) }
 
     private static func ask(port: Int, _ words: [String]) async throws -> [String] {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
