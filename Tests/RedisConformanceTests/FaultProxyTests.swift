@@ -9,7 +9,11 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct FaultProxyTests {
     /// Settings whose PING never interferes.
     private func calm(_ url: String) -> RedisSettings {
-        fastSettings(url, ["REDIS_PING_INTERVAL_MS": "600000", "REDIS_COMMAND_TIMEOUT_MS": "300"])
+        patientSettings(url, ["REDIS_PING_INTERVAL_MS": "600000"])
+    }
+
+    private func set(_ client: RedisClient, to value: String) async throws {
+        _ = try await client.send(["SET", "k", .text(value)], timeout: .milliseconds(300))
     }
 
     @Test func `a stalled link closes nothing, and delivers what was held when it passes again`() async throws {
@@ -18,10 +22,12 @@ import Testing
         try await withClient(calm(proxy.url)) { client in
             #expect(proxy.accepted == 2)
             try await proxy.stall([.toClient])
-            await #expect(throws: RedisError.self) { try await client.set("k", to: "arrived") }
-            #expect(try await server.ask("GET", "k") == ["arrived"])
+            await #expect(throws: RedisError.self) { try await set(client, to: "arrived") }
+            try await eventually(within: .seconds(20), "the server has it") {
+                try await server.ask("GET", "k") == ["arrived"]
+            }
             try await proxy.stall()
-            await #expect(throws: RedisError.self) { try await client.set("k", to: "late") }
+            await #expect(throws: RedisError.self) { try await set(client, to: "late") }
             #expect(try await server.ask("GET", "k") == ["arrived"])
             try await proxy.pass()
             try await eventually(within: .seconds(20), "held bytes arrive") {
@@ -61,7 +67,7 @@ import Testing
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
         let settings = fastSettings(
-            proxy.url, ["REDIS_CONNECT_TIMEOUT_MS": "300", "REDIS_RECONNECT_MAX_DELAY_MS": "20"])
+            proxy.url, ["REDIS_CONNECT_TIMEOUT_MS": "1000", "REDIS_RECONNECT_MAX_DELAY_MS": "20"])
         try await withClient(settings) { client in
             func again(after reconnects: Int) async throws {
                 try await eventually(within: .seconds(20), "connected again") {
@@ -115,7 +121,7 @@ import Testing
             try await proxy.pass()
             try await proxy.forgetIdle(after: .milliseconds(100))
             try await eventually(within: .seconds(20), "forgotten") { proxy.forgotten == 2 }
-            await #expect(throws: RedisError.self) { try await client.ping() }
+            await #expect(throws: RedisError.self) { try await client.ping(timeout: .milliseconds(300)) }
             #expect(client.status.commands.isConnected && proxy.open == 2)
         }
     }

@@ -10,7 +10,7 @@ import Testing
     @Test func `5.24 password and database come first on every connection, also on each one after`() async throws {
         let server = try await OwnRedis.started(["--requirepass", "geheim"])
         let proxy = try await FaultProxy.start(to: server.port)
-        try await withClient(fastSettings("redis://:geheim@127.0.0.1:\(proxy.port)/5")) { client in
+        try await withClient(patientSettings("redis://:geheim@127.0.0.1:\(proxy.port)/5")) { client in
             try await client.set("k", to: "v")
             let subscription = try await client.subscribe(to: ["a"], matching: ["p:*"])
             for cut in 1...3 {

@@ -34,9 +34,9 @@ import Testing
         let module = tests.deletingLastPathComponent().appending(path: "Shared/Redis")
         let files = (try? FileManager.default.contentsOfDirectory(atPath: module.path)) ?? []
         let texts = files.sorted().compactMap { try? String(contentsOf: module.appending(path: $0), encoding: .utf8) }
-        let lines = texts.flatMap { $0.split(separator: "\n") }.map { line in line.drop { $0 == " " } }
-        let comments = lines.filter { $0.hasPrefix("///") }.map { line in line.dropFirst(3).drop { $0 == " " } }
-        return comments.joined(separator: " ")
+        let lines = texts.joined(separator: "\n").split(separator: "\n").map { $0.trimmingPrefix { $0 == " " } }
+        let comments = lines.filter { $0.hasPrefix("///") }
+        return comments.map { $0.dropFirst(3).trimmingPrefix { $0 == " " } }.joined(separator: " ")
     }()
 
     @Test(arguments: Promise.allCases)
@@ -57,7 +57,7 @@ import Testing
 
     private func beginningAndEnd(_ server: OwnRedis) async throws {
         let client = RedisClient(
-            settings: fastSettings(server.url), name: "kept", clock: .real, random: .seeded(1),
+            settings: patientSettings(server.url), name: "kept", clock: .real, random: .seeded(1),
             log: LogCapture().logger(), metrics: MetricsRegistry())
         func seen() async throws -> Int { try await server.ask("CLIENT", "LIST").count { $0.contains("name=kept:") } }
         #expect(try await seen() == 0)
@@ -71,7 +71,7 @@ import Testing
     }
 
     private func saysWhatIsMissing(_ server: OwnRedis) async throws {
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             let subscription = try await client.subscribe(to: ["a"])
             try await server.restart()
             try await eventually(within: .seconds(20), "again") {
@@ -84,7 +84,7 @@ import Testing
     }
 
     private func namedConnection(_ server: OwnRedis) async throws {
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             var servers = client.servers().makeAsyncIterator()
             let first = try #require(await servers.next())
             #expect(first == client.server && first.connection == 1)
@@ -106,7 +106,7 @@ import Testing
     }
 
     private func orderAndCompletion(_ server: OwnRedis) async throws {
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             let calls = NIOLockedValueBox([Int](repeating: 0, count: 2000))
             for number in 0..<1000 {
                 client.enqueue(["RPUSH", "list", RedisArgument(number)]) { _ in
@@ -132,7 +132,7 @@ import Testing
     }
 
     private func acknowledgement(_ server: OwnRedis) async throws {
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             for round in 0..<20 {
                 let names = (0..<5).map { "\(round):\($0)" }
                 let subscription = try await client.subscribe(to: names, matching: ["\(round):*"])
@@ -154,7 +154,7 @@ import Testing
     }
 
     private func releaseAndCancellation(_ server: OwnRedis) async throws {
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             let kept = try await client.subscribe(to: ["shared"])
             do {
                 let released = try await client.subscribe(to: ["shared", "released"])
@@ -175,7 +175,7 @@ import Testing
     }
 
     private func gaps(_ server: OwnRedis) async throws {
-        try await withClient(fastSettings(server.url, ["REDIS_QUEUE_MAX_MESSAGES": "10"])) { client in
+        try await withClient(patientSettings(server.url, ["REDIS_QUEUE_MAX_MESSAGES": "10"])) { client in
             let slow = try await client.subscribe(to: ["a"])
             let quick = try await client.subscribe(to: ["end"])
             for number in 1...100 { client.enqueue(["PUBLISH", "a", RedisArgument(number)]) { _ in } }
@@ -194,7 +194,7 @@ import Testing
 
     private func scripts(_ server: OwnRedis) async throws {
         let script = RedisScript("return ARGV[1]")
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             for round in 1...2 {
                 #expect(try await client.evaluate(script, keys: [], arguments: ["\(round)"]).text == "\(round)")
                 let known = try await server.ask("SCRIPT", "EXISTS", script.digest)

@@ -19,7 +19,7 @@ import Testing
     func `5.23 attempts while refused keep to the backoff`(refusal: Refusal) async throws {
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        let settings = fastSettings(
+        let settings = patientSettings(
             proxy.url,
             [
                 "REDIS_RECONNECT_BASE_DELAY_MS": "50", "REDIS_RECONNECT_MAX_DELAY_MS": "400",
@@ -73,7 +73,9 @@ import Testing
         for seed in 1...400 { Self.checkReconnection(seed: UInt64(seed)) }
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        try await withClient(fastSettings(proxy.url, ["REDIS_PING_INTERVAL_MS": "50"])) { client in
+        try await withClient(
+            patientSettings(proxy.url, ["REDIS_PING_INTERVAL_MS": "50", "REDIS_PONG_TIMEOUT_MS": "2000"])
+        ) { client in
             let subscription = try await client.subscribe(to: ["a"])
             for time in 1...2 {
                 try await proxy.forget()

@@ -10,7 +10,7 @@ import Testing
 @Suite(.timeLimit(.minutes(3))) struct ResubscriptionTests {
     @Test func `5.1 a subscription outlives many failed attempts to connect`() async throws {
         let server = try await OwnRedis.started()
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             let subscription = try await client.subscribe(to: ["a"], matching: ["p:*"])
             await server.kill()
             try await eventually(within: .seconds(20), "five failures") {
@@ -34,7 +34,7 @@ import Testing
     ) async throws {
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        let settings = fastSettings(proxy.url, ["REDIS_COMMAND_TIMEOUT_MS": "1000"])
+        let settings = patientSettings(proxy.url, ["REDIS_COMMAND_TIMEOUT_MS": "1000"])
         try await withClient(settings) { client in
             let subscription = try await client.subscribe(to: ["a", "b"], matching: ["p:*"])
             let left = NIOLockedValueBox(["SUBSCRIBE": 2, "PSUBSCRIBE": 2])
@@ -63,7 +63,7 @@ import Testing
     @Test func `5.3 subscribe and unsubscribe keep their order on every connection`() async throws {
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        try await withClient(fastSettings(proxy.url)) { client in
+        try await withClient(patientSettings(proxy.url)) { client in
             let kept = try await client.subscribe(to: ["kept"], matching: ["kept:*"])
             try await churning(client, keeping: 2, cuts: 10, proxy: proxy)
             for (link, commands) in Dictionary(grouping: proxy.commands, by: \.link) {
@@ -93,7 +93,7 @@ import Testing
     @Test func `5.4 after cuts amid changes the server counts what is wanted and nothing else`() async throws {
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        try await withClient(fastSettings(proxy.url)) { client in
+        try await withClient(patientSettings(proxy.url)) { client in
             let kept = try await client.subscribe(to: ["kept"])
             try await churning(client, keeping: 1, cuts: 10, proxy: proxy)
             // Wanted again at the very moment it is no longer wanted.
@@ -142,7 +142,7 @@ import Testing
     @Test func `5.5 ready means that the server has every subscription, not that the sockets are up`() async throws {
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        try await withClient(fastSettings(proxy.url)) { client in
+        try await withClient(patientSettings(proxy.url, ["REDIS_COMMAND_TIMEOUT_MS": "1000"])) { client in
             let subscription = try await client.subscribe(to: ["a"], matching: ["p:*"])
             try await proxy.judge { $0.name == "PSUBSCRIBE" ? .stallAfter : .pass }
             try await proxy.close()
@@ -174,7 +174,7 @@ import Testing
     @Test func `5.6 a deaf time is one gap, and no second subscriber stays behind`() async throws {
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        try await withClient(fastSettings(proxy.url)) { client in
+        try await withClient(patientSettings(proxy.url, ["REDIS_PONG_TIMEOUT_MS": "1000"])) { client in
             let subscription = try await client.subscribe(to: ["a"])
             try await collecting(subscription) { collected in
                 let faults = [proxy.close, proxy.reset, proxy.forget]
@@ -203,7 +203,7 @@ import Testing
 
     @Test func `5.7 stopping and starting the server brings back commands and subscriptions`() async throws {
         let server = try await OwnRedis.started()
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             let subscription = try await client.subscribe(to: ["a"])
             try await collecting(subscription) { collected in
                 for round in 1...3 {
@@ -225,8 +225,8 @@ import Testing
     @Test func `5.9 a restart under full load loses no subscription`() async throws {
         let server = try await OwnRedis.started()
         let channels = (0..<4).map { "load:\($0)" }
-        try await withClient(fastSettings(server.url), name: "publisher") { publisher in
-            try await withClient(fastSettings(server.url), name: "subscriber") { client in
+        try await withClient(patientSettings(server.url), name: "publisher") { publisher in
+            try await withClient(patientSettings(server.url), name: "subscriber") { client in
                 var subscriptions = [try await client.subscribe(matching: ["load:*"])]
                 for channel in channels { subscriptions.append(try await client.subscribe(to: [channel])) }
                 try await tallying(subscriptions) { tallies in

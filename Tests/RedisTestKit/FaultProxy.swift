@@ -44,6 +44,9 @@ public final class FaultProxy: Sendable {
 
     public static let both: Set<Direction> = [.toServer, .toClient]
 
+    /// Apart from the loops of the client under test, which must not slow the proxy down.
+    private static let threads = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+
     public let port: Int
     private let loop: any EventLoop
     private let core: NIOLoopBound<ProxyCore>
@@ -51,7 +54,7 @@ public final class FaultProxy: Sendable {
 
     /// Listens on a free port and leads to `server`, a port on loopback.
     public static func start(to server: Int) async throws -> FaultProxy {
-        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let loop = Self.threads.next()
         let record = NIOLockedValueBox(ProxyRecord())
         let core = try await loop.submit {
             NIOLoopBound(ProxyCore(loop: loop, server: server, record: record), eventLoop: loop)

@@ -70,6 +70,14 @@ public func fastSettings(_ url: String, _ more: [String: String] = [:]) -> Redis
     return RedisSettings(SettingsReader(environment: fast.merging(more) { $1 }))
 }
 
+/// Settings for a test in which no link may be given up by mistake, however busy the machine is.
+public func patientSettings(_ url: String, _ more: [String: String] = [:]) -> RedisSettings {
+    let patient = [
+        "REDIS_PONG_TIMEOUT_MS": "15000", "REDIS_CONNECT_TIMEOUT_MS": "15000", "REDIS_COMMAND_TIMEOUT_MS": "15000",
+    ]
+    return fastSettings(url, patient.merging(more) { $1 })
+}
+
 /// Runs a client for the length of `body`.
 public func withClient<R: Sendable>(
     _ settings: RedisSettings, name: String = "test", clock: MachineClock = .real, awaitsConnection: Bool = true,

@@ -22,7 +22,7 @@ extension OwnRedis {
             try await outbound.write(ByteBuffer(string: command(words) + command(["QUIT"])))
             var reply = ByteBuffer()
             for try await bytes in inbound { reply.writeImmutableBuffer(bytes) }
-            let lines = String(buffer: reply).split(separator: "\r\n").dropLast()
+            let lines = String(buffer: reply).split(whereSeparator: \.isNewline).dropLast()
             return lines.filter { !$0.hasPrefix("$") && !$0.hasPrefix("*") }.map { line in
                 line.hasPrefix(":") || line.hasPrefix("+") ? String(line.dropFirst()) : String(line)
             }
