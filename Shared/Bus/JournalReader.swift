@@ -89,7 +89,7 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
         }
     }
 
-    private func receive(_ messages: [RedisMessage], into items: inout [Item<Message>]) {
+    private func receive(_ messages: RedisMessages, into items: inout [Item<Message>]) {
         for message in messages {
             guard let frame = JournalFrame(message.payload) else {
                 decoder.deadLetters.add(channel: channel, reason: "not a journal frame", payload: message.payload)

@@ -57,7 +57,7 @@ struct JournalFrame {
     let previous: JournalID
     let payload: ArraySlice<UInt8>
 
-    init?(_ bytes: [UInt8]) {
+    init?(_ bytes: ArraySlice<UInt8>) {
         let space = UInt8(ascii: " ")
         guard let first = bytes.firstIndex(of: space),
             let second = bytes[(first + 1)...].firstIndex(of: space),

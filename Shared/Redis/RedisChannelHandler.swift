@@ -9,11 +9,11 @@ final class RedisChannelHandler: ChannelInboundHandler {
     private let pipeline: NIOLockedValueBox<CommandPipeline>
     private let counter: NIOLockedValueBox<UInt64>
     /// Takes the messages of a subscribing connection, one call per read; nil on a connection for commands.
-    private let receive: (@Sendable ([PushedMessage]) -> Void)?
+    private let receive: (@Sendable (RedisMessages) -> Void)?
 
     init(
         reader: RESPReader, pipeline: NIOLockedValueBox<CommandPipeline>, counter: NIOLockedValueBox<UInt64>,
-        receive: (@Sendable ([PushedMessage]) -> Void)?
+        receive: (@Sendable (RedisMessages) -> Void)?
     ) {
         self.reader = reader
         self.pipeline = pipeline
@@ -24,23 +24,19 @@ final class RedisChannelHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         counter.withLockedValue { $0 += UInt64(bytes.readableBytes) }
-        var messages: [PushedMessage] = []
         var replies: [RESPValue] = []
         var failure: RedisError?
         do throws(RedisError) {
-            try reader.read(&bytes) { reply in
-                if receive != nil, let message = PushedMessage(reply) {
-                    messages.append(message)
-                } else {
-                    replies.append(reply)
-                }
-            }
+            try reader.read(&bytes) { replies.append($0) }
         } catch {
             failure = error
         }
         // What came before the garbage still counts.
         do throws(RedisError) { try complete(replies) } catch { failure = failure ?? error }
-        if let receive, !messages.isEmpty { receive(messages) }
+        if let receive {
+            let messages = reader.takeMessages()
+            if !messages.isEmpty { receive(messages) }
+        }
         if let failure { fail(failure, context: context) }
     }
 

@@ -24,7 +24,7 @@ final class RedisConnection: Sendable {
     /// The name is resolved anew for each connection.
     static func open(
         _ settings: RedisSettings, on group: any EventLoopGroup,
-        receive: (@Sendable ([PushedMessage]) -> Void)? = nil
+        receive: (@Sendable (RedisMessages) -> Void)? = nil
     ) async throws(RedisError) -> RedisConnection {
         let pipeline = NIOLockedValueBox(
             CommandPipeline(
@@ -42,7 +42,10 @@ final class RedisConnection: Sendable {
                             try channel.pipeline.syncOperations.addHandler(
                                 NIOSSLClientHandler(context: tls, serverHostname: host))
                         }
-                        guard let reader = RESPReader(maximumReplyBytes: settings.maximumReplyBytes) else {
+                        guard
+                            let reader = RESPReader(
+                                maximumReplyBytes: settings.maximumReplyBytes, takesMessages: receive != nil)
+                        else {
                             throw RedisError(.connectFailed, "no memory for a reader")
                         }
                         try channel.pipeline.syncOperations.addHandler(

@@ -142,7 +142,7 @@ final class RedisLink: Sendable {
     private func attempt() async -> RedisError {
         let deadline = clock.now.advanced(by: settings.connectTimeout)
         let connection: RedisConnection
-        var receive: (@Sendable ([PushedMessage]) -> Void)?
+        var receive: (@Sendable (RedisMessages) -> Void)?
         if let hub { receive = { hub.deliver($0) } }
         do throws(RedisError) {
             connection = try await RedisConnection.open(settings, on: group, receive: receive)

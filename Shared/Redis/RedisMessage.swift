@@ -1,14 +1,37 @@
 /// A message as published.
 public struct RedisMessage: Hashable, Sendable {
-    public let channel: String
-    /// The pattern that let it in, nil for a subscription to the channel itself.
-    public let pattern: String?
-    public let payload: [UInt8]
+    /// Shared by all messages that came in the same way.
+    let origin: RedisOrigin
+    /// A slice of the batch the message was delivered in.
+    ///
+    /// A slice that is kept keeps its batch: up to 64 KiB, or one larger message. Copy what is kept for long into an
+    /// array of its own: `Array(message.payload)`. Indices do not begin at zero.
+    public let payload: ArraySlice<UInt8>
+
+    init(origin: RedisOrigin, payload: ArraySlice<UInt8>) {
+        self.origin = origin
+        self.payload = payload
+    }
 
     public init(channel: String, pattern: String? = nil, payload: [UInt8]) {
-        self.channel = channel
-        self.pattern = pattern
-        self.payload = payload
+        self.init(
+            origin: RedisOrigin(channel: Array(channel.utf8), pattern: pattern.map { Array($0.utf8) }),
+            payload: payload[...])
+    }
+
+    /// The name it was published on; invalid UTF-8 is repaired.
+    public var channel: String { origin.channel }
+
+    /// The pattern that let it in, nil for a subscription to the channel itself.
+    public var pattern: String? { origin.pattern }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        left.origin == right.origin && left.payload == right.payload
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(origin)
+        hasher.combine(payload)
     }
 }
 
@@ -38,37 +61,33 @@ public struct RedisGap: Hashable, Sendable {
 
 /// What a subscription hands out: all messages that were there, or the news that some are missing.
 public enum RedisDelivery: Hashable, Sendable {
-    case messages([RedisMessage])
+    case messages(RedisMessages)
     case gap(RedisGap)
 }
 
-/// A message as it came off the wire; names are compared as bytes.
-struct PushedMessage {
+/// A channel and the subscription that let its messages in: made once, shared by all of them.
+final class RedisOrigin: Hashable, Sendable {
+    let channel: String
+    let pattern: String?
+    /// The channel as it came off the wire.
+    let name: [UInt8]
+    /// What was subscribed to.
     let target: SubscriptionTarget
-    let channel: [UInt8]
-    let payload: [UInt8]
 
-    /// - Returns: nil for a reply that is not a message.
-    init?(_ reply: RESPValue) {
-        guard case .array(let parts) = reply, parts.count >= 3, case .bulk(let kind) = parts[0] else { return nil }
-        switch parts.count {
-        case 3 where kind.elementsEqual("message".utf8):
-            guard case .bulk(let channel) = parts[1], case .bulk(let payload) = parts[2] else { return nil }
-            self.init(target: SubscriptionTarget(channel, isPattern: false), channel: channel, payload: payload)
-        case 4 where kind.elementsEqual("pmessage".utf8):
-            guard case .bulk(let pattern) = parts[1], case .bulk(let channel) = parts[2],
-                case .bulk(let payload) = parts[3]
-            else { return nil }
-            self.init(target: SubscriptionTarget(pattern, isPattern: true), channel: channel, payload: payload)
-        default:
-            return nil
-        }
+    init(channel: [UInt8], pattern: [UInt8]?) {
+        name = channel
+        self.channel = String(decoding: channel, as: UTF8.self)
+        self.pattern = pattern.map { String(decoding: $0, as: UTF8.self) }
+        target = SubscriptionTarget(pattern ?? channel, isPattern: pattern != nil)
     }
 
-    private init(target: SubscriptionTarget, channel: [UInt8], payload: [UInt8]) {
-        self.target = target
-        self.channel = channel
-        self.payload = payload
+    static func == (left: RedisOrigin, right: RedisOrigin) -> Bool {
+        left === right || (left.name == right.name && left.target == right.target)
+    }
+
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(name)
+        hasher.combine(target)
     }
 }
 

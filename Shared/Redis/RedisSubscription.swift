@@ -12,7 +12,7 @@ public final class RedisSubscription: AsyncSequence, Sendable {
         public mutating func next() async -> RedisDelivery? { await subscription.next() }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async -> RedisDelivery? {
-            await subscription.next()
+            await subscription.next(isolation: actor)
         }
     }
 
@@ -31,7 +31,11 @@ public final class RedisSubscription: AsyncSequence, Sendable {
     }
 
     /// All messages that are there, or the next to come; nil when cancelled.
-    public func next() async -> RedisDelivery? { await queue.next() }
+    ///
+    /// Resumes on the caller's actor without touching another thread if that actor runs on the client's event loop.
+    public func next(isolation actor: isolated (any Actor)? = #isolation) async -> RedisDelivery? {
+        await queue.next(isolation: actor)
+    }
 
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(subscription: self) }
 

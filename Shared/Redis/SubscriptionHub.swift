@@ -109,25 +109,18 @@ final class SubscriptionHub: Sendable {
     // MARK: What is there
 
     /// Called on the event loop, once per read.
-    func deliver(_ pushed: [PushedMessage]) {
-        var batches: [(queue: SubscriptionQueue, messages: [RedisMessage])] = []
-        state.withLockedValue { state in
-            for item in pushed {
-                guard let ids = state.subscribers[item.target] else { continue }
-                let channel = String(decoding: item.channel, as: UTF8.self)
-                let pattern = item.target.isPattern ? String(decoding: item.target.name, as: UTF8.self) : nil
-                let message = RedisMessage(channel: channel, pattern: pattern, payload: item.payload)
-                for id in ids {
-                    guard let queue = state.entries[id]?.queue else { continue }
-                    if let index = batches.firstIndex(where: { $0.queue === queue }) {
-                        batches[index].messages.append(message)
-                    } else {
-                        batches.append((queue, [message]))
-                    }
-                }
+    func deliver(_ messages: RedisMessages) {
+        let routes = state.withLockedValue { state in
+            messages.origins.map { origin in
+                (state.subscribers[origin.target] ?? []).compactMap { state.entries[$0]?.queue }
             }
         }
-        for batch in batches { batch.queue.push(batch.messages) }
+        // The rule: all of a read has one way to go, and is shared by those who get it.
+        if let first = routes.first, routes.allSatisfy({ $0.elementsEqual(first, by: ===) }) {
+            for queue in first { queue.push(messages) }
+            return
+        }
+        for share in SubscriptionShare.shares(of: messages, routes) { share.queue.push(share.messages) }
     }
 
     /// Serves one connection until it fails.

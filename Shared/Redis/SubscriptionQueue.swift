@@ -6,11 +6,14 @@ import Runtime
 ///
 /// A full queue drops all it holds and leaves one gap in its place: the newest messages are worth most.
 final class SubscriptionQueue: Sendable {
+    /// Payload of the batches that small ones are put together to: what a kept slice keeps alive.
+    private static let batchBytes = 64 * 1024
+
     private struct State {
         /// Finished batches and gaps, oldest first; two gaps are never neighbours.
         var sealed = CircularBuffer<RedisDelivery>()
         /// The batch that still grows.
-        var tail: [RedisMessage] = []
+        var tail = RedisMessages()
         var count = 0
         var bytes = 0
         var dropped = 0
@@ -19,11 +22,22 @@ final class SubscriptionQueue: Sendable {
         var isFinished = false
         var consumer: CheckedContinuation<RedisDelivery?, Never>?
 
+        /// Small batches are put together, so that many reads of one message each do not cost memory of their own.
+        mutating func append(_ messages: RedisMessages) {
+            if tail.byteCount + messages.byteCount > SubscriptionQueue.batchBytes { seal() }
+            tail.append(contentsOf: messages)
+            count += messages.count
+            bytes += messages.byteCount
+        }
+
+        private mutating func seal() {
+            guard !tail.isEmpty else { return }
+            sealed.append(.messages(tail))
+            tail = RedisMessages()
+        }
+
         mutating func append(_ gap: RedisGap) {
-            if !tail.isEmpty {
-                sealed.append(.messages(tail))
-                tail = []
-            }
+            seal()
             guard let last = sealed.last, case .gap(let earlier) = last else { return sealed.append(.gap(gap)) }
             sealed.removeLast()
             let reason = max(earlier.reason, gap.reason)
@@ -37,24 +51,26 @@ final class SubscriptionQueue: Sendable {
             }
             guard !tail.isEmpty else { return nil }
             let messages = tail
-            tail = []
+            tail = RedisMessages()
             release(messages)
             return .messages(messages)
         }
 
-        private mutating func release(_ messages: [RedisMessage]) {
+        private mutating func release(_ messages: RedisMessages) {
             count -= messages.count
-            bytes -= messages.reduce(0) { $0 + $1.payload.count }
+            bytes -= messages.byteCount
         }
 
-        mutating func overflow() {
-            var gap = RedisGap(.overflow, dropped: count)
+        /// Drops all it holds and `more` that do not fit in any case.
+        mutating func overflow(and more: Int) {
+            let lost = count + more
+            var gap = RedisGap(.overflow, dropped: lost)
             for case .gap(let earlier) in sealed {
                 gap = RedisGap(max(gap.reason, earlier.reason), dropped: gap.dropped + earlier.dropped)
             }
-            dropped += count
+            dropped += lost
             sealed.removeAll()
-            tail = []
+            tail = RedisMessages()
             count = 0
             bytes = 0
             append(gap)
@@ -76,22 +92,21 @@ final class SubscriptionQueue: Sendable {
     var dropped: Int { state.withLockedValue { $0.dropped } }
 
     /// Adds messages in order and wakes the consumer once.
-    func push(_ messages: [RedisMessage]) {
+    func push(_ messages: RedisMessages) {
         wake { state in
             guard !state.isInterrupted, !state.isFinished else {
                 state.dropped += messages.count
                 self.counter.increment(by: messages.count)
                 return
             }
-            for message in messages {
-                if state.count >= self.limit || state.bytes + message.payload.count > self.byteLimit, state.count > 0 {
-                    self.counter.increment(by: state.count)
-                    state.overflow()
-                }
-                state.tail.append(message)
-                state.count += 1
-                state.bytes += message.payload.count
-            }
+            guard state.count + messages.count > limit || state.bytes + messages.byteCount > byteLimit,
+                state.count + messages.count > 1
+            else { return state.append(messages) }
+            let newest = messages.newest(count: limit, bytes: byteLimit)
+            let tooMany = messages.count - newest.count
+            counter.increment(by: state.count + tooMany)
+            state.overflow(and: tooMany)
+            state.append(newest)
         }
     }
 
@@ -135,9 +150,10 @@ final class SubscriptionQueue: Sendable {
     /// All that is there, or the next that comes; nil when finished or cancelled.
     ///
     /// One consumer at a time.
-    func next() async -> RedisDelivery? {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
+    func next(isolation actor: isolated (any Actor)? = #isolation) async -> RedisDelivery? {
+        if let ready = state.withLockedValue({ $0.take() }) { return ready }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation(isolation: actor) { continuation in
                 let delivery = state.withLockedValue { state -> RedisDelivery?? in
                     precondition(state.consumer == nil, "a subscription has one consumer")
                     if let delivery = state.take() { return .some(delivery) }

@@ -10,8 +10,8 @@ import Testing
         SubscriptionQueue(limit: limit, byteLimit: bytes, dropped: counter)
     }
 
-    private func messages(_ numbers: ClosedRange<Int>) -> [RedisMessage] {
-        numbers.map { RedisMessage(channel: "c", payload: Array("\($0)".utf8)) }
+    private func messages(_ numbers: ClosedRange<Int>) -> RedisMessages {
+        RedisMessages(numbers.map { RedisMessage(channel: "c", payload: Array("\($0)".utf8)) })
     }
 
     @Test func `all that is there comes in one batch`() async {
