@@ -25,6 +25,9 @@ public struct RedisMessage: Hashable, Sendable {
     /// The pattern that let it in, nil for a subscription to the channel itself.
     public var pattern: String? { origin.pattern }
 
+    /// The payload as text; invalid UTF-8 is repaired.
+    public var text: String { String(decoding: payload, as: UTF8.self) }
+
     public static func == (left: Self, right: Self) -> Bool {
         left.origin == right.origin && left.payload == right.payload
     }

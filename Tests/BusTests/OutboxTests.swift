@@ -83,7 +83,7 @@ import Wire
             #expect(entries.map { $0["p"].map { String(decoding: $0, as: UTF8.self) } } == ["0-0", again[0], again[1]])
             var frames: [String] = []
             while frames.count < 3, case .messages(let messages)? = await live.next() {
-                frames += messages.map { String(decoding: $0.payload, as: UTF8.self) }
+                frames += messages.map(\.text)
             }
             #expect(frames == ["\(again[0]) 0-0 p1", "\(again[1]) \(again[0]) p2", "\(again[2]) \(again[1]) p3"])
         }

@@ -21,7 +21,7 @@ public final class Collected: Sendable {
             state.withLockedValue { state in
                 switch delivery {
                 case .messages(let messages):
-                    state.texts += messages.map { "\($0.channel)=" + String(decoding: $0.payload, as: UTF8.self) }
+                    state.texts += messages.map { "\($0.channel)=\($0.text)" }
                 case .gap(let gap):
                     state.gaps.append(gap)
                     state.texts.append("gap")
