@@ -75,7 +75,7 @@ actor OwnPaced: OwnRole {
         }
     }
 
-    private static func time(in payload: [UInt8]) -> Int64 {
+    private static func time(in payload: ArraySlice<UInt8>) -> Int64 {
         payload.withUnsafeBytes { $0.loadUnaligned(as: Int64.self) }
     }
 }
