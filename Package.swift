@@ -63,6 +63,8 @@ let package = Package(
                 "Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Alerting", "Venues", "Bus", "Matching",
                 "Recording", "Hosting", "Servers",
             ]),
+        // For the measurements in `Benchmarks`.
+        .library(name: "BusTestKit", targets: ["BusTestKit", "RedisTestKit"]),
         .executable(name: "orchestrator", targets: ["Orchestrator"]),
         .executable(name: "game-shard", targets: ["GameShard"]),
         .executable(name: "market-discovery", targets: ["MarketDiscovery"]),
@@ -157,11 +159,17 @@ let package = Package(
         .target(
             name: "RedisTestKit", dependencies: ["Redis", "Runtime", "Resilience", "Servers", "TestKit"] + nio,
             path: "Tests/RedisTestKit", swiftSettings: settings),
+        .target(
+            name: "BusTestKit",
+            dependencies: [
+                "Bus", "Domain", "Redis", "RedisTestKit", "Resilience", "Runtime", "Servers", "TestKit", "Wire",
+            ] + nio,
+            path: "Tests/BusTestKit", swiftSettings: settings),
         test("Redis", ["Redis", "RedisTestKit", "Runtime", "Resilience", "Servers"] + nio),
         test(
             "RedisConformance",
             ["Redis", "RedisTestKit", "Bus", "Wire", "Domain", "Runtime", "Resilience", "Servers", log] + nio),
-        test("Bus", ["Bus", "Redis", "RedisTestKit", "Wire", "Domain", "Runtime", "Resilience"] + nio),
+        test("Bus", ["Bus", "BusTestKit", "Redis", "RedisTestKit", "Wire", "Domain", "Runtime", "Resilience"] + nio),
         test("Postgres", ["Postgres", "Runtime", "Resilience", log] + nio),
         test("Alerting", ["Alerting", "Runtime", "Resilience", log]),
         test(

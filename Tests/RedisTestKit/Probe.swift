@@ -9,7 +9,8 @@ extension OwnRedis {
 
     public func ask(_ words: [String]) async throws -> [String] { try await Self.ask(port: port, words) }
 
-    private static func ask(port: Int, _ words: [String]) async throws -> [String] {
+    /// Asks any server on loopback.
+    public static func ask(port: Int, _ words: [String]) async throws -> [String] {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(.seconds(10))
             .connect(host: "127.0.0.1", port: port) { channel in
