@@ -134,6 +134,10 @@ final class Canary: Sendable {
     }
 
     private func send() async {
+        // Not live yet is not deaf: a canary that nobody can hear would only delay what is being restored.
+        let status = client.status
+        guard status.subscriptions.isConnected else { return found("there is no connection") }
+        guard status.isReady else { return }
         let echo = Promise<Bool>()
         let number = state.withLockedValue { state in
             state.sent += 1
