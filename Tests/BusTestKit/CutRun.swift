@@ -179,15 +179,19 @@ public struct CutRun: Sendable {
             report("cut \(index + 1) of \(schedule.cuts.count): \(cut)")
             stage.withLockedValue { $0.cutsBegun += 1 }
             ledger.restarted(cut.kind.restarts)
-            guard let link = links[Self.parties[cut.party]] else { continue }
-            try await carryOut(cut, redis, link)
+            try await carryOut(cut, redis, links)
         }
     }
 
-    private func carryOut(_ cut: Cut, _ redis: FaultyRedis, _ link: FaultProxy) async throws {
+    private func carryOut(_ cut: Cut, _ redis: FaultyRedis, _ links: [String: FaultProxy]) async throws {
+        let link = links[Self.parties[cut.party]]
         switch cut.kind {
         case .killed: try await redis.kill(downFor: cut.length)
-        case .powerLost: try await redis.losePower(downFor: cut.length)
+        case .powerLost:
+            // What is lost must not have been received by everybody before, or nothing would be missing.
+            try await links[Self.subscribers[cut.party % Self.subscribers.count]]?.forget()
+            try await clock.sleep(for: FaultyRedis.unsynced / 2)
+            try await redis.losePower(downFor: cut.length)
         case .restarted: try await redis.restart(downFor: cut.length)
         case .restartedTwice:
             try await redis.kill(downFor: cut.length)
@@ -196,10 +200,10 @@ public struct CutRun: Sendable {
         case .publishersKicked: _ = try await ask(redis, "CLIENT", "KILL", "TYPE", "normal")
         case .frozen: try await redis.freeze(for: cut.length)
         case .linkStalled:
-            try await link.stall()
+            try await link?.stall()
             try await clock.sleep(for: cut.length)
-            try await link.pass()
-        case .linkForgotten: try await link.forget()
+            try await link?.pass()
+        case .linkForgotten: try await link?.forget()
         }
     }
 

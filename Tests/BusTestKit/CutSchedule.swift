@@ -5,7 +5,8 @@ public struct Cut: Hashable, Sendable, CustomStringConvertible {
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         /// kill -9, and started again.
         case killed
-        /// kill -9, and the file ends where it was a second before, as after a loss of power with `everysec`.
+        /// kill -9, and the file ends where it was a second before, as after a loss of power with `everysec`; one
+        /// subscriber has not received what is lost.
         case powerLost = "power lost"
         /// Ended in good order, and started again.
         case restarted
