@@ -9,7 +9,7 @@ import Testing
 @Suite(.timeLimit(.minutes(3))) struct DedicatedConnectionTests {
     @Test func `5.30 one client publishes, subscribes and stores, before and after a restart`() async throws {
         let server = try await OwnRedis.started()
-        try await withClient(fastSettings(server.url)) { client in
+        try await withClient(patientSettings(server.url)) { client in
             let subscription = try await client.subscribe(to: ["a"], matching: ["p:*"])
             for round in 0...2 {
                 try await client.set("k", to: "\(round)")
@@ -19,12 +19,14 @@ import Testing
                 var texts: [String] = []
                 while texts.count < 2, let delivery = await subscription.next() {
                     guard case .messages(let messages) = delivery else { continue }
-                    texts += messages.map { "\($0.channel)=" + String(decoding: $0.payload, as: UTF8.self) }
+                    for message in messages {
+                        texts.append("\(message.channel)=" + String(decoding: message.payload, as: UTF8.self))
+                    }
                 }
                 #expect(texts == ["a=\(round)", "p:x=\(round)"])
                 if round == 2 { break }
                 try await server.restart()
-                try await eventually(within: .seconds(20), "live again") {
+                try await eventually(within: .seconds(40), "live again") {
                     client.status.isReady && client.status.commands.reconnects == round + 1
                         && client.status.subscriptions.reconnects == round + 1
                 }
@@ -34,8 +36,8 @@ import Testing
 
     @Test func `5.45 commands never meet a connection in subscribe mode`() async throws {
         let server = try await OwnRedis.started()
-        try await withClient(fastSettings(server.url), name: "pair") { client in
-            try await withClient(fastSettings(server.url), name: "observer") { observer in
+        try await withClient(patientSettings(server.url), name: "pair") { client in
+            try await withClient(patientSettings(server.url), name: "observer") { observer in
                 let modes = { @Sendable () async throws -> [String: [Int]] in
                     let own = try await observer.clientList().filter { $0["name"]?.hasPrefix("pair:") == true }
                     return Dictionary(grouping: own) { $0["name"] ?? "" }.mapValues { lines in
@@ -63,11 +65,11 @@ import Testing
                     }
                     guard round % 5 == 0 else { continue }
                     _ = try await observer.command("CLIENT", "KILL", "TYPE", "pubsub")
-                    try await eventually(within: .seconds(20), "live again") {
+                    try await eventually(within: .seconds(40), "live again") {
                         client.status.subscriptions.reconnects == round / 5 && client.status.isReady
                     }
                 }
-                try await eventually(within: .seconds(20), "only the kept names are left") {
+                try await eventually(within: .seconds(40), "only the kept names are left") {
                     try await modes() == ["pair:commands": [0], "pair:subscriptions": [3]]
                 }
                 kept.cancel()
