@@ -198,7 +198,7 @@ public final class Bus: Sendable {
     public var status: BusStatus {
         let waiting = outbox.waiting
         return BusStatus(
-            redis: client.status, queued: waiting.count, queuedBytes: waiting.bytes,
+            redis: client.status, isRunning: outbox.isRunning, queued: waiting.count, queuedBytes: waiting.bytes,
             hintsSent: metrics.hintsSent.value, hintsDropped: metrics.hintsDropped.value,
             stored: metrics.stored.value, retries: metrics.retries.value, republished: metrics.republished.value,
             gaps: metrics.gapTotal, replayed: metrics.replayed.value, duplicates: metrics.duplicates.value,

@@ -137,6 +137,8 @@ public struct BusSettings: Sendable {
 /// The bus in figures, all since the start of the process.
 public struct BusStatus: Sendable {
     public let redis: RedisStatus
+    /// `run` serves the outbox; before and after, journaled messages only queue.
+    public let isRunning: Bool
     /// Journaled messages that wait in the outbox now.
     public let queued: Int
     public let queuedBytes: Int

@@ -39,6 +39,8 @@ final class Canary: Sendable {
         var lastEcho: MachineInstant?
         var roundTrip: Duration?
         var failure: String? = "no canary has come back yet"
+        /// The subscription connection on which the canary's channel was last acknowledged.
+        var liveOn: Int?
     }
 
     private let client: RedisClient
@@ -98,7 +100,9 @@ final class Canary: Sendable {
     private func subscribed() async throws -> RedisSubscription {
         while true {
             do {
-                return try await client.subscribe(to: [channel], timeout: .seconds(10))
+                let subscription = try await client.subscribe(to: [channel], timeout: .seconds(10))
+                noteLive()
+                return subscription
             } catch let error as RedisError {
                 found("not subscribed: \(error)")
                 // A login that may not listen to itself is asked again too: rights can be given while we run.
@@ -112,9 +116,22 @@ final class Canary: Sendable {
             switch delivery {
             case .messages(let messages):
                 for message in messages { hear(String(decoding: message.payload, as: UTF8.self)) }
-            case .gap: hurry()
+            case .gap:
+                noteLive()
+                hurry()
             }
         }
+    }
+
+    private func noteLive() {
+        let connection = client.status.subscriptions.reconnects
+        state.withLockedValue { $0.liveOn = connection }
+    }
+
+    /// Whether the subscription is said to be live now, so that a canary must come back.
+    private var isSaidToBeLive: Bool {
+        let link = client.status.subscriptions
+        return link.isConnected && state.withLockedValue { $0.liveOn } == link.reconnects
     }
 
     private func hear(_ text: String) {
@@ -134,10 +151,8 @@ final class Canary: Sendable {
     }
 
     private func send() async {
-        // Not live yet is not deaf: a canary that nobody can hear would only delay what is being restored.
-        let status = client.status
-        guard status.subscriptions.isConnected else { return found("there is no connection") }
-        guard status.isReady else { return }
+        // Not live yet is not deaf: a canary that nobody can hear says nothing.
+        guard isSaidToBeLive else { return found("the subscriptions are not live") }
         let echo = Promise<Bool>()
         let number = state.withLockedValue { state in
             state.sent += 1
@@ -173,6 +188,8 @@ final class Canary: Sendable {
     }
 
     private func missed(_ reason: String, replacesAtOnce: Bool) {
+        // The connection was lost meanwhile: nothing can be concluded, and a new one is on its way.
+        guard isSaidToBeLive else { return found("the subscriptions are not live") }
         metrics.canaryMissed.increment()
         let replaces = state.withLockedValue { state in
             state.missed += 1
@@ -180,11 +197,12 @@ final class Canary: Sendable {
             guard replacesAtOnce || state.missedInARow >= 2 else { return false }
             state.missedInARow = 0
             state.recycled += 1
+            // Not again before it is live on the next connection.
+            state.liveOn = nil
             return true
         }
         found(reason)
-        // A connection that is being replaced already needs no help.
-        guard replaces, client.status.subscriptions.isConnected else { return }
+        guard replaces else { return }
         metrics.recycled.increment()
         client.recycleSubscriptions("the canary of \(channel) is missing: \(reason)")
     }

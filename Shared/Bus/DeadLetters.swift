@@ -127,11 +127,14 @@ extension DeadLetter {
 enum SecretMask {
     /// Replaces what follows a telling key, and the password of an address.
     static func masked(_ text: String) -> String {
-        text
-            .replacing(#/(?i)((?:passw(?:or)?d|secret|token|api_?key|private_?key|authorization)["']?\s*[:=]\s*)/#) {
-                "\($0.output.1)\u{0}"
-            }
-            .replacing(#/\u{0}(?:"[^"]*"?|'[^']*'?|(?:Bearer|Basic)?\s*[^\s,;&}"']+)/#, with: "<redacted>")
+        let secret =
+            #/
+            ((?i: passw(?:or)?d | secret | token | api_?key | private_?key | authorization ) ["']? \s* [:=] \s* )
+            (?: "[^"]*"? | '[^']*'? | (?: (?:Bearer|Basic) \s+ )? [^\s,;&}"']+ )
+            /#
+        return
+            text
+            .replacing(secret) { "\($0.output.1)<redacted>" }
             .replacing(#/:\/\/[^\/@\s"]*@/#, with: "://<redacted>@")
     }
 }

@@ -43,6 +43,8 @@ final class JournalOutbox: Sendable {
 
     var waiting: (count: Int, bytes: Int) { state.withLockedValue { ($0.count, $0.bytes) } }
 
+    var isRunning: Bool { state.withLockedValue { $0.wake != nil } }
+
     // MARK: Publishing
 
     /// Queues a message and waits until it is stored, or until the attempts of R7 have failed and it stays queued.

@@ -33,6 +33,9 @@ public struct ServiceHost: Sendable {
         let host = try ServiceHost(settings, context)
         context.supervisor.add("redis", .critical) { try await host.redis.run() }
         context.supervisor.add("bus", .critical) { try await host.bus.run() }
+        // The first hook to be added runs last: what the others publish is stored too.
+        let limit = context.process.drainTimeout / 2
+        context.supervisor.onDrain("bus") { await host.bus.drain(within: limit) }
         context.supervisor.add("database", .critical) { await host.database.run() }
         try await BootCheck.run(
             [
@@ -60,8 +63,8 @@ public struct ServiceHost: Sendable {
             settings: settings.redis, name: "linesman:\(source)", clock: context.clock, random: context.random,
             log: context.log, metrics: context.metrics)
         bus = Bus(
-            client: redis, identity: BusIdentity(source: source, incarnation: incarnation), clock: context.clock,
-            log: context.log, metrics: context.metrics)
+            client: redis, identity: BusIdentity(source: source, incarnation: incarnation), settings: settings.bus,
+            clock: context.clock, wallClock: context.wallClock, log: context.log, metrics: context.metrics)
         database = PostgresPool(
             settings: settings.database, application: "linesman:\(source)", clock: context.clock,
             random: context.random, log: context.log, metrics: context.metrics)
@@ -92,10 +95,12 @@ extension ServiceHost {
         }
     }
 
-    /// The probes that every service has: does Redis answer, does PostgreSQL answer.
+    /// The probes that every service has: does Redis answer, does the bus bring back what it is given, does PostgreSQL
+    /// answer.
     public func baseProbes() -> [HealthProbe] {
         [
             HealthProbe("redis", timeout: .seconds(1)) { [redis] in _ = try await redis.send(["PING"]) },
+            HealthProbe("bus", timeout: .seconds(1)) { [bus] in try bus.checkHealth() },
             HealthProbe("database", timeout: .seconds(2)) { [database] in try await database.ping(timeout: .seconds(2))
             },
         ]

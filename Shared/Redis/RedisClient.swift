@@ -9,7 +9,7 @@ import Runtime
 public final class RedisClient: Sendable {
     public let settings: RedisSettings
     private let commands: RedisLink
-    private let subscriptions: RedisLink
+    let subscriptions: RedisLink
     private let hub: SubscriptionHub
     private let clock: MachineClock
 

@@ -4,6 +4,7 @@ import NIOConcurrencyHelpers
 import Redis
 import RedisTestKit
 import Runtime
+import TestKit
 import Testing
 import Wire
 
@@ -47,6 +48,7 @@ func withBus<R: Sendable>(
                 try? await bus.run()  // ends by cancellation
                 return nil
             }
+            try await eventually(within: .seconds(20), "a running bus") { bus.status.isRunning }
             tasks.addTask { try await body(Station(bus: bus, client: client)) }
             defer { tasks.cancelAll() }
             while let result = try await tasks.next() {

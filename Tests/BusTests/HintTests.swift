@@ -1,4 +1,5 @@
 import Bus
+import Domain
 import Foundation
 import Redis
 import RedisTestKit
@@ -69,6 +70,82 @@ import Wire
                 #expect(received[0].gaps.map(\.reason) == [.reconnected])
             }
             #expect(station.bus.status.hintsDropped == 1)
+        }
+    }
+
+    @Test func `what a publisher without a connection drops is a gap, although no next hint comes`() async throws {
+        let server = try await OwnRedis.started()
+        let proxy = try await FaultProxy.start(to: server.port)
+        try await withBus(fastSettings(server.url), source: "subscriber/1") { subscriber in
+            let direct = try await subscriber.bus.subscribe(to: Notes.hint)
+            let matching = try await subscriber.bus.subscribe(matching: ChannelPattern<Note>("notes:h*"))
+            try await withBus(fastSettings(proxy.url), source: "publisher/1") { publisher in
+                try await collecting([direct, matching]) { received in
+                    // Nothing was heard of this publisher when it loses its first hints.
+                    for (first, last) in [(1, 2), (4, 6)] {
+                        try await proxy.refuse()
+                        try await proxy.close()
+                        try await eventually(within: .seconds(20), "cut off") { publisher.client.server == nil }
+                        for number in first...last {
+                            let published = try await publisher.bus.publish(Note(number: number), on: Notes.hint)
+                            #expect(published == .dropped)
+                        }
+                        try await proxy.listen()
+                        let expected = first == 1 ? [2] : [2, 3]
+                        try await eventually(within: .seconds(20), "the loss is reported before anything is sent") {
+                            received.allSatisfy { $0.gaps.map(\.missed) == expected }
+                        }
+                        let next = try await publisher.bus.publish(Note(number: last + 1), on: Notes.hint)
+                        #expect(next == .sent(receivers: 2))
+                    }
+                    try await eventually(within: .seconds(20), "the hints after the losses") {
+                        received.allSatisfy { $0.numbers == [3, 7] }
+                    }
+                    #expect(received.allSatisfy { $0.gaps == [Gap(.sequence, missed: 2), Gap(.sequence, missed: 3)] })
+                }
+            }
+        }
+    }
+
+    @Test func `a restarted publisher is a new life and no gap`() async throws {
+        let server = try await OwnRedis.started()
+        try await withBus(fastSettings(server.url), source: "subscriber/1") { subscriber in
+            let subscription = try await subscriber.bus.subscribe(to: Notes.hint)
+            try await collecting([subscription]) { received in
+                for life in ["one", "two", "three"] as [Incarnation] {
+                    try await withBus(fastSettings(server.url), source: "publisher/1", incarnation: life) { publisher in
+                        for number in 1...3 { try await publisher.bus.publish(Note(number: number), on: Notes.hint) }
+                    }
+                }
+                try await eventually(within: .seconds(20), "all") { received[0].numbers.count == 9 }
+                #expect(received[0].numbers == [1, 2, 3, 1, 2, 3, 1, 2, 3])
+                #expect(received[0].gaps.isEmpty)
+            }
+        }
+    }
+
+    @Test func `a server that loses its data is one gap per subscriber, on hints and journals alike`() async throws {
+        let server = try await OwnRedis.started()
+        try await withBus(fastSettings(server.url)) { station in
+            let subscriptions = [
+                try await station.bus.subscribe(to: Notes.hint),
+                try await station.bus.subscribe(matching: ChannelPattern<Note>("notes:h*")),
+                try await station.bus.subscribe(to: Notes.journal),
+            ]
+            try await collecting(subscriptions) { received in
+                for round in 1...3 {
+                    _ = try await station.client.command("FLUSHALL")
+                    try await eventually(within: .seconds(20), "every subscriber knows") {
+                        received.allSatisfy { $0.gaps.count == round }
+                    }
+                    try await station.bus.publish(Note(number: round), on: Notes.hint)
+                    try await station.bus.publish(Note(number: round), on: Notes.journal)
+                    try await eventually(within: .seconds(20), "what follows") {
+                        received.allSatisfy { $0.numbers == Array(1...round) }
+                    }
+                    #expect(received.allSatisfy { $0.gaps == Array(repeating: Gap(.dataLost), count: round) })
+                }
+            }
         }
     }
 

@@ -33,8 +33,13 @@ actor DiscoveryDesk {
     }
 
     /// An undecodable question becomes a dead letter of the bus and never reaches this loop.
+    ///
+    /// What was asked while no market-discovery was there is answered by the next one; what falls into a gap is asked
+    /// again by the orchestrator.
     func listen() async throws {
-        for await delivery in try await host.bus.subscribe(to: Channels.discoveryRequests) {
+        for await delivery in try await host.bus.subscribe(
+            to: Channels.discoveryRequests, resuming: host.position(on: Channels.discoveryRequests), first: .now)
+        {
             guard case .message(let envelope, _) = delivery else { continue }
             await handle(.requested(envelope.body.game, request: envelope.body.id))
         }

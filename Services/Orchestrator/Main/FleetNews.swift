@@ -34,9 +34,9 @@ struct FleetNews: Sendable {
         }
     }
 
-    /// Alerts of other services go out where ours do.
+    /// Alerts of other services go out where ours do; those raised while no orchestrator was there too.
     func takeAlerts(for alerts: AlertDispatcher) async throws {
-        let raised = try await host.bus.subscribe(to: Channels.alerts)
+        let raised = try await host.bus.subscribe(to: Channels.alerts, resuming: host.position(on: Channels.alerts))
         host.supervisor.add("system-alerts", .important) {
             await follow(raised) { alert in
                 switch alert.state {

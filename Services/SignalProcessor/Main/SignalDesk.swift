@@ -1,6 +1,5 @@
 import Bus
 import Domain
-import Foundation
 import Hosting
 import Logging
 import Postgres
@@ -14,7 +13,6 @@ actor SignalDesk {
     private let host: ServiceHost
     private let store: SignalStore
     private let rules: RuleStore
-    private let position = ConsumerPosition("signal-processor/\(Channels.signals.name)")
     private var engine: SignalProcessorEngine
 
     init(host: ServiceHost, store: SignalStore, rules: RuleStore, limits: TradingLimits) {
@@ -36,43 +34,27 @@ actor SignalDesk {
         host.log.info("trading rules read", metadata: ["rules": "\(loaded.count)"])
     }
 
-    /// Reads the rules again when told, and after a gap.
+    /// Reads the rules when it begins to listen, when told, and after a gap.
     func followRules() async throws {
-        for await _ in try await host.bus.subscribe(to: Channels.rules) { try await reloadRules() }
+        let changes = try await host.bus.subscribe(to: Channels.rules)
+        // What changed before the subscription was live was announced to nobody.
+        try await reloadRules()
+        for await _ in changes { try await reloadRules() }
     }
 
     /// Goes on where the last life stopped; what it sees again is recognised by its identifier.
     func run() async throws {
-        let signals = try await host.bus.subscribe(to: Channels.signals, from: try await start())
+        let signals = try await host.bus.subscribe(
+            to: Channels.signals, resuming: host.position(on: Channels.signals))
         for await delivery in signals {
             switch delivery {
             case .message(let envelope, _):
                 await decide(envelope.body.signal, trace: envelope.trace)
-                await remember(signals.position)
             case .gap(let gap):
                 // Signals are advice with a short life: those that are gone would be refused as stale.
                 host.log.warning("signals were missed", metadata: [Key.reason: "\(gap.reason.rawValue)"])
                 host.context.metrics.counter("signal_gaps_total", "Gaps in the signals.").increment()
             }
-        }
-    }
-
-    private func start() async throws -> JournalStart {
-        guard let text = try await position.load(store.pool) else { return .beginning }
-        // A position of another build is not worth an error: the beginning is always right, only slower.
-        guard let stored = try? JSONDecoder().decode(JournalPosition.self, from: Data(text.utf8)) else {
-            return .beginning
-        }
-        return .position(stored)
-    }
-
-    private func remember(_ reached: JournalPosition?) async {
-        guard let reached, let text = try? JSONEncoder().encode(reached) else { return }
-        do {
-            try await position.store(String(decoding: text, as: UTF8.self), store.pool)
-        } catch {
-            // Only the starting point of the next life: signals seen twice are dropped by their identifier.
-            host.log.debug("journal position not stored", metadata: [Key.reason: "\(error)"])
         }
     }
 

@@ -1,3 +1,4 @@
+import Bus
 import Postgres
 import Redis
 import Runtime
@@ -7,6 +8,7 @@ public struct HostSettings: Sendable {
     /// Names this process among those of its service.
     public let instance: String
     public let redis: RedisSettings
+    public let bus: BusSettings
     public let database: PostgresSettings
     public let trading: TradingSettings
     public let heartbeatInterval: Duration
@@ -26,6 +28,7 @@ public struct HostSettings: Sendable {
                 && instance.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C && $0 != 0x3A },
             [instanceKey], "an instance is 1 to 64 visible characters without space, quote, backslash or colon")
         redis = RedisSettings(reader)
+        bus = BusSettings(reader)
         database = PostgresSettings(reader)
         trading = TradingSettings(reader)
         heartbeatInterval = reader.seconds(

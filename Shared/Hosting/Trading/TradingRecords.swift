@@ -114,25 +114,3 @@ extension DailyStatistics {
     /// Fees paid, in 1/1000000 dollar.
     public static func fees(_ account: TradingAccount) -> String { "\(account.name):fees" }
 }
-
-/// How far a consumer of a journal has come, kept with what it did, so that a restart goes on from there.
-public struct ConsumerPosition: Hashable, Sendable {
-    /// Service and channel.
-    public let consumer: String
-
-    public init(_ consumer: String) { self.consumer = consumer }
-
-    /// What was stored last, or nil.
-    public func load(_ database: some PostgresQuerying) async throws -> String? {
-        try await database.first(
-            "SELECT message_id FROM consumed WHERE consumer = \(consumer) ORDER BY at DESC LIMIT 1")?.text("message_id")
-    }
-
-    public func store(_ position: String, _ database: some PostgresQuerying) async throws {
-        try await database.execute(
-            """
-            WITH gone AS (DELETE FROM consumed WHERE consumer = \(consumer) AND message_id <> \(position))
-            INSERT INTO consumed (consumer, message_id) VALUES (\(consumer), \(position)) ON CONFLICT DO NOTHING
-            """)
-    }
-}

@@ -14,5 +14,5 @@ public struct Migration: Sendable {
     }
 
     /// Linesman's whole history, oldest first.
-    public static let all: [Migration] = [m0001Fleet, m0002Trading, m0003Records]
+    public static let all: [Migration] = [m0001Fleet, m0002Trading, m0003Records, m0004Positions]
 }
