@@ -38,7 +38,7 @@ private final class MemoryStore: PositionStore {
     private static let often = BusSettings.of(["BUS_POSITION_INTERVAL_MS": "50"])
     private static let never = BusSettings.of(["BUS_POSITION_INTERVAL_MS": "600000"])
 
-    /// One life of the consumer: handles so many messages, then ends as a kill would, with nothing saved on the way out.
+    /// One life of the consumer: handles so many messages, then ends as by a kill, with nothing saved on its way out.
     private static func life(
         _ server: OwnRedis, _ store: MemoryStore, bounds: BusSettings = often, handling count: Int,
         before end: @escaping @Sendable (Station) async throws -> Void = { _ in }
