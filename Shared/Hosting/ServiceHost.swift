@@ -60,8 +60,8 @@ public struct ServiceHost: Sendable {
         incarnation = try Incarnation(context.incarnation)
         let source = "\(context.service)/\(settings.instance)"
         redis = RedisClient(
-            settings: settings.redis, name: "linesman:\(source)", clock: context.clock, random: context.random,
-            log: context.log, metrics: context.metrics)
+            settings: settings.redis, name: "linesman:\(source)", incarnation: context.incarnation,
+            clock: context.clock, random: context.random, log: context.log, metrics: context.metrics)
         bus = Bus(
             client: redis, identity: BusIdentity(source: source, incarnation: incarnation), settings: settings.bus,
             clock: context.clock, wallClock: context.wallClock, log: context.log, metrics: context.metrics)

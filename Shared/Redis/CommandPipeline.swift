@@ -45,14 +45,17 @@ struct CommandPipeline {
     var inFlight: Int { waiters.count }
 
     /// Appends a command; `completion` is called exactly once, here never.
+    ///
+    /// `isBounded` is false for what must go out however much waits: the one PING that finds out whether there is life.
     mutating func enqueue(
-        _ command: [RedisArgument], replies: Int, deadline: NIODeadline, completion: @escaping Completion
+        _ command: [RedisArgument], replies: Int, deadline: NIODeadline, isBounded: Bool = true,
+        completion: @escaping Completion
     ) throws(RedisError) -> (id: UInt64, followup: Followup) {
         if let closed { throw RedisError(.notConnected, closed.message) }
-        guard waiters.count < maximumInFlight else {
+        guard !isBounded || waiters.count < maximumInFlight else {
             throw RedisError(.overloaded, "\(waiters.count) commands are in flight")
         }
-        guard inFlightBytes < maximumInFlightBytes else {
+        guard !isBounded || inFlightBytes < maximumInFlightBytes else {
             throw RedisError(.overloaded, "\(inFlightBytes) bytes are in flight")
         }
         let start = outgoing.writerIndex

@@ -10,15 +10,17 @@ final class RedisChannelHandler: ChannelInboundHandler {
     private let counter: NIOLockedValueBox<UInt64>
     /// Takes the messages of a subscribing connection, one call per read; nil on a connection for commands.
     private let receive: (@Sendable (RedisMessages) -> Void)?
+    private let onErrorReply: @Sendable (RedisError) -> Void
 
     init(
         reader: RESPReader, pipeline: NIOLockedValueBox<CommandPipeline>, counter: NIOLockedValueBox<UInt64>,
-        receive: (@Sendable (RedisMessages) -> Void)?
+        callbacks: RedisConnection.Callbacks
     ) {
         self.reader = reader
         self.pipeline = pipeline
         self.counter = counter
-        self.receive = receive
+        receive = callbacks.messages
+        onErrorReply = callbacks.errorReply
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -44,6 +46,7 @@ final class RedisChannelHandler: ChannelInboundHandler {
         for reply in replies {
             let completion = try completion(for: reply)
             if case .error(let error) = reply {
+                onErrorReply(error)
                 completion?(.failure(error))
             } else {
                 completion?(.success(reply))

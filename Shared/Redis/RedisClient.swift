@@ -12,23 +12,35 @@ public final class RedisClient: Sendable {
     let subscriptions: RedisLink
     private let hub: SubscriptionHub
     private let clock: MachineClock
+    private let log: RedisEvents
+    private let metrics: RedisMetrics
 
-    /// `name` is shown by CLIENT LIST, with `:commands` and `:subscriptions` behind it; no spaces.
+    /// - Parameters:
+    ///   - settings: how to reach the server, how long to wait for it, and how much may be queued.
+    ///   - name: shown by CLIENT LIST with the incarnation and `:commands` or `:subscriptions` behind it.
+    ///   - incarnation: this life of the process; with it the connections that an earlier life left at the server are
+    ///     closed at the first connect. Nil for processes of which several run under one name.
+    ///   - locator: says where the server is, for each attempt; the address of the settings when nil.
+    ///   - clock: what waits and time-outs run on.
+    ///   - random: the source of jitter.
+    ///   - log: where the events go.
+    ///   - metrics: where they are counted.
     public init(
-        settings: RedisSettings, name: String, clock: MachineClock, random: RandomSource, log: Logger,
-        metrics: MetricsRegistry
+        settings: RedisSettings, name: String, incarnation: String? = nil, locator: RedisLocator? = nil,
+        clock: MachineClock, random: RandomSource, log: Logger, metrics: MetricsRegistry
     ) {
         self.settings = settings
         self.clock = clock
-        let metrics = RedisMetrics(metrics)
-        let loop = MultiThreadedEventLoopGroup.singleton.next()
-        hub = SubscriptionHub(settings: settings, log: log, dropped: metrics.dropped)
-        commands = RedisLink(
-            role: .commands, settings: settings, name: name, clock: clock, random: random, log: log,
-            metrics: metrics.commands, hub: nil, group: loop)
-        subscriptions = RedisLink(
-            role: .subscriptions, settings: settings, name: name, clock: clock, random: random, log: log,
-            metrics: metrics.subscriptions, hub: hub, group: loop)
+        self.log = RedisEvents(log: log, metrics: metrics)
+        self.metrics = RedisMetrics(metrics)
+        hub = SubscriptionHub(settings: settings, clock: clock, events: self.log, dropped: self.metrics.dropped)
+        let context = RedisLink.Context(
+            settings: settings, identity: RedisIdentity(name: name, incarnation: incarnation),
+            locate: locator ?? { settings.endpoint }, clock: clock, random: random, events: self.log,
+            metrics: self.metrics, loop: MultiThreadedEventLoopGroup.singleton.next())
+        let subscriptions = RedisLink(role: .subscriptions, context: context, hub: hub)
+        self.subscriptions = subscriptions
+        commands = RedisLink(role: .commands, context: context) { subscriptions.leave($0) }
     }
 
     /// Keeps both connections until the task is cancelled.
@@ -36,7 +48,20 @@ public final class RedisClient: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await self.commands.run() }
             tasks.addTask { try await self.subscriptions.run() }
+            tasks.addTask { await Self.keepTogether(self.commands, with: self.subscriptions) }
+            tasks.addTask { await Self.keepTogether(self.subscriptions, with: self.commands) }
             try await tasks.waitForAll()
+        }
+    }
+
+    /// The connection that came last found the server anew; the other one must not stay with another server
+    /// (PITFALLS 5.42).
+    private static func keepTogether(_ newer: RedisLink, with older: RedisLink) async {
+        for await server in newer.servers() {
+            guard let other = older.server, newer.server == server, !other.runID.isEmpty, !server.runID.isEmpty,
+                other.runID != server.runID
+            else { continue }
+            older.leave(RedisError(.differentServer, "the other connection leads to another server"))
         }
     }
 
@@ -44,14 +69,48 @@ public final class RedisClient: Sendable {
     ///
     /// Every subscription gets its gap and is restored, as after any other loss.
     public func recycleSubscriptions(_ reason: String) {
-        subscriptions.connection(to: nil)?.close(RedisError(.connectionLost, reason))
+        subscriptions.leave(RedisError(.connectionLost, reason))
     }
 
     public var status: RedisStatus {
         let counts = hub.counts
+        let facts = commands.facts
         return RedisStatus(
             commands: commands.status, subscriptions: subscriptions.status, desired: counts.desired,
-            observed: counts.observed, dropped: hub.droppedMessages)
+            observed: counts.observed, missing: counts.missing, dropped: hub.droppedMessages, gapSince: hub.gapSince,
+            serverVersion: facts?.versionText, pubsubLimit: facts?.pubsubLimit,
+            isPubsubLimitTooLow: facts?.pubsubLimit?.isBelow(settings.minimumPubsubBuffer) ?? false,
+            largestMessage: largestMessage)
+    }
+
+    /// What happens to the connections from now on; a reader that is too slow loses the oldest of 256.
+    public func events() -> AsyncStream<RedisEvent> { log.stream() }
+
+    /// The largest message the server's subscribers bear: a quarter of what the server keeps for one of them, and no more
+    /// than the setting allows (PITFALLS 5.33).
+    public var largestMessage: Int {
+        let limit = commands.facts?.pubsubLimit?.smallest ?? .max
+        return max(RedisSettings.smallestMessageLimit, min(settings.maximumMessageBytes, limit / 4))
+    }
+
+    /// Refuses a message that is too large, and counts it; for whoever publishes by a script.
+    ///
+    /// - Throws: `messageTooLarge`.
+    public func requireSendable(messageOf bytes: Int) throws(RedisError) {
+        let largest = largestMessage
+        guard bytes > largest else { return }
+        metrics.tooLarge.increment()
+        throw RedisError(
+            .messageTooLarge, "a message of \(bytes) bytes, at most \(largest) are allowed: see REDIS_MAX_MESSAGE_BYTES"
+        )
+    }
+
+    private func requireSendable(_ command: [RedisArgument]) throws(RedisError) {
+        // Most are far smaller than any limit can be.
+        guard let payload = command.last?.sizeLimit, payload > RedisSettings.smallestMessageLimit,
+            command[0] == "PUBLISH"
+        else { return }
+        try requireSendable(messageOf: payload)
     }
 
     /// The server behind the command connection, nil while disconnected.
@@ -66,6 +125,7 @@ public final class RedisClient: Sendable {
     public func send(
         _ command: [RedisArgument], on server: RedisServer? = nil, timeout: Duration? = nil
     ) async throws -> RESPValue {
+        try requireSendable(command)
         guard let connection = commands.connection(to: server) else { throw RedisError.notConnected }
         return try await connection.send(command, timeout: timeout ?? settings.commandTimeout)
     }
@@ -78,6 +138,7 @@ public final class RedisClient: Sendable {
         _ command: [RedisArgument], on server: RedisServer? = nil, timeout: Duration? = nil,
         completion: @escaping @Sendable (Result<RESPValue, RedisError>) -> Void
     ) {
+        do throws(RedisError) { try requireSendable(command) } catch { return completion(.failure(error)) }
         guard let connection = commands.connection(to: server) else { return completion(.failure(.notConnected)) }
         connection.enqueue(command, timeout: timeout ?? settings.commandTimeout, completion: completion)
     }
@@ -114,9 +175,23 @@ public struct RedisStatus: Hashable, Sendable {
     public let desired: Int
     /// Names the server has acknowledged on the present connection.
     public let observed: Int
+    /// Names asked for that the server has not acknowledged.
+    public let missing: Int
     /// Messages that fell into a gap on this side.
     public let dropped: Int
+    /// Since when subscriptions miss messages; nil when all are live.
+    public let gapSince: MachineInstant?
+    /// As of the last login; nil where the login may not ask, as the two below.
+    public let serverVersion: String?
+    public let pubsubLimit: OutputBufferLimit?
+    /// The server cuts subscribers off earlier than `REDIS_MIN_PUBSUB_BUFFER_BYTES` asks for.
+    public let isPubsubLimitTooLow: Bool
+    /// Bytes.
+    public let largestMessage: Int
 
-    /// Both connections are up and every subscription is live.
-    public var isReady: Bool { commands.isConnected && subscriptions.isConnected && observed == desired }
+    /// Both connections are up, the server works, and every subscription is live.
+    public var isReady: Bool {
+        commands.isConnected && subscriptions.isConnected && commands.waitsFor == nil && subscriptions.waitsFor == nil
+            && missing == 0 && observed == desired
+    }
 }

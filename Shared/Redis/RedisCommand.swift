@@ -16,6 +16,15 @@ public enum RedisArgument: Hashable, Sendable, ExpressibleByStringLiteral, Expre
         self = .integer(value)
     }
 
+    /// Bytes on the wire without the header, from above.
+    var sizeLimit: Int {
+        switch self {
+        case .text(let text): text.utf8.count
+        case .bytes(let bytes): bytes.count
+        case .integer: 20
+        }
+    }
+
     public init(_ value: Int) {
         self = .integer(Int64(value))
     }

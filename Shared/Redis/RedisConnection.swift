@@ -3,6 +3,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import Resilience
+import Runtime
 
 /// One socket to the server: commands in, replies out, in order; closed once and never reopened.
 ///
@@ -11,6 +12,8 @@ final class RedisConnection: Sendable {
     private let channel: any Channel
     private let pipeline: NIOLockedValueBox<CommandPipeline>
     private let readCounter: NIOLockedValueBox<UInt64>
+    /// Bytes handed to the channel, of which some may still wait to be written.
+    private let flushed = NIOLockedValueBox<UInt64>(0)
 
     private init(channel: any Channel, pipeline: NIOLockedValueBox<CommandPipeline>, counter: NIOLockedValueBox<UInt64>)
     {
@@ -19,48 +22,79 @@ final class RedisConnection: Sendable {
         self.readCounter = counter
     }
 
-    /// Connects, and says nothing to the server yet.
+    /// What happens to what comes in; both are called on the event loop and must not block.
+    struct Callbacks: Sendable {
+        /// Takes the messages of a subscribing connection, one call per read; nil on a connection for commands.
+        var messages: (@Sendable (RedisMessages) -> Void)?
+        /// Sees every error reply, before the caller it belongs to.
+        var errorReply: @Sendable (RedisError) -> Void = { _ in }
+    }
+
+    /// Connects, and says nothing to the server yet; returns at once when cancelled.
     ///
-    /// The name is resolved anew for each connection.
+    /// A host name is resolved anew for each connection, and its addresses are tried side by side; `resolver` stands in
+    /// for the system's.
     static func open(
-        _ settings: RedisSettings, on group: any EventLoopGroup,
-        receive: (@Sendable (RedisMessages) -> Void)? = nil
+        _ settings: RedisSettings, at endpoint: RedisEndpoint, on loop: any EventLoop,
+        resolver: (any Resolver & Sendable)? = nil, _ callbacks: Callbacks = Callbacks()
     ) async throws(RedisError) -> RedisConnection {
         let pipeline = NIOLockedValueBox(
             CommandPipeline(
                 maximumInFlight: settings.maximumInFlight, maximumInFlightBytes: settings.maximumInFlightBytes))
         let counter = NIOLockedValueBox<UInt64>(0)
         do {
-            let tls = try settings.endpoint.usesTLS ? tlsContext(settings) : nil
-            let bootstrap = ClientBootstrap(group: group)
+            let tls = try endpoint.usesTLS ? tlsContext(settings) : nil
+            let bootstrap = bootstrap(for: endpoint, on: loop, resolver: resolver)
                 .connectTimeout(.nanoseconds(settings.connectTimeout.wholeNanoseconds))
-                .channelOption(.tcpOption(.tcp_nodelay), value: settings.endpoint.isNetwork ? 1 : 0)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         if let tls {
-                            let host = settings.endpoint.tlsName
                             try channel.pipeline.syncOperations.addHandler(
-                                NIOSSLClientHandler(context: tls, serverHostname: host))
+                                NIOSSLClientHandler(context: tls, serverHostname: endpoint.tlsName))
                         }
                         guard
                             let reader = RESPReader(
-                                maximumReplyBytes: settings.maximumReplyBytes, takesMessages: receive != nil)
+                                maximumReplyBytes: settings.maximumReplyBytes,
+                                takesMessages: callbacks.messages != nil)
                         else {
                             throw RedisError(.connectFailed, "no memory for a reader")
                         }
                         try channel.pipeline.syncOperations.addHandler(
                             RedisChannelHandler(
-                                reader: reader, pipeline: pipeline, counter: counter, receive: receive))
+                                reader: reader, pipeline: pipeline, counter: counter, callbacks: callbacks))
                     }
                 }
-            let channel =
-                switch settings.endpoint.address {
-                case .network(let host, let port): try await bootstrap.connect(host: host, port: port).get()
-                case .unixSocket(let path): try await bootstrap.connect(unixDomainSocketPath: path).get()
-                }
+            let channel = try await cancellable(bootstrap.connect(to: endpoint.address), on: loop)
             return RedisConnection(channel: channel, pipeline: pipeline, counter: counter)
         } catch {
             throw RedisError(connecting: error)
+        }
+    }
+
+    private static func bootstrap(
+        for endpoint: RedisEndpoint, on loop: any EventLoop, resolver: (any Resolver & Sendable)?
+    ) -> ClientBootstrap {
+        let bootstrap = ClientBootstrap(group: loop).resolver(resolver)
+        guard endpoint.isNetwork else { return bootstrap }
+        return KeepAlive.options.reduce(bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)) {
+            bootstrap, option in
+            bootstrap.channelOption(
+                ChannelOptions.Types.SocketOption(level: option.level, name: option.name), value: option.value)
+        }
+    }
+
+    /// A connection that comes after the caller has left is closed.
+    private static func cancellable(
+        _ attempt: EventLoopFuture<any Channel>, on loop: any EventLoop
+    ) async throws -> any Channel {
+        let outcome = Promise<Result<any Channel, any Error>>()
+        attempt.whenComplete { result in
+            if !outcome.fulfil(result), case .success(let late) = result { late.close(promise: nil) }
+        }
+        return try await withTaskCancellationHandler {
+            try await outcome.value().get()
+        } onCancel: {
+            outcome.fulfil(.failure(RedisError(.cancelled, "the attempt was stopped")))
         }
     }
 
@@ -70,20 +104,47 @@ final class RedisConnection: Sendable {
         return try NIOSSLContext(configuration: configuration)
     }
 
-    /// Bytes that came in so far: proof of life between two PONGs.
-    var bytesRead: UInt64 { readCounter.withLockedValue { $0 } }
+    /// How far the connection has come, to be compared with how far it was before.
+    struct Progress {
+        fileprivate let read: UInt64
+        fileprivate let written: Int64
+        fileprivate let waiting: Int
+
+        /// Whether the peer has shown life since: it sent something, or it took something from a socket that was full.
+        ///
+        /// What a socket with room takes goes into the kernel and proves nothing (PITFALLS 5.18).
+        func showsLife(since earlier: Progress) -> Bool {
+            read > earlier.read || (earlier.waiting > 0 && written > earlier.written)
+        }
+    }
+
+    /// Includes the writes that were enqueued before the call.
+    func progress() async -> Progress {
+        // A closed channel has nothing left to write.
+        let waiting = (try? await channel.getOption(.bufferedWritableBytes).get()) ?? 0
+        return Progress(
+            read: readCounter.withLockedValue { $0 },
+            written: Int64(clamping: flushed.withLockedValue { $0 }) - Int64(waiting), waiting: waiting)
+    }
+
+    /// Whether it may still carry commands; false before `waitUntilClosed` returns.
+    var isOpen: Bool { pipeline.withLockedValue { $0.closed == nil } }
+
+    /// The address that was connected to.
+    var remoteAddress: SocketAddress? { channel.remoteAddress }
 
     /// Sends without waiting: commands go out in the order of these calls, and `completion` is called exactly once, on
     /// the event loop or, for a refusal, at once.
     @discardableResult
     func enqueue(
-        _ command: [RedisArgument], replies: Int = 1, timeout: Duration,
+        _ command: [RedisArgument], replies: Int = 1, timeout: Duration, isBounded: Bool = true,
         completion: @escaping CommandPipeline.Completion
     ) -> UInt64? {
         let deadline = channel.eventLoop.now + .nanoseconds(timeout.wholeNanoseconds)
         do {
             let (id, followup) = try pipeline.withLockedValue { pipeline in
-                try pipeline.enqueue(command, replies: replies, deadline: deadline, completion: completion)
+                try pipeline.enqueue(
+                    command, replies: replies, deadline: deadline, isBounded: isBounded, completion: completion)
             }
             if followup.schedulesFlush { channel.eventLoop.execute { self.flush() } }
             if let sweep = followup.sweepAt { scheduleSweep(at: sweep) }
@@ -120,6 +181,7 @@ final class RedisConnection: Sendable {
     private func flush() {
         let bytes = pipeline.withLockedValue { $0.takeOutgoing() }
         guard bytes.readableBytes > 0 else { return }
+        flushed.withLockedValue { $0 &+= UInt64(bytes.readableBytes) }
         channel.writeAndFlush(bytes, promise: nil)
     }
 
@@ -134,11 +196,40 @@ final class RedisConnection: Sendable {
         for completion in expired { completion(.failure(RedisError(.commandTimedOut, "no reply in time"))) }
     }
 
-    /// Closes the socket; commands without a reply fail with `reason`.
+    /// Closes the socket for `reason`; whether the commands without a reply are carried out is unknown.
     func close(_ reason: RedisError) {
         let left = pipeline.withLockedValue { $0.close(reason) }
-        for completion in left { completion(.failure(reason)) }
+        let unknown = reason.isOutcomeUnknown ? reason : RedisError(.connectionLost, "left: \(reason.message)")
+        for completion in left { completion(.failure(unknown)) }
         channel.close(promise: nil)
+    }
+
+    /// Sends several commands in one go and waits for all replies, in order.
+    func send(all commands: [[RedisArgument]], timeout: Duration) async -> [Result<RESPValue, RedisError>] {
+        let replies = commands.map { command in
+            let reply = Promise<Result<RESPValue, RedisError>>()
+            enqueue(command, timeout: timeout) { reply.fulfil($0) }
+            return reply
+        }
+        var results: [Result<RESPValue, RedisError>] = []
+        for reply in replies { results.append(await reply.value()) }
+        return results
+    }
+
+    /// Waits for an answer, or until so much time has passed on the event loop; nil then, and when cancelled.
+    ///
+    /// The loop reads what has arrived before its timers run, so an answer that came in time wins even after a stall.
+    func wait<Answer: Sendable>(for answer: Promise<Answer>, atMost length: Duration) async -> Answer? {
+        let first = Promise<Answer?>()
+        let timer = channel.eventLoop.scheduleTask(in: .nanoseconds(length.wholeNanoseconds)) { first.fulfil(nil) }
+        // Ends with the answer, which comes at the latest when the connection is closed.
+        Task { first.fulfil(await answer.value()) }
+        defer { timer.cancel() }
+        return await withTaskCancellationHandler {
+            await first.value()
+        } onCancel: {
+            first.fulfil(nil)
+        }
     }
 
     /// Waits until the socket is gone; cancelling closes it.
@@ -175,5 +266,21 @@ extension RedisEndpoint {
     var tlsName: String? {
         guard case .network(let host, _) = address else { return nil }
         return (try? SocketAddress(ipAddress: host, port: 0)) == nil ? host : nil  // thrown: not an IP address
+    }
+}
+
+extension ClientBootstrap {
+    /// An IP address needs no resolver, which other names may keep busy.
+    fileprivate func connect(to address: RedisEndpoint.Address) -> EventLoopFuture<any Channel> {
+        switch address {
+        case .unixSocket(let path): connect(unixDomainSocketPath: path)
+        case .network(let host, let port):
+            // Thrown: not an IP address.
+            if let ip = try? SocketAddress(ipAddress: host, port: port) {
+                connect(to: ip)
+            } else {
+                connect(host: host, port: port)
+            }
+        }
     }
 }

@@ -1,78 +1,88 @@
-import Logging
 import NIOConcurrencyHelpers
 import NIOCore
-import NIOPosix
 import Resilience
 import Runtime
 
-/// The server a connection leads to.
-public struct RedisServer: Hashable, Sendable {
-    /// New at each start of the server; empty if the login may not read it.
-    public let runID: String
-    /// Which connection this is, counted from 1.
-    public let connection: Int
-}
+/// Says where the server is and how to log in, asked anew for each attempt: the seam for Sentinel, and for passwords
+/// that change.
+///
+/// An answer that takes longer than the connect time-out is a failed attempt.
+public typealias RedisLocator = @Sendable () async throws -> RedisEndpoint
 
 /// What an operator wants to know of one connection.
 public struct RedisLinkStatus: Hashable, Sendable {
     public let isConnected: Bool
+    /// What the server answers instead of working, while it loads its data or runs a script.
+    public let waitsFor: RedisError.Code?
     /// Without the first connect (CHECKLIST R8).
     public let reconnects: Int
     public let failures: Int
     public let breaker: CircuitBreaker.State
+    /// How often the breaker opened.
+    public let openings: Int
     public let lastPong: MachineInstant?
     public let lastError: RedisError.Code?
 }
 
 /// Owns one connection: connects, logs in, watches it by PING, and connects again when it is lost.
 final class RedisLink: Sendable {
-    enum Role: String, Sendable {
-        case commands
-        case subscriptions
+    /// What both connections of a client share.
+    struct Context: Sendable {
+        let settings: RedisSettings
+        let identity: RedisIdentity
+        let locate: RedisLocator
+        let clock: MachineClock
+        let random: RandomSource
+        let events: RedisEvents
+        let metrics: RedisMetrics
+        let loop: any EventLoop
     }
 
     private struct State {
         var reconnection: Reconnection
         var connection: RedisConnection?
         var server: RedisServer?
+        var facts: RedisServerFacts?
+        var waitsFor: RedisError.Code?
         var lastPong: MachineInstant?
         var lastError: RedisError.Code?
-        /// The number the server gave the last connection, and which run of the server that was.
-        var client: (runID: String, id: Int64)?
-        var watchers: [UInt64: AsyncStream<RedisServer>.Continuation] = [:]
-        var nextWatcher: UInt64 = 0
+        var predecessor: RedisLogin.Predecessor?
+        /// When each error reply was last reported.
+        var reported: [RedisError.Code: MachineInstant] = [:]
     }
 
-    private let role: Role
-    private let settings: RedisSettings
-    private let name: String
-    private let clock: MachineClock
-    private let random: RandomSource
-    private let log: Logger
+    /// The same error reply is an event again after this long.
+    static let reportInterval = Duration.seconds(10)
+
+    let role: RedisLinkRole
+    let context: Context
+    let hub: SubscriptionHub?
     private let metrics: RedisMetrics.Link
-    private let hub: SubscriptionHub?
-    private let group: any EventLoopGroup
+    private let onDemotion: @Sendable (RedisError) -> Void
+    private let broadcast = Broadcast<RedisServer>(limit: 1)
     private let state: NIOLockedValueBox<State>
 
-    /// `hub` receives the messages; it is nil for a connection that carries commands.
+    /// - Parameters:
+    ///   - role: which of the two connections it is.
+    ///   - context: what both share.
+    ///   - hub: receives the messages; nil for a connection that carries commands.
+    ///   - onDemotion: told that the server is not a master any more.
     init(
-        role: Role, settings: RedisSettings, name: String, clock: MachineClock, random: RandomSource, log: Logger,
-        metrics: RedisMetrics.Link, hub: SubscriptionHub?, group: any EventLoopGroup
+        role: RedisLinkRole, context: Context, hub: SubscriptionHub? = nil,
+        onDemotion: @escaping @Sendable (RedisError) -> Void = { _ in }
     ) {
         self.role = role
-        self.settings = settings
-        self.name = name
-        self.clock = clock
-        self.random = random
-        var log = log
-        log[metadataKey: Key.connection] = "\(role.rawValue)"
-        self.log = log
-        self.metrics = metrics
+        self.context = context
         self.hub = hub
-        self.group = group
+        self.onDemotion = onDemotion
+        metrics = role == .commands ? context.metrics.commands : context.metrics.subscriptions
+        let settings = context.settings
         state = NIOLockedValueBox(
             State(reconnection: Reconnection(backoff: settings.backoff, breaker: settings.breaker)))
     }
+
+    var settings: RedisSettings { context.settings }
+    var clock: MachineClock { context.clock }
 
     /// The connection if there is one, logged in, and to that server if one is named.
     func connection(to server: RedisServer?) -> RedisConnection? {
@@ -81,188 +91,199 @@ final class RedisLink: Sendable {
 
     var server: RedisServer? { state.withLockedValue { $0.server } }
 
+    /// As of the last login.
+    var facts: RedisServerFacts? { state.withLockedValue { $0.facts } }
+
+    var lastPong: MachineInstant? { state.withLockedValue { $0.lastPong } }
+
     var status: RedisLinkStatus {
         state.withLockedValue { state in
             RedisLinkStatus(
-                isConnected: state.connection != nil, reconnects: state.reconnection.reconnects,
-                failures: state.reconnection.failures, breaker: state.reconnection.breaker.state,
+                isConnected: state.connection?.isOpen ?? false, waitsFor: state.waitsFor,
+                reconnects: state.reconnection.reconnects, failures: state.reconnection.failures,
+                breaker: state.reconnection.breaker.state, openings: state.reconnection.breaker.openings,
                 lastPong: state.lastPong, lastError: state.lastError)
         }
     }
 
     /// The server of each connection from now on, the present one first; keeps the newest only.
-    func servers() -> AsyncStream<RedisServer> {
-        AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
-            let id = state.withLockedValue { state in
-                let id = state.nextWatcher
-                state.nextWatcher += 1
-                state.watchers[id] = continuation
-                if let server = state.server { continuation.yield(server) }
-                return id
-            }
-            continuation.onTermination = { _ in self.state.withLockedValue { $0.watchers[id] = nil } }
-        }
+    func servers() -> AsyncStream<RedisServer> { broadcast.stream() }
+
+    /// Ends the present connection; the next attempt asks anew where the server is.
+    func leave(_ reason: RedisError) {
+        state.withLockedValue { $0.connection }?.close(reason)
     }
+
+    // MARK: Connecting
 
     /// Keeps the connection until the task is cancelled.
     func run() async throws {
         while true {
             try Task.checkCancellation()
-            let wait = state.withLockedValue { state -> Duration? in
-                if state.reconnection.attempt(at: self.clock.now) { return nil }
-                return max(state.reconnection.breaker.wait(at: self.clock.now), .milliseconds(1))
+            let wait = transition { reconnection in
+                reconnection.attempt(at: self.clock.now)
+                    ? nil : max(reconnection.breaker.wait(at: self.clock.now), .milliseconds(1))
             }
             if let wait {
                 try await clock.sleep(for: wait)
                 continue
             }
-            let reason = await attempt()
-            metrics.connected.set(false)
-            metrics.losses.increment()
-            let delay = random.withGenerator { generator in
-                state.withLockedValue { state in
-                    state.lastError = reason.code
-                    return state.reconnection.failed(at: self.clock.now, using: &generator)
-                }
-            }
+            let (reason, wasConnected) = await attempt()
             try Task.checkCancellation()
-            let status = status
-            log.warning(
-                "redis connection lost",
-                metadata: [
-                    Key.code: "\(reason.code.rawValue)", Key.error: "\(reason.message)",
-                    Key.delay: "\(delay.wholeMilliseconds)", Key.count: "\(status.failures)",
-                    Key.state: "\(status.breaker.rawValue)",
-                ])
+            let delay = context.random.withGenerator { generator in
+                transition { $0.failed(at: self.clock.now, using: &generator) }
+            }
+            metrics.losses.increment()
+            state.withLockedValue { $0.lastError = reason.code }
+            context.events.emit(
+                wasConnected
+                    ? .lost(role, reason.code, retryIn: delay) : .attemptFailed(role, reason.code, retryIn: delay),
+                reason)
             try await clock.sleep(for: delay)
         }
     }
 
-    /// One connection from its beginning to its end; the socket is gone when this returns.
-    private func attempt() async -> RedisError {
-        let deadline = clock.now.advanced(by: settings.connectTimeout)
-        let connection: RedisConnection
-        var receive: (@Sendable (RedisMessages) -> Void)?
-        if let hub { receive = { hub.deliver($0) } }
-        do throws(RedisError) {
-            connection = try await RedisConnection.open(settings, on: group, receive: receive)
-        } catch {
-            return error
+    /// Moves the state machine, and reports what the breaker did.
+    private func transition<R>(_ body: (inout Reconnection) -> R) -> R {
+        let (result, before, after) = state.withLockedValue { state in
+            let before = state.reconnection.breaker.state
+            let result = body(&state.reconnection)
+            return (result, before, state.reconnection.breaker.state)
         }
-        do {
-            let runID = try await logIn(connection, by: deadline)
-            connected(connection, runID: runID)
-        } catch {
-            connection.close(error as? RedisError ?? RedisError(.connectionLost, "\(error)"))
-            return await connection.waitUntilClosed()
-        }
-        let reason = await watch(connection)
-        state.withLockedValue { state in
-            state.connection = nil
-            state.server = nil
-        }
-        return reason
+        guard before != after else { return result }
+        metrics.set(after)
+        if after == .open { metrics.openings.increment() }
+        context.events.emit(.breaker(role, after))
+        return result
     }
 
-    private func connected(_ connection: RedisConnection, runID: String) {
-        let (server, watchers) = state.withLockedValue { state in
-            state.reconnection.connected(at: self.clock.now)
+    /// One connection from its beginning to its end; the socket is gone when this returns.
+    private func attempt() async -> (reason: RedisError, wasConnected: Bool) {
+        let deadline = clock.now.advanced(by: settings.connectTimeout)
+        let connection: RedisConnection
+        let greeting: RedisGreeting
+        do {
+            let endpoint = try await withDeadline(settings.connectTimeout, clock: clock) {
+                try await self.context.locate()
+            }
+            connection = try await RedisConnection.open(settings, at: endpoint, on: context.loop, callbacks())
+            do {
+                greeting = try await logIn(connection, at: endpoint, by: deadline)
+            } catch {
+                connection.close(error as? RedisError ?? RedisError(.cancelled, "the attempt was stopped"))
+                state.withLockedValue { $0.waitsFor = nil }
+                return (await connection.waitUntilClosed(), false)
+            }
+        } catch is DeadlineExceeded {
+            return (RedisError(.connectTimedOut, "nobody says in time where the server is"), false)
+        } catch {
+            return (RedisError(connecting: error), false)
+        }
+        connected(connection, greeting)
+        let reason = await watch(connection)
+        disconnected(reason)
+        return (reason, true)
+    }
+
+    private func callbacks() -> RedisConnection.Callbacks {
+        var callbacks = RedisConnection.Callbacks(errorReply: { [weak self] error in self?.received(error) })
+        if let hub { callbacks.messages = { hub.deliver($0) } }
+        return callbacks
+    }
+
+    private func logIn(
+        _ connection: RedisConnection, at endpoint: RedisEndpoint, by deadline: MachineInstant
+    ) async throws -> RedisGreeting {
+        let (predecessor, connects) = state.withLockedValue { ($0.predecessor, $0.reconnection.connects) }
+        let login = RedisLogin(
+            role: role, connection: connection, endpoint: endpoint, identity: context.identity, settings: settings,
+            clock: clock, predecessor: predecessor, isFirst: connects == 0,
+            onWaiting: { [weak self] error in self?.waits(for: error) })
+        return try await login.run(by: deadline)
+    }
+
+    private func connected(_ connection: RedisConnection, _ greeting: RedisGreeting) {
+        transition { $0.connected(at: self.clock.now) }
+        let facts = greeting.facts
+        let (server, before) = state.withLockedValue { state in
+            let before = state.facts
+            let server = RedisServer(runID: facts.runID, connection: state.reconnection.connects)
             state.connection = connection
-            state.lastPong = self.clock.now
-            let server = RedisServer(runID: runID, connection: state.reconnection.connects)
             state.server = server
-            return (server, Array(state.watchers.values))
+            state.facts = facts
+            state.waitsFor = nil
+            state.lastPong = self.clock.now
+            state.predecessor = greeting.client.map { RedisLogin.Predecessor(runID: facts.runID, client: $0) }
+            return (server, before)
         }
         metrics.connected.set(true)
         metrics.connects.increment()
-        for watcher in watchers { watcher.yield(server) }
-        log.info("redis connected", metadata: [Key.count: "\(server.connection)"])
+        if server.connection > 1 { metrics.reconnects.increment() }
+        context.events.emit(.connected(role, server, isReconnect: server.connection > 1))
+        report(greeting, before)
+        broadcast.hold(server)
     }
 
-    /// AUTH and SELECT come before everything, on both connections; a PONG shows that the server has loaded its data.
-    private func logIn(_ connection: RedisConnection, by deadline: MachineInstant) async throws -> String {
-        func send(_ command: [RedisArgument]) async throws -> RESPValue {
-            let left = clock.now.duration(to: deadline)
-            guard left > .zero else { throw RedisError(.connectTimedOut, "no login in time") }
-            do {
-                return try await connection.send(command, timeout: left)
-            } catch let error as RedisError where error.code == .commandTimedOut {
-                throw RedisError(.connectTimedOut, "no login in time")
-            }
+    /// What an operator should know of the server that was found.
+    private func report(_ greeting: RedisGreeting, _ before: RedisServerFacts?) {
+        let facts = greeting.facts
+        if greeting.leftovers > 0 { context.events.emit(.leftoversRemoved(greeting.leftovers)) }
+        if let limit = facts.pubsubLimit, limit.isBelow(settings.minimumPubsubBuffer), let smallest = limit.smallest {
+            context.events.emit(.outputBufferLimitTooLow(limit: smallest, minimum: settings.minimumPubsubBuffer))
         }
-        let endpoint = settings.endpoint
-        if let password = endpoint.password {
-            let user = endpoint.username.map { [RedisArgument.text($0)] } ?? []
-            _ = try await send(["AUTH"] + user + [.text(password.value)])
-        }
-        if endpoint.database != 0 { _ = try await send(["SELECT", RedisArgument(endpoint.database)]) }
-        _ = try await permitted { try await send(["CLIENT", "SETNAME", "\(self.name):\(self.role.rawValue)"]) }
-        let info = try await permitted { try await send(["INFO", "server"]) }?.text ?? ""
-        let rank = try await permitted { try await send(["ROLE"]) }?.array?.first?.text
-        if let rank, rank != "master" { throw RedisError(.readOnly, "the server is a replica") }
-        _ = try await send(["PING"])
-        let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") }
-        let runID = line.map { String($0.dropFirst("run_id:".count)) } ?? ""
-        try await endPredecessor(runID: runID, send)
-        return runID
-    }
-
-    /// A connection that was half-open may live on at the server, which would feed it and carry out what it still holds
-    /// (PITFALLS 5.6).
-    private func endPredecessor(
-        runID: String, _ send: ([RedisArgument]) async throws -> RESPValue
-    ) async throws {
-        let id = try await permitted { try await send(["CLIENT", "ID"]) }?.integer
-        let last = state.withLockedValue { state in
-            let last = state.client
-            state.client = id.map { (runID, $0) }
-            return last
-        }
-        // Another run gives the same numbers to others.
-        guard let last, last.runID == runID, !runID.isEmpty else { return }
-        _ = try await permitted { try await send(["CLIENT", "KILL", "ID", .integer(last.id)]) }
-    }
-
-    /// A login that may not ask is no reason to fail.
-    private func permitted(_ body: () async throws -> RESPValue) async throws -> RESPValue? {
-        do {
-            return try await body()
-        } catch let error as RedisError where error.code == .permissionDenied {
-            return nil
+        if let before, before.runID == facts.runID, let then = before.overruns, let now = facts.overruns, now > then {
+            context.events.emit(.outputBufferOverrun(clients: now - then))
         }
     }
 
-    /// Waits for the end of a connection: closed, silent, or its subscriptions cannot be kept.
-    private func watch(_ connection: RedisConnection) async -> RedisError {
-        await withTaskGroup(of: RedisError.self) { tasks in
-            tasks.addTask { await connection.waitUntilClosed() }
-            tasks.addTask { await self.ping(connection) }
-            if let hub { tasks.addTask { await hub.serve(connection) } }
-            let first = await tasks.next()
-            let reason = first ?? RedisError(.connectionLost, "the connection was closed")
-            connection.close(reason)
-            tasks.cancelAll()
-            // Waited for, so that no attempt begins while the old socket is still open.
-            for await _ in tasks {}
-            return reason
+    private func disconnected(_ reason: RedisError) {
+        broadcast.withdraw()
+        state.withLockedValue { state in
+            state.connection = nil
+            state.server = nil
+            state.waitsFor = nil
         }
+        metrics.connected.set(false)
+        if reason.code == .readOnly || reason.code == .masterDown { onDemotion(reason) }
     }
 
-    /// PING at the interval; a silence of `pongTimeout` after one is the end.
-    private func ping(_ connection: RedisConnection) async -> RedisError {
-        while true {
-            let before = connection.bytesRead
-            do {
-                try await clock.sleep(for: settings.pingInterval)
-                _ = try await connection.send(["PING"], timeout: settings.pongTimeout)
-                state.withLockedValue { $0.lastPong = self.clock.now }
-            } catch let error as RedisError where error.code == .commandTimedOut {
-                // A PONG behind megabytes of messages is late, but the connection is not silent.
-                if connection.bytesRead > before { continue }
-                return RedisError(.pongTimedOut, "no PONG in time")
-            } catch {
-                return error as? RedisError ?? RedisError(.cancelled, "the connection was stopped")
-            }
+    // MARK: Error replies
+
+    /// Called on the event loop with every error reply.
+    private func received(_ error: RedisError) {
+        context.metrics.countErrorReply(error.code)
+        report(error)
+        if error.reaction == .leave { leave(error) }
+    }
+
+    private func report(_ error: RedisError) {
+        guard error.concernsOperator else { return }
+        let isDue = state.withLockedValue { state in
+            let now = self.clock.now
+            if let last = state.reported[error.code], now.since(last) < Self.reportInterval { return false }
+            state.reported[error.code] = now
+            return true
+        }
+        if isDue { context.events.emit(.refused(error.code), error) }
+    }
+
+    /// The server lives but does not work.
+    func waits(for error: RedisError) {
+        let isNew = state.withLockedValue { state in
+            let isNew = state.waitsFor != error.code
+            state.waitsFor = error.code
+            state.lastPong = self.clock.now
+            state.lastError = error.code
+            return isNew
+        }
+        if isNew { context.events.emit(.waiting(role, error.code), error) }
+    }
+
+    /// The server lives and works.
+    func ponged() {
+        state.withLockedValue { state in
+            state.lastPong = self.clock.now
+            state.waitsFor = nil
         }
     }
 }

@@ -1,4 +1,3 @@
-import Logging
 import NIOConcurrencyHelpers
 import Resilience
 import Runtime
@@ -25,27 +24,47 @@ final class SubscriptionHub: Sendable {
         var observed: Set<SubscriptionTarget> = []
         /// Refused by the server on the present connection.
         var refused: [SubscriptionTarget: RedisError] = [:]
+        /// Subscriptions that miss messages, and since when the first of them does.
+        var interrupted: Set<UInt64> = []
+        var gapSince: MachineInstant?
         var wake: AsyncStream<Void>.Continuation?
+
+        /// - Returns: when the gap began, if that was the last subscription in it.
+        mutating func isOver(for id: UInt64) -> MachineInstant? {
+            guard interrupted.remove(id) != nil, interrupted.isEmpty else { return nil }
+            return gapSince.take()
+        }
     }
 
     private static let chunk = 512
 
+    /// How long to wait before a server that is loading or busy is asked again.
+    private static let retryInterval = Duration.milliseconds(100)
+
     private let settings: RedisSettings
-    private let log: Logger
+    private let clock: MachineClock
+    private let events: RedisEvents
     private let dropped: Counter
     private let state = NIOLockedValueBox(State())
 
     /// `dropped` counts messages that no queue could keep.
-    init(settings: RedisSettings, log: Logger, dropped: Counter) {
+    init(settings: RedisSettings, clock: MachineClock, events: RedisEvents, dropped: Counter) {
         self.settings = settings
-        self.log = log
+        self.clock = clock
+        self.events = events
         self.dropped = dropped
     }
 
-    /// Names asked for and names acknowledged.
-    var counts: (desired: Int, observed: Int) {
-        state.withLockedValue { ($0.subscribers.count, $0.observed.count) }
+    /// Names asked for, names acknowledged, and those asked for that are not.
+    var counts: (desired: Int, observed: Int, missing: Int) {
+        state.withLockedValue { state in
+            let missing = state.subscribers.keys.count { !state.observed.contains($0) }
+            return (state.subscribers.count, state.observed.count, missing)
+        }
     }
+
+    /// Since when subscriptions miss messages.
+    var gapSince: MachineInstant? { state.withLockedValue { $0.gapSince } }
 
     /// Messages that fell into a gap on this side.
     var droppedMessages: Int { dropped.value }
@@ -60,15 +79,16 @@ final class SubscriptionHub: Sendable {
             state.nextID += 1
             state.entries[id] = Entry(targets: targets, queue: queue)
             for target in targets { state.subscribers[target, default: []].append(id) }
-            settle([id], &state)
+            // A new subscription is in no gap, so none can end here.
+            _ = settle([id], &state)
             state.wake?.yield()
             return (id, queue)
         }
     }
 
     func remove(_ id: UInt64) {
-        let entry = state.withLockedValue { state -> Entry? in
-            guard let entry = state.entries.removeValue(forKey: id) else { return nil }
+        let (entry, gap) = state.withLockedValue { state -> (Entry?, MachineInstant?) in
+            guard let entry = state.entries.removeValue(forKey: id) else { return (nil, nil) }
             for target in entry.targets {
                 state.subscribers[target]?.removeAll { $0 == id }
                 if state.subscribers[target]?.isEmpty == true {
@@ -77,8 +97,9 @@ final class SubscriptionHub: Sendable {
                 }
             }
             state.wake?.yield()
-            return entry
+            return (entry, state.isOver(for: id))
         }
+        reportEnd(of: gap)
         entry?.queue.finish()
         entry?.waiter?.resume(throwing: RedisError(.notAcknowledged, "the subscription was cancelled"))
     }
@@ -123,11 +144,11 @@ final class SubscriptionHub: Sendable {
         for share in SubscriptionShare.shares(of: messages, routes) { share.queue.push(share.messages) }
     }
 
-    /// Serves one connection until it fails.
-    func serve(_ connection: RedisConnection) async -> RedisError {
+    /// Serves one connection until it fails; `lastHeard` says when it last showed life.
+    func serve(_ connection: RedisConnection, lastHeard: () -> MachineInstant?) async -> RedisError {
         let (signals, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         state.withLockedValue { $0.wake = wake }
-        defer { connectionLost() }
+        defer { connectionLost(lastHeard: lastHeard() ?? clock.now) }
         wake.yield()
         for await _ in signals {
             do {
@@ -139,16 +160,25 @@ final class SubscriptionHub: Sendable {
         return RedisError(.cancelled, "the subscriptions were stopped")
     }
 
-    private func connectionLost() {
-        state.withLockedValue { state in
+    private func connectionLost(lastHeard: MachineInstant) {
+        let opened = state.withLockedValue { state -> RedisEvent? in
+            for (id, entry) in state.entries where entry.isLive || !entry.targets.isDisjoint(with: state.observed) {
+                state.entries[id]?.isLive = false
+                state.interrupted.insert(id)
+                entry.queue.interrupt()
+            }
             state.observed = []
             state.refused = [:]
             state.wake = nil
-            for id in state.entries.keys {
-                state.entries[id]?.isLive = false
-                state.entries[id]?.queue.interrupt()
-            }
+            guard state.gapSince == nil, !state.interrupted.isEmpty else { return nil }
+            state.gapSince = lastHeard
+            return .gapOpened(since: lastHeard, subscriptions: state.interrupted.count)
         }
+        if let opened { events.emit(opened) }
+    }
+
+    private func reportEnd(of gap: MachineInstant?) {
+        if let gap { events.emit(.gapClosed(after: clock.now.since(gap))) }
     }
 
     private struct Step {
@@ -197,13 +227,27 @@ final class SubscriptionHub: Sendable {
             if step.subscribes { acknowledged(step.targets) }
         } catch let error as RedisError where error.code == .permissionDenied {
             try await refused(step, error, on: connection)
+        } catch let error as RedisError where error.reaction == .wait {
+            // Nothing has changed at the server: the next look at the difference finds it again.
+            if !step.subscribes { acknowledged(step.targets) }
+            try await clock.sleep(for: Self.retryInterval)
         }
     }
 
     private func acknowledged(_ targets: [SubscriptionTarget]) {
-        state.withLockedValue { state in
+        let gap = state.withLockedValue { state in
             state.observed.formUnion(targets)
-            settle(Set(targets.flatMap { state.subscribers[$0] ?? [] }).sorted(), &state)
+            return settle(Set(targets.flatMap { state.subscribers[$0] ?? [] }).sorted(), &state)
+        }
+        reportEnd(of: gap)
+    }
+
+    /// Asks again for what the server refused: it may be permitted by now.
+    func retryRefused() {
+        state.withLockedValue { state in
+            guard !state.refused.isEmpty else { return }
+            state.refused = [:]
+            state.wake?.yield()
         }
     }
 
@@ -218,7 +262,7 @@ final class SubscriptionHub: Sendable {
             }
             return
         }
-        log.error("redis subscription refused", metadata: [Key.code: "\(error.code.rawValue)"])
+        events.emit(.subscriptionRefused(error.code), error)
         let waiters = state.withLockedValue { state in
             // Kept for callers that do not wait yet.
             for target in step.targets { state.refused[target] = error }
@@ -233,7 +277,10 @@ final class SubscriptionHub: Sendable {
     }
 
     /// Marks what has become live; a subscription that was live before gets its gap.
-    private func settle(_ ids: [UInt64], _ state: inout State) {
+    ///
+    /// - Returns: when the gap of all began, if it is over.
+    private func settle(_ ids: [UInt64], _ state: inout State) -> MachineInstant? {
+        var over: MachineInstant?
         for id in ids {
             guard let entry = state.entries[id], !entry.isLive, entry.targets.isSubset(of: state.observed) else {
                 continue
@@ -242,6 +289,8 @@ final class SubscriptionHub: Sendable {
             state.entries[id]?.waiter = nil
             entry.queue.resume()
             entry.waiter?.resume()
+            over = over ?? state.isOver(for: id)
         }
+        return over
     }
 }

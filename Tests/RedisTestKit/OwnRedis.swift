@@ -80,12 +80,14 @@ public func patientSettings(_ url: String, _ more: [String: String] = [:]) -> Re
 
 /// Runs a client for the length of `body`.
 public func withClient<R: Sendable>(
-    _ settings: RedisSettings, name: String = "test", clock: MachineClock = .real, awaitsConnection: Bool = true,
+    _ settings: RedisSettings, name: String = "test", incarnation: String? = nil, locator: RedisLocator? = nil,
+    clock: MachineClock = .real, log: LogCapture = LogCapture(), metrics: MetricsRegistry = MetricsRegistry(),
+    awaitsConnection: Bool = true,
     _ body: @escaping @Sendable (RedisClient) async throws -> R
 ) async throws -> R {
     let client = RedisClient(
-        settings: settings, name: name, clock: clock, random: .seeded(1), log: LogCapture().logger(),
-        metrics: MetricsRegistry())
+        settings: settings, name: name, incarnation: incarnation, locator: locator, clock: clock, random: .seeded(1),
+        log: log.logger(), metrics: metrics)
     return try await withThrowingTaskGroup(of: R?.self) { tasks in
         tasks.addTask {
             try? await client.run()  // ends by cancellation
@@ -110,6 +112,6 @@ extension RedisClient {
     /// Connections of one role that the server sees under this client's name.
     public func connectionsSeen(_ name: String) async throws -> Int {
         let list = try await command("CLIENT", "LIST").text ?? ""
-        return list.split(separator: "\n").count { $0.contains("name=\(name):") }
+        return list.split(separator: "\n").count { $0.contains("name=\(name):") || $0.contains("name=\(name)/") }
     }
 }
