@@ -86,8 +86,8 @@ public final class RedisClient: Sendable {
     /// What happens to the connections from now on; a reader that is too slow loses the oldest of 256.
     public func events() -> AsyncStream<RedisEvent> { log.stream() }
 
-    /// The largest message the server's subscribers bear: a quarter of what the server keeps for one of them, and no more
-    /// than the setting allows (PITFALLS 5.33).
+    /// The largest message the server's subscribers bear: a quarter of what the server keeps for one of them, and no
+    /// more than the setting allows (PITFALLS 5.33).
     public var largestMessage: Int {
         let limit = commands.facts?.pubsubLimit?.smallest ?? .max
         return max(RedisSettings.smallestMessageLimit, min(settings.maximumMessageBytes, limit / 4))

@@ -10,7 +10,7 @@ public enum RedisLinkRole: String, Hashable, Sendable, CaseIterable {
 public enum RedisEvent: Hashable, Sendable {
     /// Logged in, and the server is ready.
     case connected(RedisLinkRole, RedisServer, isReconnect: Bool)
-    /// Connected, but the server loads its data or runs a script; it is asked again on this connection until it is done.
+    /// Connected, but the server loads its data or runs a script; it is asked again on this connection.
     case waiting(RedisLinkRole, RedisError.Code)
     /// A connection that was up has ended.
     case lost(RedisLinkRole, RedisError.Code, retryIn: Duration)
