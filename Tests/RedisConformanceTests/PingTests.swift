@@ -31,7 +31,8 @@ import Testing
     @Test func `5.28 a PING costs 21 bytes, 34 with subscriptions, and nothing else is sent`() async throws {
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
-        let settings = patientSettings(proxy.url, ["REDIS_PING_INTERVAL_MS": "20"])
+        let settings = patientSettings(
+            proxy.url, ["REDIS_PING_INTERVAL_MS": "20", "REDIS_ROLE_CHECK_PINGS": "1000000"])
         try await withClient(settings) { client in
             let subscription = try await client.subscribe(to: ["a"])
             let subscribing = try #require(proxy.commands.last { $0.name == "SUBSCRIBE" }?.link)
