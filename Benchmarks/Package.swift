@@ -21,6 +21,7 @@ let package = Package(
             name: "linesman-bench",
             dependencies: [
                 .product(name: "Core", package: "Linesman"),
+                .product(name: "BusTestKit", package: "Linesman"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),

@@ -4,14 +4,19 @@ import Foundation
 enum Suite: String, CaseIterable {
     case engine
     case bus
+    /// Takes half an hour, so it runs only when it is named.
+    case busFaults = "bus-faults"
+
+    static let usual: [Suite] = [.engine, .bus]
 
     /// The name of its results file without `.json`; suites may share one.
-    var resultName: String { rawValue }
+    var resultName: String { self == .busFaults ? "bus" : rawValue }
 
     func run(_ options: Options) async throws -> Report {
         switch self {
         case .engine: try EngineSuite.run(options)
         case .bus: try await BusSuite.run(options)
+        case .busFaults: try await BusFaults.run(options)
         }
     }
 }
@@ -19,13 +24,23 @@ enum Suite: String, CaseIterable {
 /// What the command line asks for.
 struct Options {
     /// What to run, in this order.
-    var suites = Suite.allCases
+    var suites = Suite.usual
     /// Where the figures are written, relative to the current folder.
     var results = "Benchmarks/results"
     /// How many slices each contender gets, 3 or more; odd, so that the median is one of them.
     var rounds = 21
     /// What of the bus to measure; all when empty.
     var parts: Set<BusSuite.Part> = []
+    /// Which faults of the bus to make; all when empty.
+    var faultParts: Set<BusFaults.Part> = []
+    /// How often each fault is made.
+    var faultRounds = 20
+    /// How long the server is away, in seconds.
+    var away = 30
+    /// How long a consumer does not read, in minutes.
+    var minutes = 10.0
+    /// Decides what is left to chance.
+    var seed: UInt64 = 20_260_301
     /// Where `scripts/bench.sh` puts the C peers, and redis-py if it could be had.
     var peers = "Benchmarks/.build/peers"
     var python = "Benchmarks/.venv/bin/python"
@@ -40,21 +55,25 @@ struct Options {
         while let argument = rest.popFirst() {
             switch argument {
             case "all":
-                suites = Suite.allCases
+                suites = Suite.usual
             case "--results":
                 guard let folder = rest.popFirst() else { throw BenchError(.usage, "--results needs a folder") }
                 results = folder
             case "--only":
-                guard let part = rest.popFirst().flatMap(BusSuite.Part.init) else {
-                    let known = BusSuite.Part.allCases.map(\.rawValue).joined(separator: " | ")
-                    throw BenchError(.usage, "--only needs one of \(known)")
-                }
-                parts.insert(part)
+                try addPart(rest.popFirst() ?? "")
             case "--rounds":
                 guard let count = rest.popFirst().flatMap({ Int($0) }), (3...1_001).contains(count) else {
                     throw BenchError(.usage, "--rounds needs a number from 3 to 1001")
                 }
                 rounds = count | 1
+            case "--fault-rounds":
+                faultRounds = try Self.number(argument, rest.popFirst(), in: 4...1_000)
+            case "--away":
+                away = try Self.number(argument, rest.popFirst(), in: 1...3_600)
+            case "--minutes":
+                minutes = try Self.number(argument, rest.popFirst(), in: 0.1...600)
+            case "--seed":
+                seed = try Self.number(argument, rest.popFirst(), in: 0...UInt64(Int64.max))
             default:
                 guard let suite = Suite(rawValue: argument) else {
                     let known = Suite.allCases.map(\.rawValue).joined(separator: " | ")
@@ -63,6 +82,27 @@ struct Options {
                 suites = [suite]
             }
         }
+    }
+
+    /// The parts of all suites have different names.
+    private mutating func addPart(_ name: String) throws(BenchError) {
+        if let part = BusSuite.Part(rawValue: name) {
+            parts.insert(part)
+        } else if let part = BusFaults.Part(rawValue: name) {
+            faultParts.insert(part)
+        } else {
+            let known = BusSuite.Part.allCases.map(\.rawValue) + BusFaults.Part.allCases.map(\.rawValue)
+            throw BenchError(.usage, "--only needs one of \(known.joined(separator: " | "))")
+        }
+    }
+
+    private static func number<Number: Comparable & LosslessStringConvertible>(
+        _ option: String, _ text: String?, in range: ClosedRange<Number>
+    ) throws(BenchError) -> Number {
+        guard let number = text.flatMap({ Number($0) }), range.contains(number) else {
+            throw BenchError(.usage, "\(option) needs a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
     }
 }
 

@@ -17,6 +17,8 @@ struct Report {
     private(set) var lines: [ReportLine] = []
     private(set) var bars: [Bar] = []
     private(set) var notes: [String] = []
+    /// Promises that were broken; unlike a missed bar they fail the run.
+    private(set) var violations: [String] = []
     private(set) var figures: [String: ResultValue] = [:]
 
     init(title: String) {
@@ -55,6 +57,10 @@ struct Report {
         notes.append(text)
     }
 
+    mutating func violation(_ text: String) {
+        violations.append(text)
+    }
+
     var table: String {
         var rows = [["", "us", "(lowest to highest)", "peer", "us", "(lowest to highest)", "ratio"]]
         for line in lines {
@@ -63,9 +69,10 @@ struct Report {
                 [line.title, number(line.ours.median), range(line.ours)] + peer
                     + [line.ratio.map { number($0) + " x" } ?? ""])
         }
-        var text = [title] + Self.aligned(rows)
+        var text = [title] + (lines.isEmpty ? [] : Self.aligned(rows))
         if !bars.isEmpty { text += ["  bars"] + Self.aligned(bars.map(\.row)).map { "  " + $0 } }
-        return (text + notes.map { "  note: " + $0 }).joined(separator: "\n")
+        text += notes.map { "  note: " + $0 } + violations.map { "  VIOLATION: " + $0 }
+        return text.joined(separator: "\n")
     }
 
     private static func aligned(_ rows: [[String]]) -> [String] {

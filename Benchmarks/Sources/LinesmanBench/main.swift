@@ -1,6 +1,7 @@
 import Foundation
 
 // `linesman-bench [engine | bus | all] [--only PART]... [--results FOLDER] [--rounds N]`
+// `linesman-bench bus-faults [--only PART]... [--fault-rounds N] [--away SECONDS] [--minutes N] [--seed N]`
 
 do {
     let arguments = CommandLine.arguments.dropFirst()
@@ -13,6 +14,7 @@ do {
         let report = try await suite.run(options)
         print(report.table)
         try report.write(to: options.results, named: suite.resultName)
+        guard report.violations.isEmpty else { throw BenchError(.failure, "a promise was broken, see above") }
     }
 } catch {
     FileHandle.standardError.write(Data("linesman-bench: \(error)\n".utf8))
