@@ -6,5 +6,8 @@ struct LinesmanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "linesman",
         abstract: "Trades live prediction markets on sports games, and stays correct while things break.",
-        subcommands: [DemoCommand.self, StatusCommand.self, WhyCommand.self, RecordCommand.self, ConfigCommand.self])
+        subcommands: [
+            DemoCommand.self, StatusCommand.self, WhyCommand.self, DeadLettersCommand.self, RecordCommand.self,
+            ConfigCommand.self,
+        ])
 }

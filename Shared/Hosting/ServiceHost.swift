@@ -28,7 +28,7 @@ public struct ServiceHost: Sendable {
 
     /// Connects, waits for both servers in parallel, and brings the schema up to date.
     ///
-    /// - Throws: `BootCheckFailure` when a server does not answer within 60 s; a migration's error.
+    /// - Throws: `BootCheckFailure` when a server does not answer within `BOOT_TIMEOUT_SECS`; a migration's error.
     public static func start(_ settings: HostSettings, in context: ProcessContext) async throws -> ServiceHost {
         let host = try ServiceHost(settings, context)
         context.supervisor.add("redis", .critical) { try await host.redis.run() }
@@ -41,7 +41,7 @@ public struct ServiceHost: Sendable {
             [
                 ("redis", { try await host.untilAnswered { _ = try await host.redis.send(["PING"]) } }),
                 ("postgres", { try await host.untilAnswered { try await host.database.ping() } }),
-            ], clock: context.clock, log: context.log)
+            ], failAfter: settings.bootTimeout, clock: context.clock, log: context.log)
         try await Migrations.run(host.database)
         return host
     }

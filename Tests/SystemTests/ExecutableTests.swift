@@ -103,12 +103,15 @@ import Testing
         let environment = Executable.environment(temporary: folder.path)
         let help = try await ChildProcess.run(Executable.path(name), ["--help"], environment: environment)
         #expect(help.status.isSuccess)
-        for command in ["demo", "status", "why", "record", "config"] { #expect(help.output.contains(command)) }
+        for command in ["demo", "status", "why", "dead-letters", "record", "config"] {
+            #expect(help.output.contains(command))
+        }
         let cases: [([String], Int32)] = [
             (["demo", "--speed", "0"], 64), (["demo", "--shards", "99"], 64), (["demo", "--recording", "none"], 64),
             (["demo", "--faults", "meteor"], 64),
             (["demo", "--recording", "lac-at-cha-2025-11-22"], 64), (["status", "--url", "http://127.0.0.1:1"], 69),
-            (["nonsense"], 64),
+            (["nonsense"], 64), (["dead-letters", "--limit", "0"], 64),
+            (["dead-letters", "--redis", "redis://127.0.0.1:1"], 69), (["dead-letters", "--redis", "http://x"], 78),
         ]
         for (arguments, code) in cases {
             let (status, output) = try await ChildProcess.run(

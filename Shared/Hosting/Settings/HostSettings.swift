@@ -13,6 +13,8 @@ public struct HostSettings: Sendable {
     public let trading: TradingSettings
     public let heartbeatInterval: Duration
     public let healthInterval: Duration
+    /// How long Redis and PostgreSQL may be missing at the start (CHECKLIST R10).
+    public let bootTimeout: Duration
     /// 0 is live; anything else follows a simulator's venue time at that speed.
     public let replaySpeed: Double
     public let build: String
@@ -37,6 +39,9 @@ public struct HostSettings: Sendable {
         healthInterval = reader.milliseconds(
             "HEALTH_PROBE_INTERVAL_MS", default: .seconds(1), in: .milliseconds(50)...(.seconds(60)),
             "How often each health check is measured.")
+        bootTimeout = reader.seconds(
+            "BOOT_TIMEOUT_SECS", default: .seconds(60), in: .seconds(1)...(.seconds(3600)),
+            "How long a process waits for Redis and PostgreSQL at its start before it gives up.")
         replaySpeed = reader.number(
             "REPLAY_SPEED", default: 0, in: 0...10_000, "0 trades live; otherwise the speed of the simulator's replay.")
         build = reader.text("BUILD_VERSION", default: "dev", "Shown in heartbeats.")

@@ -1,0 +1,108 @@
+import Foundation
+import Runtime
+import Servers
+import TestKit
+
+/// The five executables and a simulated venue as real processes.
+struct RealFleet {
+    private struct Ports: Decodable {
+        let http: Int
+        let ws: Int
+    }
+
+    static let services = ["orchestrator", "market-discovery", "game-shard", "signal-processor", "execution-service"]
+
+    let folder: TemporaryDirectory
+    let statusPort: Int
+    private(set) var processes: [String: ChildProcess] = [:]
+    private var environment: [String: String] = [:]
+
+    init() throws {
+        folder = try TemporaryDirectory("fleet")
+        statusPort = try FreePort.find()
+    }
+
+    /// Starts the simulated venue, then the five; does not wait for them.
+    mutating func start(redis: String, database: String, _ more: [String: String] = [:]) async throws {
+        let recordings = Executable.environment(temporary: folder.path)["LINESMAN_RECORDINGS"] ?? ""
+        let ready = "\(folder.path)/venue.json"
+        try spawn(
+            "venue-simulator",
+            [
+                "SIMULATOR_READY_FILE": ready,
+                "SIMULATOR_RECORDING": "\(recordings)/tor-at-cle-2026-04-20.recording",
+            ])
+        try await eventually(within: .seconds(30), "the venue listens") {
+            FileManager.default.fileExists(atPath: ready)
+        }
+        let data = FileManager.default.contents(atPath: ready) ?? Data()
+        let ports = try JSONDecoder().decode(Ports.self, from: data)
+        let venue = "http://127.0.0.1:\(ports.http)"
+        environment = [
+            "REDIS_URL": redis, "DATABASE_URL": database, "REPLAY_SPEED": "1", "SPORTS": "nba",
+            "STATUS_PORT": "\(statusPort)", "DB_POOL_MAX_CONNECTIONS": "5", "DB_POOL_MIN_CONNECTIONS": "1",
+            "KALSHI_BASE_URL": "\(venue)/trade-api/v2", "PAPER_VENUE_URL": "\(venue)/trade-api/v2",
+            "KALSHI_WS_URL": "ws://127.0.0.1:\(ports.ws)/trade-api/ws/v2",
+            "ESPN_BASE_URL": "\(venue)/apis/site/v2/sports", "ALERT_LOG_PATH": "\(folder.path)/alerts.log",
+            "REDIS_RECONNECT_BASE_DELAY_MS": "100", "REDIS_RECONNECT_MAX_DELAY_MS": "1000",
+            "REDIS_BREAKER_COOLDOWN_MS": "1000",
+        ].merging(more) { $1 }
+        for service in Self.services { try spawn(service, environment) }
+    }
+
+    private mutating func spawn(_ name: String, _ environment: [String: String]) throws {
+        processes[name] = try ChildProcess.spawn(
+            Executable.path(name),
+            environment: Executable.environment(temporary: folder.path, environment), directory: folder.path,
+            output: .file("\(folder.path)/\(name).log"))
+    }
+
+    var areAllRunning: Bool { processes.values.allSatisfy(\.isRunning) }
+
+    func log(_ name: String) -> String {
+        String(decoding: FileManager.default.contents(atPath: "\(folder.path)/\(name).log") ?? Data(), as: UTF8.self)
+    }
+
+    /// The document behind `linesman status --json`; nil while the orchestrator does not answer.
+    func status() async throws -> Status? {
+        let (end, output) = try await ChildProcess.run(
+            Executable.path("linesman"), ["status", "--json", "--url", "http://127.0.0.1:\(statusPort)"],
+            environment: Executable.environment(temporary: folder.path), timeout: .seconds(20))
+        guard end.isSuccess else { return nil }
+        return try JSONDecoder().decode(Status.self, from: Data(output.utf8))
+    }
+
+    /// Asks all to drain and waits, the venue last.
+    ///
+    /// - Returns: how each service ended.
+    func stop() async -> [String: ChildProcess.ExitStatus] {
+        var ends: [String: ChildProcess.ExitStatus] = [:]
+        for service in Self.services.reversed() { ends[service] = await processes[service]?.terminate() }
+        await processes["venue-simulator"]?.terminate()
+        folder.remove()
+        return ends
+    }
+
+    /// What these tests read of the status.
+    struct Status: Decodable {
+        struct Fleet: Decodable {
+            let shards: [Member]
+            let services: [Member]
+        }
+
+        struct Member: Decodable {
+            let status: String
+            let heardMsAgo: Int64
+            let failedChecks: [String]
+        }
+
+        let fleet: Fleet
+        let checks: [String: Bool]
+
+        /// Every service is heard and well, and so is the orchestrator itself.
+        var isAllWell: Bool {
+            fleet.shards.count == 1 && fleet.services.count >= 4 && checks.values.allSatisfy { $0 }
+                && (fleet.shards + fleet.services).allSatisfy { $0.status == "healthy" && $0.heardMsAgo < 2_000 }
+        }
+    }
+}
