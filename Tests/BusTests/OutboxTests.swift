@@ -89,6 +89,50 @@ import Wire
         }
     }
 
+    @Test func `a drain waits for what is queued, and counts what it must leave`() async throws {
+        let server = try await OwnRedis.started()
+        try await withBus(fastSettings(server.url)) { station in
+            try await station.bus.publish(Note(number: 0), on: Notes.journal)
+            await server.kill()
+            try await eventually(within: .seconds(20), "down") { !station.client.status.commands.isConnected }
+            for number in 1...7 { try await station.bus.publish(Note(number: number), on: Notes.journal) }
+            await station.bus.drain(within: .milliseconds(50))
+            #expect(station.bus.status.abandoned == 7)
+            try await server.start()
+            await station.bus.drain(within: .seconds(20))
+            #expect(station.bus.status.queued == 0 && station.bus.status.abandoned == 7)
+        }
+    }
+
+    @Test func `a message that is too large is refused, and takes no sequence`() async throws {
+        let server = try await OwnRedis.started()
+        let bounds = BusSettings.of(["BUS_MESSAGE_MAX_BYTES": "2048"])
+        try await withBus(fastSettings(server.url), bounds: bounds) { station in
+            let subscriptions = [
+                try await station.bus.subscribe(to: Notes.hint), try await station.bus.subscribe(to: Notes.journal),
+            ]
+            let large = Note(number: 1, text: String(repeating: "x", count: 2048))
+            for channel in [Notes.hint, Notes.journal] {
+                let error = await #expect(throws: BusError.self) { try await station.bus.publish(large, on: channel) }
+                #expect(error?.code == .tooLarge)
+                try await station.bus.publish(Note(number: 2), on: channel)
+            }
+            try await collecting(subscriptions) { received in
+                try await eventually(within: .seconds(20), "what fits") { received.allSatisfy { $0.numbers == [2] } }
+                #expect(received.allSatisfy { $0.gaps.isEmpty })
+            }
+        }
+    }
+
+    @Test func `what is kept for publishing again is bounded, and what goes too early is counted`() {
+        var lane = OutboxLane(journalLength: 10)
+        let payload = [UInt8](repeating: 0, count: 1 << 20)
+        for _ in 1...12 { lane.append(payload, completion: nil) }
+        _ = lane.confirm(12, at: .origin)
+        #expect(lane.kept.count == OutboxLane.keptByteLimit >> 20)
+        #expect(lane.kept.first?.sequence == 5 && lane.keptDropped == 4)
+    }
+
     @Test func `publishing without a running bus queues at once`() async throws {
         let settings = fastSettings("redis://127.0.0.1:1")
         let client = RedisClient(

@@ -63,7 +63,9 @@ import Testing
                 var starting = try RealFleet()
                 try await starting.start(redis: redis.url, database: database.url)
                 let fleet = starting
-                try await eventually(within: .seconds(90), "all is well") { try await fleet.status()?.isAllWell == true }
+                try await eventually(within: .seconds(90), "all is well") {
+                    try await fleet.status()?.isAllWell == true
+                }
                 let pids = fleet.processes.mapValues(\.processID)
                 let before = try await withClient(redis.url) { try await Self.subscriptions($0) }
                 #expect(before.channels.count >= 10 && before.patterns >= 2, "\(before)")

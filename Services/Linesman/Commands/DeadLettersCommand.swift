@@ -53,11 +53,11 @@ struct DeadLettersCommand: AsyncParsableCommand {
     static func table(_ letters: [DeadLetter], _ total: Int, isCleared: Bool) -> String {
         guard !letters.isEmpty else { return "no dead letters" }
         var lines = letters.flatMap { letter in
-            [
+            let more = letter.size > letter.payloadPrefix.utf8.count ? "…" : ""
+            return [
                 "\(WallClock.text(letter.at))  \(visible(letter.reader).padded(28)) \(visible(letter.channel))",
                 "    why      \(visible(letter.reason))",
-                "    payload  \(visible(letter.payloadPrefix))\(letter.size > letter.payloadPrefix.utf8.count ? "…" : "")"
-                    + "  (\(letter.size) bytes)",
+                "    payload  \(visible(letter.payloadPrefix))\(more)  (\(letter.size) bytes)",
             ]
         }
         let hidden = total > letters.count ? "the newest \(letters.count) of \(total)" : "\(total)"
