@@ -1,4 +1,5 @@
 import Foundation
+import Servers
 import Wire
 
 /// Messages received from a server that costs nothing.
@@ -13,8 +14,10 @@ enum SubscribeBench {
             try plain(bench, firehose, suffix, bytes, &report)
         }
         try decoded(bench, firehose, &report)
+        let hasGo = (try? Programs.find("go", package: "golang-go")) != nil  // thrown: not installed
+        let goReason = hasGo ? "no Go program among the peers yet" : "no Go toolchain"
         report.add(
-            Bar("subscribe, CPU / go-redis", nil, .atMost(0.5), skipped: "no Go toolchain"),
+            Bar("message received, CPU against go-redis", nil, .atMost(0.5), skipped: goReason),
             as: "subscribe_cpu_ratio_vs_goredis")
         report.note("received: \(bench.rounds) slices of \(count) messages, decoded ones of \(decodedCount)")
     }
@@ -47,19 +50,19 @@ enum SubscribeBench {
 
     /// Ours, hiredis and, where it is there, redis-py.
     private static func add(_ figures: [Figure], _ suffix: String, _ size: String, _ report: inout Report) {
-        let bars = [("hiredis", 1.5), ("redispy", 0.15)]
-        for (index, (peer, limit)) in bars.enumerated() {
+        let peers = [(name: "hiredis", key: "hiredis", limit: 1.5), (name: "redis-py", key: "redispy", limit: 0.15)]
+        for (index, peer) in peers.enumerated() {
             let figure = figures.count > index + 1 ? figures[index + 1] : nil
             if figure != nil {
                 report.add(
                     ReportLine(title: "message received, \(size), CPU", ours: figures[0], peer: figure),
-                    as: "subscribe_cpu_us_\(suffix)", peerAs: "subscribe_\(peer)_cpu_us_\(suffix)")
+                    as: "subscribe_cpu_us_\(suffix)", peerAs: "subscribe_\(peer.key)_cpu_us_\(suffix)")
             }
             report.add(
                 Bar(
-                    "message received, \(size), CPU against \(peer)", figure.map { figures[0].median / $0.median },
-                    .atMost(limit), skipped: "\(peer) is not installed"),
-                as: "subscribe_cpu_ratio_vs_\(peer)_\(suffix)")
+                    "message received, \(size), CPU against \(peer.name)", figure.map { figures[0].median / $0.median },
+                    .atMost(peer.limit), skipped: "no \(peer.name)"),
+                as: "subscribe_cpu_ratio_vs_\(peer.key)_\(suffix)")
         }
     }
 
