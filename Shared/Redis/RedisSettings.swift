@@ -11,6 +11,10 @@ public struct RedisSettings: Sendable {
     public let breaker: CircuitBreaker
     /// For the connection, TLS, login and the first PONG together.
     public let connectTimeout: Duration
+    /// On each of the two connections.
+    ///
+    /// A PING is 14 bytes, its PONG 7, or 20 beside subscriptions, in about three packets with 52 bytes of headers.
+    /// At the default of 1 s a process spends 143 MB a month on both, 951 MB with the headers (PITFALLS 5.28).
     public let pingInterval: Duration
     public let pongTimeout: Duration
     public let commandTimeout: Duration
@@ -38,7 +42,7 @@ public struct RedisSettings: Sendable {
             "REDIS_CONNECT_TIMEOUT_MS", default: .seconds(1), in: wait, "connection, TLS and login together")
         pingInterval = reader.milliseconds(
             "REDIS_PING_INTERVAL_MS", default: .seconds(1), in: wait,
-            "between two PINGs on each connection; each costs about 150 bytes of traffic")
+            "between two PINGs on each connection; one costs 21 bytes, 34 with subscriptions, and three packets")
         pongTimeout = reader.milliseconds(
             "REDIS_PONG_TIMEOUT_MS", default: .milliseconds(1500), in: wait,
             "silence after a PING that counts as a dead connection")
