@@ -29,6 +29,10 @@ import Testing
     }
 
     @Test func `5.28 a PING costs 21 bytes, 34 with subscriptions, and nothing else is sent`() async throws {
+        let reader = SettingsReader(environment: [:])
+        _ = RedisSettings(reader)
+        let documented = try #require(reader.declared.first { $0.key == "REDIS_PING_INTERVAL_MS" }?.help)
+        #expect(documented.contains("21 bytes, 34 with subscriptions"))
         let server = try await OwnRedis.started()
         let proxy = try await FaultProxy.start(to: server.port)
         let settings = patientSettings(

@@ -133,6 +133,38 @@ import Wire
         }
     }
 
+    @Test func `5.50 at boot what an earlier life left at the server is ended, and nothing else`() async throws {
+        let server = try await OwnRedis.started()
+        func peer(_ name: String) async throws -> RawPeer {
+            let peer = try await RawPeer.connected(to: server.port)
+            peer.send("CLIENT", "SETNAME", name)
+            peer.send("SUBSCRIBE", "a")
+            try await eventually(within: .seconds(40), "subscribed") { peer.received.contains("subscribe") }
+            return peer
+        }
+        let leftovers = [try await peer("desk/1/old:subscriptions"), try await peer("desk/1/older:commands")]
+        let others = [
+            try await peer("desk/2/old:subscriptions"), try await peer("desk/11/old:subscriptions"),
+            try await peer("desk/1"), try await peer("desk/1/old:monitor"), try await peer("stranger"),
+        ]
+        let settings = patientSettings(server.url)
+        try await withClient(settings, name: "desk/1", incarnation: "new") { client in
+            try await eventually(within: .seconds(40), "the leftovers are gone") { leftovers.allSatisfy(\.isClosed) }
+            let seen = try await client.clientList().compactMap { $0["name"] }
+            #expect(seen.contains("desk/1/new:commands") && seen.contains("desk/1/new:subscriptions"))
+            #expect(try await client.subscribers(of: "a") == others.count)
+            let ended = others.filter(\.isClosed)
+            #expect(ended.isEmpty)
+            // Only at boot: a second process that claims to be the same is not cut off for ever in turn.
+            try await withClient(settings, name: "desk/1", incarnation: "newer") { _ in
+                try await eventually(within: .seconds(40), "the first comes back") {
+                    client.status.isReady && client.status.commands.reconnects >= 1
+                }
+            }
+            #expect(client.status.commands.reconnects == 1)
+        }
+    }
+
     @Test func `5.52 a dead node fills its own slots and nobody else's`() async throws {
         let dead = try await OwnRedis.started()
         let live = try await OwnRedis.started()

@@ -43,6 +43,7 @@ import Wire
                     try await eventually(within: .seconds(40), "the first three") {
                         notes[0].numbers.count == 3 && notes[1].numbers.count == 3
                     }
+                    let events = listener.client.events()
                     try await cause(fault, server, proxy)
                     try await eventually(within: .seconds(40), "the connection is seen to be lost") {
                         !listener.client.status.subscriptions.isConnected
@@ -60,9 +61,17 @@ import Wire
                     #expect(notes[0].gaps.isEmpty || fault == .restarted)
                     #expect(notes[1].numbers == [1, 2, 3, 7, 8, 9])
                     #expect(notes[1].gaps.map(\.reason) == [.reconnected])
+                    let code = await firstLoss(of: events)
+                    #expect(code == (fault == .silent ? .pongTimedOut : .connectionLost))
                 }
             }
         }
+    }
+
+    /// Why the subscriptions' connection ended first.
+    private func firstLoss(of events: AsyncStream<RedisEvent>) async -> RedisError.Code? {
+        for await case .lost(.subscriptions, let code, _) in events { return code }
+        return nil
     }
 
     private func publish(_ numbers: ClosedRange<Int>, by station: Station) async throws {
