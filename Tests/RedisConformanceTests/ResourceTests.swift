@@ -15,20 +15,19 @@ import Wire
         let settings = fastSettings(
             server.url,
             [
-                "REDIS_CONNECT_TIMEOUT_MS": "30", "REDIS_PING_INTERVAL_MS": "20", "REDIS_PONG_TIMEOUT_MS": "30",
+                "REDIS_CONNECT_TIMEOUT_MS": "250", "REDIS_PING_INTERVAL_MS": "50", "REDIS_PONG_TIMEOUT_MS": "250",
                 "REDIS_RECONNECT_BASE_DELAY_MS": "1", "REDIS_RECONNECT_MAX_DELAY_MS": "5",
                 "REDIS_RECONNECT_MAX_FAILURES": "100000",
             ])
-        // The first login gets its time from the loop of attempts.
         try await withClient(settings, name: "eager") { client in
             let before = client.status
             server.pause()
             var most = 0
-            try await eventually(within: .seconds(60), "25 more attempts of each connection") {
+            try await eventually(within: .seconds(60), "15 more attempts of each connection") {
                 most = max(most, try openSockets(to: server.port))
                 let status = client.status
-                return status.commands.failures >= before.commands.failures + 25
-                    && status.subscriptions.failures >= before.subscriptions.failures + 25
+                return status.commands.failures >= before.commands.failures + 15
+                    && status.subscriptions.failures >= before.subscriptions.failures + 15
             }
             #expect((1...2).contains(most))
             server.resume()
