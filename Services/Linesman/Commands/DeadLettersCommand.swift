@@ -83,7 +83,12 @@ enum CommandRedis {
         if let url { environment["REDIS_URL"] = url }
         let reader = SettingsReader(environment: environment, file: nil)
         let settings = RedisSettings(reader)
-        try reader.finish()
+        do {
+            try reader.finish()
+        } catch {
+            for problem in error.problems { Console.complain("\(problem)") }
+            throw ArgumentParser.ExitCode(Runtime.ExitCode.configuration.rawValue)
+        }
         let client = RedisClient(
             settings: settings, name: "linesman:\(name)", clock: .real, random: .system, log: .quiet,
             metrics: MetricsRegistry())
