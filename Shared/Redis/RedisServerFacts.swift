@@ -61,7 +61,9 @@ public struct OutputBufferLimit: Hashable, Sendable {
 
     /// Whether the hard limit is below `minimum`, or the soft one below a quarter of it, which is how the server's own
     /// defaults relate.
-    func isBelow(_ minimum: Int) -> Bool { (1..<minimum).contains(hard) || (1..<max(1, minimum / 4)).contains(soft) }
+    func isBelow(_ minimum: Int) -> Bool {
+        (hard > 0 && hard < minimum) || (soft > 0 && soft < minimum / 4)
+    }
 }
 
 /// What a server says of itself when a client logs in; what the login may not read is missing.
