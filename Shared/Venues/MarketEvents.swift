@@ -3,8 +3,8 @@ import NIOConcurrencyHelpers
 
 /// The events of a feed in batches: all that happened since the consumer last asked.
 ///
-/// Bounded by coalescing: of a market only the newest book waits, of confirmations and arrivals only the newest; of trades and the
-/// like at most `capacity` wait, the oldest are dropped and counted. For one consumer.
+/// Bounded by coalescing: of a market only the newest book waits, of confirmations and arrivals only the newest; of
+/// trades and the like at most `capacity` wait, the oldest are dropped and counted. For one consumer.
 public struct MarketEvents: AsyncSequence, Sendable {
     public typealias Element = [MarketEvent]
 
