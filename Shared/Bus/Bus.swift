@@ -88,9 +88,11 @@ public final class Bus: Sendable {
     }
 
     private func checkData() async {
+        // The answer may be read long after it was given: what it proves is as old as the question.
+        let asked = clock.now
         // A server that cannot be asked is asked again in a second; the client has logged why.
         guard let seen = try? await watch.check() else { return }
-        outbox.prune(seen)
+        outbox.prune(seen, at: asked)
     }
 
     /// Publishes on a channel; never waits longer than the attempts take.

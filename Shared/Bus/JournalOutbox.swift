@@ -184,10 +184,10 @@ final class JournalOutbox: Sendable {
         for channel in channels { resume(channel) }
     }
 
-    /// The server was just seen to hold this data.
-    func prune(_ seen: JournalIdentity) {
+    /// The server was seen to hold this data at that time.
+    func prune(_ seen: JournalIdentity, at time: MachineInstant) {
         state.withLockedValue { state in
-            for channel in state.lanes.keys { state.lanes[channel]?.prune(at: clock.now, seen: seen) }
+            for channel in state.lanes.keys { state.lanes[channel]?.prune(at: time, seen: seen) }
         }
     }
 

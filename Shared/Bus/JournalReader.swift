@@ -55,6 +55,8 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             if !isSame { pendingGap = Gap(.dataLost) }
         }
         listener = watch.onChange { [weak redis] _ in redis?.interject(RedisGap(.dataLost)) }
+        // A change between the question that gave `identity` and the listener is told to nobody else.
+        if watch.current != identity { redis.interject(RedisGap(.dataLost)) }
     }
 
     deinit {
@@ -129,7 +131,30 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             metrics.replayed.increment()
             advance(to: id, (entry["m"] ?? [])[...], into: &items)
         }
-        if page.count < Self.pageSize { isBehind = false }
+        if page.count < Self.pageSize {
+            isBehind = false
+            if forgivesBreak { return await settle() }
+        }
+        return true
+    }
+
+    /// Puts the cursor where the journal really ends: what it pointed at may be lost, and newer ids may be smaller.
+    ///
+    /// From then on every break of the chain is a gap of its own.
+    /// - Returns: false when cancelled.
+    private func settle() async -> Bool {
+        let stream = JournalScript.stream(channel)
+        let tail = await persistently { [client] in
+            try await client.last(of: stream).flatMap { JournalID($0.id) } ?? .zero
+        }
+        guard let tail else { return false }
+        // Written meanwhile: read first.
+        guard tail <= cursor else {
+            isBehind = true
+            return true
+        }
+        cursor = tail
+        forgivesBreak = false
         return true
     }
 

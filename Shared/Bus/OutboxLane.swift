@@ -112,7 +112,7 @@ struct OutboxLane {
         return completions
     }
 
-    /// Forgets what the server has surely kept: it was just seen to hold this data.
+    /// Forgets what the server has surely kept: it was seen to hold this data, at `now` or later.
     mutating func prune(at now: MachineInstant, seen: JournalIdentity) {
         guard identity == seen else { return }
         while let first = kept.first, first.storedAt.map({ now.since($0) > Self.keeping }) ?? true {

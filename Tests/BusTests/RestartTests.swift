@@ -1,0 +1,74 @@
+import Bus
+import Foundation
+import Redis
+import RedisTestKit
+import TestKit
+import Testing
+import Wire
+
+@testable import Bus
+
+/// What a reader must not forgive, and must not wait for, once the server has begun a new life.
+@Suite(.timeLimit(.minutes(2))) struct RestartTests {
+    private static let stream = JournalScript.stream(Notes.journal.name)
+
+    @Test func `after a restart the next loss is a gap of its own`() async throws {
+        let server = try await OwnRedis.started(appendOnly: true)
+        let proxy = try await FaultProxy.start(to: server.port)
+        try await withBus(fastSettings(proxy.url)) { station in
+            let subscription = try await station.bus.subscribe(to: Notes.journal)
+            try await collecting([subscription]) { received in
+                try await station.bus.publish(Note(number: 1), on: Notes.journal)
+                try await eventually(within: .seconds(20), "first") { received[0].numbers == [1] }
+                let before = proxy.commands.count
+                try await server.restart()
+                try await eventually(within: .seconds(20), "the restart") { received[0].gaps.count == 1 }
+                try await eventually(within: .seconds(20), "the reader has looked for the end") {
+                    proxy.commands.dropFirst(before).contains { $0.name == "XREVRANGE" }
+                }
+                // Behind the reader's question on the same connection, so the answer is there as well.
+                _ = try await station.client.command("PING")
+                // Two entries that nobody publishes, of which the first is gone before the reader looks.
+                let script = """
+                    local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]
+                    local lost = redis.call('XADD', KEYS[1], '*', 'p', last, 'm', 'x')
+                    redis.call('XADD', KEYS[1], '*', 'p', lost, 'm', 'y')
+                    return redis.call('XDEL', KEYS[1], lost)
+                    """
+                _ = try await server.ask("EVAL", script, "1", Self.stream)
+                try await station.bus.publish(Note(number: 2), on: Notes.journal)
+                try await eventually(within: .seconds(20), "goes on") { received[0].numbers == [1, 2] }
+                #expect(received[0].gaps == [Gap(.dataLost), Gap(.trimmed)])
+            }
+        }
+    }
+
+    @Test func `a cursor beyond the end of what a restart left is put back`() async throws {
+        let server = try await OwnRedis.started(appendOnly: true)
+        try await withBus(fastSettings(server.url)) { station in
+            let subscription = try await station.bus.subscribe(to: Notes.journal)
+            try await collecting([subscription]) { received in
+                // Of a server whose clock is far ahead; then its end is lost.
+                let envelope = Envelope(
+                    source: "other/1", incarnation: "x", sequence: 1, trace: nil, sentAt: 0, body: Note(number: 1))
+                let payload = String(decoding: try JSONEncoder().encode(envelope), as: UTF8.self)
+                let script = """
+                    redis.call('XADD', KEYS[1], '99999999999999-0', 'p', '0-0', 'm', ARGV[1])
+                    redis.call('PUBLISH', ARGV[2], '99999999999999-0 0-0 ' .. ARGV[1])
+                    return redis.call('DEL', KEYS[1])
+                    """
+                _ = try await server.ask("EVAL", script, "1", Self.stream, payload, Notes.journal.name)
+                try await eventually(within: .seconds(20), "first") { received[0].numbers == [1] }
+                try await server.restart()
+                try await eventually(within: .seconds(20), "the restart") { received[0].gaps.count == 1 }
+                var number = 1
+                try await eventually(within: .seconds(20), "new ids are smaller, and arrive") {
+                    number += 1
+                    try await station.bus.publish(Note(number: number), on: Notes.journal)
+                    return received[0].numbers.count > 1
+                }
+                #expect(received[0].gaps == [Gap(.dataLost)])
+            }
+        }
+    }
+}
