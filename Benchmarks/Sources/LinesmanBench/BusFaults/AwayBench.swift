@@ -74,7 +74,11 @@ enum AwayBench {
                         outcome.violations.append("the server misses subscriptions of station \(station)")
                     }
                     bench.say("server \(station + 1), round \(round): live after \(time.wholeMilliseconds) ms")
-                    if round > plainRounds { outcome.loading.add(time) } else { outcome.plain.add(time) }
+                    guard round > plainRounds else {
+                        outcome.plain.add(time)
+                        continue
+                    }
+                    outcome.loading.add(time)
                     if wasLoading { outcome.loadingSeen += 1 }
                 }
                 return outcome
