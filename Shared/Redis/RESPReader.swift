@@ -3,10 +3,10 @@ import NIOCore
 
 /// Turns bytes into replies: hiredis' `redisReader`, with object functions that build Swift values directly.
 ///
-/// hiredis 0.14 reads RESP2 to a depth of 7 and moves its buffer as it consumes it, so it is fed at most 64 KiB at a
-/// time (four times slower at 1 MiB). Not thread-safe: it lives on one event loop.
+/// hiredis 0.14 reads RESP2 to a depth of 7. Not thread-safe: it lives on one event loop.
 final class RESPReader {
-    static let feedLimit = 64 * 1024
+    /// The reader moves what is left of its buffer after each KiB it consumes, so the cost grows with the size.
+    static let feedLimit = 8 * 1024
 
     private let reader: UnsafeMutablePointer<redisReader>
     /// hiredis keeps a pointer to the table, so it lives as long as the reader.
@@ -33,7 +33,7 @@ final class RESPReader {
         self.reader = reader
         reader.pointee.privdata = UnsafeMutableRawPointer(builder)
         // The default gives a buffer above 16 KiB back each time it runs empty.
-        reader.pointee.maxbuf = 4 * Self.feedLimit
+        reader.pointee.maxbuf = 256 * 1024
     }
 
     deinit {

@@ -14,6 +14,7 @@ public final class RedisClient: Sendable {
     private let clock: MachineClock
     private let log: RedisEvents
     private let metrics: RedisMetrics
+    private let executor: LoopExecutor
 
     /// - Parameters:
     ///   - settings: how to reach the server, how long to wait for it, and how much may be queued.
@@ -33,15 +34,37 @@ public final class RedisClient: Sendable {
         self.clock = clock
         self.log = RedisEvents(log: log, metrics: metrics)
         self.metrics = RedisMetrics(metrics)
-        hub = SubscriptionHub(settings: settings, clock: clock, events: self.log, dropped: self.metrics.dropped)
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        executor = LoopExecutor(loop)
+        hub = SubscriptionHub(
+            settings: settings, clock: clock, events: self.log, dropped: self.metrics.dropped, executor: executor)
         let context = RedisLink.Context(
             settings: settings, identity: RedisIdentity(name: name, incarnation: incarnation),
             locate: locator ?? { settings.endpoint }, clock: clock, random: random, events: self.log,
-            metrics: self.metrics, loop: MultiThreadedEventLoopGroup.singleton.next())
+            metrics: self.metrics, loop: loop)
         let subscriptions = RedisLink(role: .subscriptions, context: context, hub: hub)
         self.subscriptions = subscriptions
         commands = RedisLink(role: .commands, context: context) { subscriptions.leave($0) }
     }
+
+    /// The event loop of both connections, for an actor that must receive without a change of thread.
+    ///
+    /// What the actor does holds up the connections, so it must be short.
+    ///
+    /// ```swift
+    /// actor Prices {
+    ///     let client: RedisClient
+    ///     nonisolated var unownedExecutor: UnownedSerialExecutor { client.unownedExecutor }
+    ///
+    ///     func follow() async throws {
+    ///         for await delivery in try await client.subscribe(to: ["prices"]) { take(delivery) }
+    ///     }
+    /// }
+    /// ```
+    public var unownedExecutor: UnownedSerialExecutor { executor.loop.executor.asUnownedSerialExecutor() }
+
+    /// The same for a task without an actor: `Task(executorPreference: client.taskExecutor) { … }`.
+    public var taskExecutor: any TaskExecutor { executor }
 
     /// Keeps both connections until the task is cancelled.
     public func run() async throws {

@@ -46,6 +46,9 @@ final class RedisConnection: Sendable {
             let tls = try endpoint.usesTLS ? tlsContext(settings) : nil
             let bootstrap = bootstrap(for: endpoint, on: loop, resolver: resolver)
                 .connectTimeout(.nanoseconds(settings.connectTimeout.wholeNanoseconds))
+                // What one read brought is consumed before the next: it is still in the cache then, and its memory
+                // is used again.
+                .channelOption(.maxMessagesPerRead, value: 1)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         if let tls {

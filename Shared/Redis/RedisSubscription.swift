@@ -32,7 +32,7 @@ public final class RedisSubscription: AsyncSequence, Sendable {
 
     /// All messages that are there, or the next to come; nil when cancelled.
     ///
-    /// Resumes on the caller's actor without touching another thread if that actor runs on the client's event loop.
+    /// A caller on the client's event loop (`RedisClient.unownedExecutor`) is resumed there, without a change of thread.
     public func next(isolation actor: isolated (any Actor)? = #isolation) async -> RedisDelivery? {
         await queue.next(isolation: actor)
     }

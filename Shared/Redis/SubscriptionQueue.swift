@@ -80,13 +80,15 @@ final class SubscriptionQueue: Sendable {
     let limit: Int
     let byteLimit: Int
     private let counter: Counter
+    private let executor: LoopExecutor
     private let state = NIOLockedValueBox(State())
 
-    /// `dropped` counts what is dropped, over all queues.
-    init(limit: Int, byteLimit: Int, dropped: Counter) {
+    /// `dropped` counts what is dropped, over all queues; `executor` is that of the loop that fills the queue.
+    init(limit: Int, byteLimit: Int, dropped: Counter, executor: LoopExecutor) {
         self.limit = limit
         self.byteLimit = byteLimit
         counter = dropped
+        self.executor = executor
     }
 
     var dropped: Int { state.withLockedValue { $0.dropped } }
@@ -152,7 +154,11 @@ final class SubscriptionQueue: Sendable {
     /// One consumer at a time.
     func next(isolation actor: isolated (any Actor)? = #isolation) async -> RedisDelivery? {
         if let ready = state.withLockedValue({ $0.take() }) { return ready }
-        return await withTaskCancellationHandler {
+        return await executor.keeping { await wait(isolation: actor) }
+    }
+
+    private func wait(isolation actor: isolated (any Actor)?) async -> RedisDelivery? {
+        await withTaskCancellationHandler {
             await withCheckedContinuation(isolation: actor) { continuation in
                 let delivery = state.withLockedValue { state -> RedisDelivery?? in
                     precondition(state.consumer == nil, "a subscription has one consumer")

@@ -1,3 +1,4 @@
+import NIOPosix
 import Runtime
 import Testing
 
@@ -6,8 +7,10 @@ import Testing
 @Suite struct SubscriptionQueueTests {
     private let counter = MetricsRegistry().counter("dropped")
 
+    private let executor = LoopExecutor(MultiThreadedEventLoopGroup.singleton.next())
+
     private func queue(_ limit: Int, bytes: Int = 1000) -> SubscriptionQueue {
-        SubscriptionQueue(limit: limit, byteLimit: bytes, dropped: counter)
+        SubscriptionQueue(limit: limit, byteLimit: bytes, dropped: counter, executor: executor)
     }
 
     private func messages(_ numbers: ClosedRange<Int>) -> RedisMessages {
