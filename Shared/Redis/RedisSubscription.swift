@@ -32,7 +32,7 @@ public final class RedisSubscription: AsyncSequence, Sendable {
 
     /// All messages that are there, or the next to come; nil when cancelled.
     ///
-    /// A caller on the client's event loop (`RedisClient.unownedExecutor`) is resumed there, without a change of thread.
+    /// A caller on the client's event loop (`RedisClient.unownedExecutor`) is resumed there, on the same thread.
     public func next(isolation actor: isolated (any Actor)? = #isolation) async -> RedisDelivery? {
         await queue.next(isolation: actor)
     }

@@ -5,7 +5,7 @@ import Wire
 
 /// An hour without a message, in a minute: PINGs come 60 times as often, and no PONG may be missed.
 ///
-/// The deadline of a PONG is not scaled: how long the machine keeps a process waiting does not shrink with the interval.
+/// The deadline of a PONG is not scaled: what a machine keeps a process waiting does not shrink with the interval.
 enum IdleBench {
     private static let scale = 60
     /// An hour's PINGs of both connections.
@@ -36,7 +36,7 @@ enum IdleBench {
             Bar("idle: reconnects in an hour, interval scaled 1:\(scale)", Double(outcome.reconnects), .atMost(0)),
             as: "idle_reconnects")
         report.note(
-            "idle: the PING interval is scaled 1:\(scale), its deadline is not; \(outcome.pings) PINGs on two connections"
+            "idle: the PING interval is scaled 1:\(scale), its deadline is not; \(outcome.pings) PINGs on two links"
         )
     }
 
