@@ -57,7 +57,6 @@ final class DeadLetters: Sendable {
     var latest: [DeadLetter] { state.withLockedValue { $0.kept } }
 
     func add(channel: String, reason: String, payload: some Collection<UInt8>) {
-        metrics.deadLetters.increment()
         let prefix = String(decoding: Array(payload.prefix(Self.prefixLength)), as: UTF8.self)
         let letter = DeadLetter(
             at: wallClock.microseconds, reader: source, channel: channel,
@@ -68,6 +67,7 @@ final class DeadLetters: Sendable {
             state.kept.append(letter)
             return state.limiter.take(at: clock.now)
         }
+        metrics.deadLetters.increment()
         guard isWithinRate else { return metrics.deadLettersUnwritten.increment() }
         log.warning("dead letter", metadata: [Key.channel: "\(channel)", Key.reason: "\(letter.reason)"])
         client.enqueue(DeadLetterStream.append(letter)) { [metrics] result in
