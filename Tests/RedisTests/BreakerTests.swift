@@ -1,0 +1,80 @@
+import NIOConcurrencyHelpers
+import Redis
+import RedisTestKit
+import Resilience
+import Runtime
+import TestKit
+import Testing
+
+/// The breaker and the backoff in front of a real socket, on a clock that the test moves.
+@Suite(.timeLimit(.minutes(2))) struct BreakerTests {
+    @Test func `no connection is tried during the cool-down, and one per link after it`() async throws {
+        // CHECKLIST R4, W4, N27.
+        let fake = try await FakeRedis.start { _ in .close }
+        let time = ManualTime()
+        let settings = patientSettings(
+            fake.url,
+            [
+                "REDIS_RECONNECT_MAX_FAILURES": "3", "REDIS_BREAKER_COOLDOWN_MS": "60000",
+                "REDIS_RECONNECT_JITTER_PCT": "0",
+            ])
+        try await withClient(settings, clock: .manual(time), awaitsConnection: false) { client in
+            let links = { @Sendable in [client.status.commands, client.status.subscriptions] }
+            for attempt in 1...3 {
+                try await eventually(within: .seconds(20), "attempt \(attempt)") {
+                    links().allSatisfy { $0.failures == attempt }
+                }
+                await time.untilSleepers(2)
+                if attempt < 3 { time.advance(by: .milliseconds(100)) }
+            }
+            let open = links().allSatisfy { $0.breaker == .open && $0.openings == 1 }
+            #expect(open && fake.accepted == 6)
+            for _ in 1...59 {
+                time.advance(by: .seconds(1))
+                await time.untilSleepers(2)
+            }
+            #expect(fake.accepted == 6, "nobody knocks while it is open")
+            time.advance(by: .seconds(1))
+            try await eventually(within: .seconds(20), "one probe each") { links().allSatisfy { $0.failures == 4 } }
+            await time.untilSleepers(2)
+            #expect(fake.accepted == 8)
+            let again = links().allSatisfy { $0.breaker == .open && $0.openings == 2 }
+            #expect(again, "a failed probe opens it for another cool-down")
+        }
+    }
+
+    @Test func `who lets us log in and drops us is backed off from, up to the cap`() async throws {
+        // CHECKLIST W3, W8, N27.
+        let pings = NIOLockedValueBox<[Int: Int]>([:])
+        let fake = try await FakeRedis.start { command in
+            guard command.words.first == "PING" else { return nil }
+            let number = pings.withLockedValue { counts in
+                counts[command.link, default: 0] += 1
+                return counts[command.link, default: 0]
+            }
+            // The first belongs to the login.
+            return number == 1 ? nil : .close
+        }
+        let settings = patientSettings(
+            fake.url,
+            [
+                "REDIS_PING_INTERVAL_MS": "10", "REDIS_RECONNECT_BASE_DELAY_MS": "10",
+                "REDIS_RECONNECT_MAX_DELAY_MS": "100", "REDIS_RECONNECT_JITTER_PCT": "0",
+                "REDIS_RECONNECT_MAX_FAILURES": "100000",
+            ])
+        try await withClient(settings, awaitsConnection: false) { client in
+            try await hearing(client) { heard in
+                let delays = { @Sendable in
+                    heard.events.compactMap { event -> Duration? in
+                        if case .lost(.commands, _, let delay) = event { delay } else { nil }
+                    }
+                }
+                try await eventually(within: .seconds(30), "at the cap") { delays().count >= 7 }
+                // The listener may have come after the first.
+                let series = [10, 20, 40, 80, 100, 100, 100, 100].map { Duration.milliseconds($0) }
+                let seen = Array(delays().prefix(7))
+                #expect(seen == Array(series.prefix(7)) || seen == Array(series.dropFirst().prefix(7)))
+            }
+        }
+    }
+}
