@@ -42,6 +42,10 @@ import Testing
                 example.cancel()
                 _ = await example.result
                 #expect(try openSockets(to: server.port) == sockets)
+                // Closed here is not yet forgotten there: the next run must not count this one.
+                try await eventually(within: .seconds(40), "run \(run) is forgotten") {
+                    try await observer.subscribers(of: "prices") == 0
+                }
             }
             try await eventually(within: .seconds(40), "the server has only the observer") {
                 try await observer.clientList().count == connections
