@@ -6,43 +6,52 @@ import Resilience
 extension Connection {
     /// Opens a session, or throws `reconnect`, `wait` or `permanent` with the server's reason.
     ///
-    /// The name is looked up by libpq with blocking calls, so the start runs off this thread; its time is the
-    /// resolver's, the rest is bounded by `timeout`.
+    /// All of it is bounded by `timeout`: the lookup of the name, the connect, TLS and the login.
     static func open(
-        _ parameters: [String: String], id: Int, timeout: Duration, now: MachineInstant, expiresAt: MachineInstant
+        _ parameters: [String: String], id: Int, timeout: Duration, expiresAt: MachineInstant
     ) async throws -> Connection {
-        let sorted = parameters.sorted { $0.key < $1.key }
+        let handle = try await session(parameters, until: LoopInstant.now.advanced(by: timeout))
+        let isEncrypted = PQsslInUse(handle.pointer) == 1
+        let canceller: any Canceller =
+            (isEncrypted ? nil : PlainCanceller(handle)) ?? EncryptedCanceller(parameters)
+        return Connection(handle: handle, id: id, expiresAt: expiresAt, canceller: canceller)
+    }
+
+    /// A session of libpq's, non-blocking and in pipeline mode.
+    static func session(
+        _ parameters: [String: String], until deadline: LoopInstant
+    ) async throws -> ConnectionHandle {
+        let sorted = try await HostLookup.resolved(parameters, until: deadline).sorted { $0.key < $1.key }
+        // It reads files: the password file, certificates.
         let started = try await NIOThreadPool.singleton.runIfActive { start(sorted) }
         guard let handle = started else { throw PostgresError(.reconnect, "out of memory", context: "connecting") }
         var isKept = false
         defer { if !isKept { PQfinish(handle.pointer) } }
         // The SQLSTATE of a refused connection is only to be had in the verbose message.
         PQsetErrorVerbosity(handle.pointer, PQERRORS_VERBOSE)
-        try await establish(handle, until: LoopInstant.now.advanced(by: timeout))
+        try await establish(handle, until: deadline)
         PQsetErrorVerbosity(handle.pointer, PQERRORS_DEFAULT)
         PQsetNoticeReceiver(handle.pointer, { _, _ in }, nil)
         PQsetnonblocking(handle.pointer, 1)
+        guard PQenterPipelineMode(handle.pointer) == 1 else {
+            throw PostgresError(.reconnect, "no pipeline mode: \(handle.message)", context: "connecting")
+        }
         isKept = true
-        return Connection(handle: handle, id: id, openedAt: now, expiresAt: expiresAt)
+        return handle
     }
 
     private static func establish(_ handle: ConnectionHandle, until deadline: LoopInstant) async throws {
         var step = PGRES_POLLING_WRITING
+        let ready = LoopWait()
         while PQstatus(handle.pointer) != CONNECTION_BAD {
             let socket = PQsocket(handle.pointer)
             guard socket >= 0 else { break }
-            let wake = await LoopExecutor.shared.wait(
-                for: step == PGRES_POLLING_READING ? .read : .write, on: socket, until: deadline, isFresh: true)
-            if case .deadline = wake {
-                LoopExecutor.shared.forget(socket)
+            guard await ready.wait(for: step == PGRES_POLLING_READING ? .read : .write, on: socket, until: deadline)
+            else {
                 throw PostgresError(.reconnect, "no session within the connect time-out", context: "connecting")
             }
-            if case .interrupted = wake { continue }
             step = PQconnectPoll(handle.pointer)
             if step == PGRES_POLLING_OK { return }
-            if step == PGRES_POLLING_FAILED || PQsocket(handle.pointer) != socket {
-                LoopExecutor.shared.forget(socket)
-            }
             if step == PGRES_POLLING_FAILED { break }
         }
         let words = handle.message

@@ -1,293 +1,433 @@
 import CLibPQ
 import Glibc
-import NIOPosix
 import Resilience
 
-/// One session with the server, on the database loop; it runs one statement at a time.
+/// One session with the server, on the database loop, in libpq's pipeline mode.
 ///
 /// Legal states: usable -> broken (the socket is gone or must not be trusted) -> closed; usable -> closed.
 @DatabaseLoop
-final class Connection {
-    /// What is to be run.
-    struct Request {
-        enum Body {
-            /// One statement with bound values, prepared once per connection.
-            case statement(SQL)
-            /// Text without values, possibly several statements.
-            case script(String)
-        }
-
-        var body: Body
-        var phase: Phase
-        var context: String
-        var deadline: LoopInstant
-        /// False for what must happen although the task is cancelled: COMMIT and ROLLBACK.
-        var isCancellable = true
-    }
-
-    /// Why a running statement is being ended.
-    private enum Abort {
-        case deadline
-        case taskCancelled
-    }
-
-    private struct StatementKey: Hashable {
-        var text: String
-        var types: [UInt32]
-    }
-
+final class Connection: LoopListener {
     /// How long a cancelled statement may take to end before the connection is closed.
-    static let cancelGrace = Duration.seconds(1)
-    private static let statementLimit = 256
+    nonisolated static let cancelGrace = Duration.seconds(1)
+    /// Statements prepared at once; the least recently used makes room.
+    nonisolated static let statementLimit = 256
+    /// Operations sent at once; further ones wait unsent.
+    nonisolated static let depth = 64
 
     let id: Int
     /// The server's process for this session.
     let backend: Int32
     /// When it has lived long enough.
     let expiresAt: MachineInstant
-    var idleSince: MachineInstant
-    /// False once the socket is lost or a result is outstanding that nobody will read.
+    /// False once the socket is lost or must not be trusted.
     private(set) var isUsable = true
-    /// The statement under way, for the acquire time-out's message.
-    private(set) var current: String?
+    /// Whether the server has forgotten a statement that was prepared here: the next one may be gone too.
+    private var isForgotten = false
+    /// Whether its operations belong to several callers, who must not be cancelled for each other.
+    var isShared = false
+    /// Told when the session ends while nothing is under way.
+    var whenEnded: ((Connection) -> Void)?
 
-    private let handle: ConnectionHandle
-    private let socket: Int32
+    let handle: ConnectionHandle
+    let socket: Int32
+    private let canceller: any Canceller
+    private let isEncrypted: Bool
     private var isClosed = false
-    private var statements: [StatementKey: String] = [:]
-    private var run = 0
-    private var abort: Abort?
+    private var isFlushed = true
+    /// When something was last sent.
+    private var askedAt = LoopInstant.now
+    private var sent: [Operation] = []
+    private var queued: [Operation] = []
+    private var statements = StatementCache(limit: Connection.statementLimit)
+    private var controls: Set<String> = []
+    private var parameters = Parameters()
+    /// Set from a cancel request until its statement has ended.
+    private var giveUp: LoopInstant?
     private var isCancelling = false
+    /// A COPY has the connection for itself.
+    private var copy: LoopWait?
 
-    init(handle: ConnectionHandle, id: Int, openedAt: MachineInstant, expiresAt: MachineInstant) {
+    init(handle: ConnectionHandle, id: Int, expiresAt: MachineInstant, canceller: any Canceller) {
         self.handle = handle
         self.id = id
         self.expiresAt = expiresAt
-        idleSince = openedAt
+        self.canceller = canceller
         socket = PQsocket(handle.pointer)
         backend = PQbackendPID(handle.pointer)
+        isEncrypted = PQsslInUse(handle.pointer) == 1
+        LoopExecutor.shared.watch(socket, for: .read, isFresh: true, self)
     }
 
-    /// Whether no transaction is open and no statement under way.
-    var isAtRest: Bool { isUsable && current == nil && PQtransactionStatus(handle.pointer) == PQTRANS_IDLE }
+    /// Whether no transaction is open and nothing under way.
+    var isAtRest: Bool {
+        isUsable && !isForgotten && isIdle && PQtransactionStatus(handle.pointer) == PQTRANS_IDLE
+    }
+
+    var isInTransaction: Bool {
+        let status = PQtransactionStatus(handle.pointer)
+        return status == PQTRANS_INTRANS || status == PQTRANS_INERROR
+    }
+
+    private var isIdle: Bool { sent.isEmpty && queued.isEmpty && copy == nil }
+
+    /// The statement under way, for the acquire time-out's message.
+    var current: String? { (sent.first ?? queued.first)?.context() }
 
     /// Looks, without waiting, whether the server has ended an idle connection.
     ///
-    /// An idle session is told nothing but its end, so anything to be read means that it is over.
+    /// An idle session is told nothing but its end, so anything to be read means that it is over. Right after an answer
+    /// it is not asked for: the loop would be told as well.
     func isStillThere() -> Bool {
         guard isUsable else { return false }
-        var byte: UInt8 = 0
-        let count = recv(socket, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
-        isUsable = count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        if LoopInstant.now < askedAt.advanced(by: .milliseconds(10)) { return true }
+        isUsable = isSilent()
         return isUsable
     }
 
-    /// Frees the session; with a statement under way its socket is shut instead, and the statement ends as lost.
+    private func isSilent() -> Bool {
+        var byte: UInt8 = 0
+        let count = recv(socket, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+    }
+
+    /// Ends the session; what was under way ends as lost.
     func close() {
         isUsable = false
-        guard current == nil else {
-            shutdown(socket, Int32(SHUT_RDWR))
-            LoopExecutor.shared.interrupt(socket)
-            return
-        }
         guard !isClosed else { return }
         isClosed = true
         LoopExecutor.shared.forget(socket)
-        PQfinish(handle.pointer)
+        LoopExecutor.shared.letSleep(self)
+        if copy != nil { shutdown(socket, Int32(SHUT_RDWR)) }
+        copy?.socketIsReady()
+        failAll("the connection was closed")
+        // libpq never waits here: the socket is non-blocking, so a half-open one gets no farewell.
+        if copy == nil { PQfinish(handle.pointer) }
     }
 
-    // MARK: Running a statement
+    // MARK: Sending
 
-    /// Runs one statement to its end and reports its last result.
-    func perform(_ request: Request) async throws -> ResultSet {
-        guard current == nil else {
-            throw PostgresError(
-                .permanent, "a statement is under way on this connection: \(current ?? "")", context: request.context)
+    /// Takes an operation; its answer comes through the operation.
+    func submit(_ operation: Operation) {
+        guard isUsable else { return operation.fail(.reconnect, "the connection was lost") }
+        askedAt = .now
+        guard askedAt < operation.deadline else {
+            return operation.fail(.deadlineExceeded, "the deadline had passed before it began")
         }
-        guard isUsable else { throw PostgresError(.reconnect, "the connection was lost", context: request.context) }
-        if LoopInstant.now >= request.deadline {
-            throw PostgresError(.deadlineExceeded, "the deadline had passed before it began", context: request.context)
+        if queued.isEmpty, maySend(operation) {
+            send(operation)
+        } else {
+            queued.append(operation)
         }
-        if request.isCancellable, Task.isCancelled {
-            throw PostgresError(.cancelled, "the task was cancelled", context: request.context)
-        }
-        current = request.context
-        run += 1
-        abort = nil
-        let run = run
-        defer { current = nil }
-        guard request.isCancellable else { return try await execute(request) }
-        return try await withTaskCancellationHandler {
-            try await execute(request)
-        } onCancel: {
-            // Awaited by nobody: it sets a mark and wakes the statement, or finds it ended.
-            Task { @DatabaseLoop in self.taskCancelled(run: run) }
+        LoopExecutor.shared.wake(self, at: operation.deadline)
+    }
+
+    /// A script leaves pipeline mode and a cancel request may hit what comes next, so both want to be alone.
+    private func maySend(_ operation: Operation) -> Bool {
+        if isCancelling || copy != nil { return false }
+        if sent.isEmpty { return true }
+        if case .script = operation.body { return false }
+        if case .script = sent[0].body { return false }
+        return sent.count < Self.depth
+    }
+
+    private func sendQueued() {
+        while isUsable, let next = queued.first, maySend(next) {
+            queued.removeFirst()
+            send(next)
         }
     }
 
-    private func taskCancelled(run: Int) {
-        guard self.run == run, current != nil, abort == nil else { return }
-        abort = .taskCancelled
-        LoopExecutor.shared.interrupt(socket)
-    }
-
-    private func execute(_ request: Request) async throws -> ResultSet {
-        switch request.body {
+    private func send(_ operation: Operation) {
+        switch operation.body {
         case .script(let text):
-            guard PQsendQuery(handle.pointer, text) == 1 else { throw unsent(request) }
-        case .statement(let sql):
-            let parameters = try Parameters(sql.values, context: request.context)
-            if let name = try await prepared(sql, parameters, request) {
-                let isSent = parameters.withPointers { count, _, values, lengths, formats in
-                    PQsendQueryPrepared(handle.pointer, name, count, values, lengths, formats, 0)
-                }
-                guard isSent == 1 else { throw unsent(request) }
-            } else {
-                let isSent = parameters.withPointers { count, types, values, lengths, formats in
-                    PQsendQueryParams(handle.pointer, sql.text, count, types, values, lengths, formats, 0)
-                }
-                guard isSent == 1 else { throw unsent(request) }
+            guard PQexitPipelineMode(handle.pointer) == 1, PQsendQuery(handle.pointer, text) == 1 else {
+                return unsent(operation)
+            }
+        case .batch(let batch):
+            for sql in batch.statements {
+                guard let problem = Parameters.problem(in: sql.values) else { continue }
+                let context = operation.name.map { "\($0): \(sql.summary)" } ?? sql.summary
+                return operation.finish(.failure(PostgresError(.encoding, problem, context: context)))
+            }
+            guard send(batch, for: operation), PQpipelineSync(handle.pointer) == 1 else { return unsent(operation) }
+        }
+        sent.append(operation)
+        flush()
+    }
+
+    private func send(_ batch: Batch, for operation: Operation) -> Bool {
+        if let control = batch.opens, !send(control, for: operation) { return false }
+        for (index, sql) in batch.statements.enumerated() {
+            parameters.load(sql.values)
+            let lookup = statements.use(sql.text, parameters.types)
+            if lookup.isNew, !prepare(lookup, for: operation) { return false }
+            operation.steps.append(.statement(index, lookup.statement))
+            let isSent = parameters.withPointers { count, _, values, lengths, formats in
+                PQsendQueryPrepared(handle.pointer, lookup.statement.name, count, values, lengths, formats, 0)
+            }
+            if isSent != 1 { return false }
+        }
+        if let control = batch.closes, !send(control, for: operation) { return false }
+        return true
+    }
+
+    private func prepare(_ lookup: StatementCache.Lookup, for operation: Operation) -> Bool {
+        for name in lookup.evicted {
+            operation.steps.append(.deallocate)
+            guard PQsendQueryParams(handle.pointer, "DEALLOCATE \(name)", 0, nil, nil, nil, nil, 0) == 1 else {
+                return false
             }
         }
-        return try await finish(request, phase: request.phase)
+        operation.steps.append(.prepare(lookup.statement))
+        let statement = lookup.statement
+        return PQsendPrepare(
+            handle.pointer, statement.name, statement.text, Int32(statement.types.count), statement.types) == 1
     }
 
-    /// The statement's name on this connection, prepared now if it is new; nil when there are too many already.
-    private func prepared(_ sql: SQL, _ parameters: Parameters, _ request: Request) async throws -> String? {
-        let key = StatementKey(text: sql.text, types: parameters.types)
-        if let name = statements[key] { return name }
-        guard statements.count < Self.statementLimit else { return nil }
-        let name = "s\(statements.count + 1)"
-        let isSent = parameters.types.withUnsafeBufferPointer { types in
-            PQsendPrepare(handle.pointer, name, sql.text, Int32(types.count), types.baseAddress)
+    /// BEGIN, COMMIT and ROLLBACK are prepared once and never evicted: a failed transaction could not prepare them.
+    private func send(_ control: Batch.Control, for operation: Operation) -> Bool {
+        if !controls.contains(control.name) {
+            operation.steps.append(.prepareControl(control))
+            guard PQsendPrepare(handle.pointer, control.name, control.text, 0, nil) == 1 else { return false }
+            controls.insert(control.name)
         }
-        guard isSent == 1 else { throw unsent(request) }
-        _ = try await finish(request, phase: request.phase == .transaction ? .transaction : .harmless)
-        statements[key] = name
-        return name
+        operation.steps.append(.control(control))
+        return PQsendQueryPrepared(handle.pointer, control.name, 0, nil, nil, nil, 0) == 1
     }
 
-    /// libpq refused to send: nothing has reached the server.
-    private func unsent(_ request: Request) -> PostgresError {
-        isUsable = false
-        return PostgresError(.reconnect, handle.message, context: request.context, sqlState: "08006")
+    /// libpq refused to send: the Sync has not reached the server, so nothing of it was done.
+    private func unsent(_ operation: Operation) {
+        operation.fail(.reconnect, handle.message)
+        lose()
     }
 
-    private func finish(_ request: Request, phase: Phase) async throws -> ResultSet {
-        let outcome = await drain(until: request.deadline)
-        if isCancelling { await settleCancel() }
-        guard let failure = outcome.failure else {
-            guard let result = outcome.result else {
-                isUsable = false
-                throw PostgresError(.reconnect, "the server answered nothing", context: request.context)
-            }
-            return result
+    private func flush() {
+        let rest = PQflush(handle.pointer)
+        if rest < 0 { return lose() }
+        if (rest == 0) != isFlushed {
+            isFlushed = rest == 0
+            LoopExecutor.shared.watch(socket, for: isFlushed ? .read : [.read, .write], self)
         }
-        // Its plan or the statement itself is gone on the server; a new connection prepares anew.
-        if failure.sqlState == "0A000" || failure.sqlState == "26000" { isUsable = false }
-        var error = PostgresError(
-            Classifier.code(sqlState: failure.sqlState, phase: phase, isCompleted: outcome.isCompleted),
-            failure.message, context: request.context, sqlState: failure.sqlState, detail: failure.detail,
-            constraint: failure.constraint)
-        if abort == .deadline, error.code == .cancelled || error.code == .reconnect {
-            error.code = .deadlineExceeded
-            error.message = "no answer within the deadline; \(error.message)"
-        } else if abort == .taskCancelled, error.code == .reconnect {
-            error.code = .cancelled
+    }
+
+    // MARK: Receiving
+
+    func socketIsReady() {
+        if let copy { return copy.socketIsReady() }
+        if sent.isEmpty {
+            // Nothing was asked, so this is the end of the session; level-triggered, it would be told for ever.
+            guard !isSilent() else { return }
+            isUsable = false
+            LoopExecutor.shared.forget(socket)
+            whenEnded?(self)
+            return
         }
-        throw error
+        // Both ways, or each side could wait for the other with full buffers.
+        if !isFlushed { flush() }
+        guard isUsable else { return }
+        let isAlive = PQconsumeInput(handle.pointer) == 1
+        // TLS hands out whole records: what libpq's buffer had no room for is not announced by the socket again.
+        if isEncrypted { for _ in 0..<2 where PQisBusy(handle.pointer) == 1 { PQconsumeInput(handle.pointer) } }
+        takeResults()
+        if !isAlive || PQstatus(handle.pointer) != CONNECTION_OK { return lose() }
+        sendQueued()
     }
 
-    // MARK: The wire
-
-    private struct Outcome {
-        var result: ResultSet?
-        var failure: ServerFailure?
-        /// Whether the server reported a statement done.
-        var isCompleted = false
-    }
-
-    /// Reads results until libpq has no more, consuming while it flushes, or both sides could fill up and stop.
-    private func drain(until deadline: LoopInstant) async -> Outcome {
-        var outcome = Outcome()
-        var giveUp: LoopInstant?
-        while true {
-            let unflushed = PQflush(handle.pointer)
-            if PQisBusy(handle.pointer) == 0 || PQstatus(handle.pointer) != CONNECTION_OK {
-                guard let result = PQgetResult(handle.pointer) else { break }
-                take(result, into: &outcome)
+    private func takeResults() {
+        var endings = 0
+        while let operation = sent.first, PQisBusy(handle.pointer) == 0 {
+            guard let result = PQgetResult(handle.pointer) else {
+                endings += 1
+                if case .script = operation.body {
+                    guard PQenterPipelineMode(handle.pointer) == 1 else { return lose() }
+                    complete(operation)
+                } else if endings > 1 {
+                    // Out of step with libpq: nothing it says can be assigned any more.
+                    return lose()
+                }
                 continue
             }
-            if abort != nil, giveUp == nil { giveUp = sendCancel() }
-            switch await LoopExecutor.shared.wait(
-                for: unflushed == 1 ? [.read, .write] : .read, on: socket, until: giveUp ?? deadline)
-            {
-            case .ready:
-                PQconsumeInput(handle.pointer)
-            case .interrupted:
-                // Cancelled, or shut by `close`: the loop's next turn sees which.
-                if !isUsable { PQconsumeInput(handle.pointer) }
-            case .deadline where giveUp == nil:
-                abort = abort ?? .deadline
-            case .deadline:
-                return abandoned(outcome)
-            }
+            endings = 0
+            take(result, for: operation)
         }
-        if PQstatus(handle.pointer) != CONNECTION_OK { isUsable = false }
-        return outcome
     }
 
-    /// The server did not even answer the cancel request: the connection is given up.
-    private func abandoned(_ outcome: Outcome) -> Outcome {
-        isUsable = false
-        var outcome = outcome
-        outcome.failure = ServerFailure(message: "the cancel request was not answered, the connection is closed")
-        return outcome
-    }
-
-    private func take(_ result: OpaquePointer, into outcome: inout Outcome) {
+    private func take(_ result: OpaquePointer, for operation: Operation) {
         switch PQresultStatus(result) {
+        case PGRES_PIPELINE_SYNC:
+            PQclear(result)
+            complete(operation)
         case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
-            outcome.isCompleted = true
-            outcome.result = ResultSet(result)
+            answered(operation, ResultSet(result))
+        case PGRES_PIPELINE_ABORTED:
+            PQclear(result)
+            skipped(operation)
         case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
             PQclear(result)
-            isUsable = false
-            outcome.failure = ServerFailure(message: "COPY is not supported here")
+            operation.failure = ServerFailure(message: "COPY as a statement; use copy(into:)")
             shutdown(socket, Int32(SHUT_RDWR))
         default:
             let failure = ServerFailure(result)
             PQclear(result)
-            // The server's own word explains more than the lost connection that follows it.
-            if outcome.failure?.sqlState == nil { outcome.failure = failure }
+            failed(operation, failure)
         }
     }
 
-    // MARK: Cancelling
-
-    /// Asks the server to end the statement, off this thread, since `PQcancel` blocks.
-    ///
-    /// - Returns: when to give the connection up.
-    private func sendCancel() -> LoopInstant {
-        if let request = CancelRequest(handle) {
-            isCancelling = true
-            // Awaited by `settleCancel`, and by `drain` until the grace has passed.
-            Task { @DatabaseLoop in
-                try? await NIOThreadPool.singleton.runIfActive { request.send() }  // lost: the grace ends it
-                self.isCancelling = false
-                if !self.isClosed { LoopExecutor.shared.interrupt(self.socket) }
-            }
+    private func answered(_ operation: Operation, _ result: ResultSet) {
+        guard case .batch = operation.body else { return operation.add(result) }
+        switch operation.stepIndex < operation.steps.count ? operation.steps[operation.stepIndex] : nil {
+        case .statement, .control: operation.add(result)
+        default: break
         }
-        return LoopInstant.now.advanced(by: Self.cancelGrace)
+        operation.stepIndex += 1
     }
 
-    /// Waits until the cancel request has been delivered, so that it cannot hit the next statement.
-    private func settleCancel() async {
-        let deadline = LoopInstant.now.advanced(by: Self.cancelGrace)
-        while isCancelling, isUsable {
-            if case .deadline = await LoopExecutor.shared.wait(for: [], on: socket, until: deadline) {
-                isUsable = false
+    /// A step after one that failed, which the server has not looked at.
+    private func skipped(_ operation: Operation) {
+        forget(operation, step: operation.stepIndex)
+        operation.stepIndex += 1
+    }
+
+    private func failed(_ operation: Operation, _ failure: ServerFailure) {
+        // The server's own word explains more than the lost connection that follows it.
+        guard operation.failure?.sqlState == nil else { return }
+        operation.failure = failure
+        operation.failedStep = operation.stepIndex
+        guard case .batch = operation.body else { return }
+        // Without a state it is libpq's word about a lost connection: the server has not answered this step.
+        if failure.sqlState == nil { return }
+        if case .statement(_, let statement) = operation.steps[operation.stepIndex] {
+            // The table has changed: prepared anew, it runs.
+            if failure.sqlState == "0A000", !operation.prepares(statement) {
+                operation.isOutdated = true
+                statements.drop(statement)
             }
         }
+        // Somebody deallocated it, and perhaps all of them.
+        if failure.sqlState == "26000" {
+            operation.isOutdated = true
+            isForgotten = true
+        }
+        forget(operation, step: operation.stepIndex)
+        operation.stepIndex += 1
+    }
+
+    /// What was to be prepared is not.
+    private func forget(_ operation: Operation, step: Int) {
+        guard step < operation.steps.count else { return }
+        switch operation.steps[step] {
+        case .prepare(let statement): statements.remove(statement)
+        case .prepareControl(let control): controls.remove(control.name)
+        case .deallocate, .control, .statement: break
+        }
+    }
+
+    private func complete(_ operation: Operation) {
+        sent.removeFirst()
+        giveUp = nil
+        if operation.failure == nil {
+            operation.finish(.success(operation.results))
+        } else {
+            operation.finish(.failure(operation.error()))
+        }
+        // The request may have come between two statements and have hit none.
+        if let next = sent.first, next.abort != nil, !next.isFinished { requestCancel() }
+    }
+
+    // MARK: Ending early
+
+    func timeHasCome(_ now: LoopInstant) {
+        if let giveUp, now >= giveUp {
+            // The server did not even answer the cancel request.
+            return lose("the cancel request was not answered, the connection is closed")
+        }
+        for operation in queued where operation.deadline <= now {
+            operation.fail(.deadlineExceeded, "the deadline passed before it was sent")
+        }
+        queued.removeAll(where: \.isFinished)
+        for operation in sent where operation.deadline <= now && !operation.isFinished {
+            abort(operation, .deadline)
+        }
+        let times = (sent + queued).filter { !$0.isFinished && $0.abort == nil }.map(\.deadline)
+        if let next = ([giveUp].compactMap { $0 } + times).min() { LoopExecutor.shared.wake(self, at: next) }
+    }
+
+    /// Ends an operation early: unsent it just leaves; under way, the server is asked to cancel it, and its answer
+    /// decides.
+    func abort(_ operation: Operation, _ reason: Operation.Abort) {
+        guard !operation.isFinished, operation.abort == nil else { return }
+        operation.abort = reason
+        if let index = queued.firstIndex(where: { $0 === operation }) {
+            queued.remove(at: index)
+            let code: PostgresError.Code = reason == .deadline ? .deadlineExceeded : .cancelled
+            return operation.fail(code, "it had not been sent")
+        }
+        guard let first = sent.first, sent.contains(where: { $0 === operation }) else { return }
+        if isShared, first !== operation {
+            // A cancel request would hit somebody else's statement: it goes on, and nobody waits for it.
+            let isKnown = operation.onlyReads
+            let code: PostgresError.Code =
+                !isKnown ? .unknownCommit : reason == .deadline ? .deadlineExceeded : .cancelled
+            return operation.fail(code, "given up behind other statements; it may still be executed")
+        }
+        requestCancel()
+    }
+
+    /// Nothing else is sent until the request has been delivered, so that it cannot hit the next statement.
+    private func requestCancel() {
+        guard giveUp == nil else { return }
+        let grace = LoopInstant.now.advanced(by: Self.cancelGrace)
+        giveUp = grace
+        LoopExecutor.shared.wake(self, at: grace)
+        for operation in sent { operation.isExposedToCancel = true }
+        if isCancelling { return }
+        isCancelling = true
+        // Awaited by nobody: `giveUp` bounds it, and what is queued is sent after it.
+        Task { @DatabaseLoop [canceller] in
+            await canceller.cancel(backend)
+            isCancelling = false
+            sendQueued()
+        }
+    }
+
+    /// The connection is gone or must not be trusted: everything under way ends.
+    private func lose(_ message: String? = nil) {
+        guard isUsable || !sent.isEmpty else { return }
+        isUsable = false
+        LoopExecutor.shared.forget(socket)
+        LoopExecutor.shared.letSleep(self)
+        if message == nil, PQstatus(handle.pointer) != CONNECTION_OK { takeLastWords() }
+        failAll(message ?? handle.message)
+    }
+
+    /// The server may have said why before the connection ended; without a socket nothing here waits.
+    private func takeLastWords() {
+        var endings = 0
+        while let operation = sent.first, operation.failure == nil, endings < 2, PQisBusy(handle.pointer) == 0 {
+            guard let result = PQgetResult(handle.pointer) else {
+                endings += 1
+                continue
+            }
+            endings = 0
+            take(result, for: operation)
+        }
+    }
+
+    private func failAll(_ message: String) {
+        let (sent, queued) = (sent, queued)
+        self.sent = []
+        self.queued = []
+        var isFirst = true
+        for operation in sent where !operation.isFinished {
+            // The server ends a session at one statement and never looks at those behind it.
+            let said = operation.failure?.sqlState != nil
+            if operation.failure == nil { operation.failure = ServerFailure(message: message) }
+            operation.finish(.failure(operation.error()))
+            if isFirst, said {
+                for later in sent { later.fail(.reconnect, message) }
+            }
+            isFirst = false
+        }
+        for operation in queued { operation.fail(.reconnect, message) }
     }
 }

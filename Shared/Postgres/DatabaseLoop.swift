@@ -1,9 +1,11 @@
 import CEpoll
-import CLibPQ
 import Glibc
 import NIOConcurrencyHelpers
 
-/// Where everything that touches libpq runs: one thread that waits in epoll and executes the actor's jobs in between.
+/// Where everything that touches libpq runs: one thread that waits in epoll and executes what it is given in between.
+///
+/// Callers do not hop to the actor and back: they hand it work with `LoopExecutor.execute` and wait for the answer
+/// where they are, which costs one change of thread each way, and none for a task that prefers `LoopTaskExecutor`.
 @globalActor
 actor DatabaseLoop {
     static let shared = DatabaseLoop()
@@ -14,6 +16,8 @@ actor DatabaseLoop {
 struct LoopInstant: Comparable, Sendable {
     var nanoseconds: Int64
 
+    static let never = LoopInstant(nanoseconds: .max)
+
     static var now: LoopInstant {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
@@ -22,6 +26,9 @@ struct LoopInstant: Comparable, Sendable {
 
     static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
 
+    /// How long after `earlier`; negative when before.
+    func since(_ earlier: LoopInstant) -> Duration { .nanoseconds(nanoseconds - earlier.nanoseconds) }
+
     func advanced(by duration: Duration) -> LoopInstant {
         let (seconds, attoseconds) = duration.components
         let bounded = min(max(seconds, -86_400 * 365), 86_400 * 365)
@@ -29,19 +36,23 @@ struct LoopInstant: Comparable, Sendable {
     }
 }
 
-/// The thread, its queue of jobs and the sockets it watches.
+/// What the loop calls.
+@DatabaseLoop
+protocol LoopListener: AnyObject {
+    /// The socket can be read or written, or is broken; comes again until that has been seen to.
+    func socketIsReady()
+    /// The time asked for with `wake` has come.
+    func timeHasCome(_ now: LoopInstant)
+}
+
+/// The thread, what it has to do, the sockets it watches and the times it keeps.
 ///
 /// Invariant of the unchecked conformance: `inbox` is under its lock; `thread` is set before anyone can see the
-/// instance; all else is touched by the loop's thread only, which `DatabaseLoop` isolation ensures for the callers.
+/// instance; `own` is touched by the loop's thread only; all else is isolated.
 final class LoopExecutor: SerialExecutor, @unchecked Sendable {
     static let shared = LoopExecutor()
 
-    /// What ended a wait.
-    enum Wake: Sendable {
-        case ready
-        case deadline
-        case interrupted
-    }
+    typealias Work = @DatabaseLoop @Sendable () -> Void
 
     struct Interest: OptionSet, Sendable {
         let rawValue: UInt32
@@ -49,160 +60,285 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         static let write = Interest(rawValue: EPOLLOUT.rawValue)
     }
 
-    private struct Watch {
-        var armed: UInt32
-        var deadline: LoopInstant?
-        var waiter: CheckedContinuation<Wake, Never>?
+    private enum Item {
+        case work(Work)
+        /// A job of the actor.
+        case job(UnownedJob)
+        /// A job of a task that prefers this thread.
+        case taskJob(UnownedJob)
+
+        var isJob: Bool { if case .job = self { true } else { false } }
     }
 
     private struct Inbox {
-        var jobs: [UnownedJob] = []
+        var items: [Item] = []
         var isSleeping = false
+    }
+
+    private struct Watch {
+        var interest: Interest
+        let listener: any LoopListener
+    }
+
+    private struct Alarm {
+        var at: LoopInstant
+        let listener: any LoopListener
     }
 
     private let inbox = NIOLockedValueBox(Inbox())
     private let poll: Int32
     private let bell: Int32
     private var thread: pthread_t = 0
-    private var own: [UnownedJob] = []
-    private var watches: [Int32: Watch] = [:]
+    private var own: [Item] = []
+    @DatabaseLoop private var watches: [Int32: Watch] = [:]
+    @DatabaseLoop private var alarms: [ObjectIdentifier: Alarm] = [:]
+    /// No alarm is earlier; one that was moved or dropped leaves it too early, which costs one look.
+    @DatabaseLoop private var earliest = LoopInstant.never
 
     private init() {
         poll = epoll_create1(Int32(EPOLL_CLOEXEC))
-        bell = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        bell = eventfd(0, Int32(EFD_CLOEXEC))
         precondition(poll >= 0 && bell >= 0, "epoll \(poll), eventfd \(bell), errno \(errno)")
-        control(EPOLL_CTL_ADD, bell, EPOLLIN.rawValue)
+        control(EPOLL_CTL_ADD, bell, .read)
         let context = Unmanaged.passRetained(self).toOpaque()
         let status = pthread_create(
             &thread, nil,
             { context in
                 guard let context else { return nil }
-                Unmanaged<LoopExecutor>.fromOpaque(context).takeUnretainedValue().run()
+                Unmanaged<LoopExecutor>.fromOpaque(context).takeUnretainedValue().begin()
                 return nil
             }, context)
         precondition(status == 0, "pthread_create \(status)")
     }
 
-    // MARK: Jobs
+    // MARK: What there is to do
 
     private var isOnLoop: Bool { pthread_equal(pthread_self(), thread) != 0 }
 
-    func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        if isOnLoop {
-            own.append(job)
-            return
-        }
+    func checkIsolated() { precondition(isOnLoop, "not on the database loop") }
+
+    /// Does it on the loop, after what was given before.
+    func execute(_ work: @escaping Work) { add(.work(work)) }
+
+    func enqueue(_ job: consuming ExecutorJob) { add(.job(UnownedJob(job))) }
+
+    fileprivate func enqueueTask(_ job: UnownedJob) { add(.taskJob(job)) }
+
+    private func add(_ item: Item) {
+        if isOnLoop { return own.append(item) }
         let mustRing = inbox.withLockedValue { inbox in
-            inbox.jobs.append(job)
+            inbox.items.append(item)
             defer { inbox.isSleeping = false }
             return inbox.isSleeping
         }
         if mustRing { eventfd_write(bell, 1) }
     }
 
-    func checkIsolated() { precondition(isOnLoop, "not on the database loop") }
-
-    private func run() {
-        let executor = asUnownedSerialExecutor()
-        var events = [epoll_event](repeating: epoll_event(), count: 64)
+    /// Waits for the actor's first job: the one that never returns, and makes the thread part of the actor.
+    private func begin() {
+        // Awaited by nobody: it lives as long as the process.
+        Task { @DatabaseLoop in serve() }
         while true {
-            var jobs = own
-            own.removeAll(keepingCapacity: true)
-            inbox.withLockedValue { inbox in
-                jobs.append(contentsOf: inbox.jobs)
-                inbox.jobs.removeAll(keepingCapacity: true)
+            own += inbox.withLockedValue { inbox in
+                defer { inbox.items = [] }
+                inbox.isSleeping = !(own + inbox.items).contains(where: \.isJob)
+                return inbox.items
             }
-            for job in jobs { job.runSynchronously(on: executor) }
+            if let index = own.firstIndex(where: \.isJob), case .job(let job) = own.remove(at: index) {
+                job.runSynchronously(on: asUnownedSerialExecutor())
+            } else {
+                hush()
+            }
+        }
+    }
+
+    @DatabaseLoop
+    private func serve() {
+        let (actor, tasks) = (asUnownedSerialExecutor(), LoopTaskExecutor.shared.asUnownedTaskExecutor())
+        var events = [epoll_event](repeating: epoll_event(), count: 256)
+        var items: [Item] = []
+        while true {
+            swap(&items, &own)
+            inbox.withLockedValue { inbox in
+                guard !inbox.items.isEmpty else { return }
+                items.append(contentsOf: inbox.items)
+                inbox.items.removeAll(keepingCapacity: true)
+            }
+            for item in items {
+                switch item {
+                case .work(let work): work()
+                case .job(let job): job.runSynchronously(on: actor)
+                case .taskJob(let job): job.runSynchronously(on: tasks)
+                }
+            }
+            items.removeAll(keepingCapacity: true)
 
             let mayWait =
                 own.isEmpty
                 && inbox.withLockedValue { inbox in
-                    inbox.isSleeping = inbox.jobs.isEmpty
+                    inbox.isSleeping = inbox.items.isEmpty
                     return inbox.isSleeping
                 }
             let count = epoll_wait(poll, &events, Int32(events.count), mayWait ? timeout() : 0)
-            inbox.withLockedValue { $0.isSleeping = false }
-            for event in events.prefix(Int(max(count, 0))) { handle(event) }
-            expire()
+            if mayWait { inbox.withLockedValue { $0.isSleeping = false } }
+            for event in events.prefix(Int(max(count, 0))) {
+                if event.data.fd == bell { hush() } else { watches[event.data.fd]?.listener.socketIsReady() }
+            }
+            if earliest != .never { ring(.now) }
         }
+    }
+
+    private func hush() {
+        var count: eventfd_t = 0
+        eventfd_read(bell, &count)
+    }
+
+    @DatabaseLoop
+    private func timeout() -> Int32 {
+        guard earliest != .never else { return -1 }
+        let left = earliest.nanoseconds - LoopInstant.now.nanoseconds
+        return left <= 0 ? 0 : Int32(min((left + 999_999) / 1_000_000, 60_000))
     }
 
     // MARK: Sockets
 
-    /// Waits, one per socket, until the socket is ready, the deadline has passed, or `interrupt` is called.
-    ///
-    /// A fresh descriptor may be another socket than last time under the same number (libpq while connecting).
+    /// Calls the listener whenever the socket is ready; a fresh descriptor may be another socket than last time under
+    /// the same number (libpq while connecting).
     @DatabaseLoop
-    func wait(
-        for interest: Interest, on socket: Int32, until deadline: LoopInstant?, isFresh: Bool = false
-    ) async -> Wake {
-        var watch = watches[socket] ?? Watch(armed: 0)
-        precondition(watch.waiter == nil, "two waiters on socket \(socket)")
-        if isFresh || watch.armed != interest.rawValue || watches[socket] == nil {
-            arm(socket, interest.rawValue)
-            watch.armed = interest.rawValue
+    func watch(_ socket: Int32, for interest: Interest, isFresh: Bool = false, _ listener: any LoopListener) {
+        if !isFresh, let watch = watches[socket], watch.listener === listener {
+            guard watch.interest != interest else { return }
+            watches[socket]?.interest = interest
+        } else {
+            watches[socket] = Watch(interest: interest, listener: listener)
         }
-        watch.deadline = deadline
-        return await withCheckedContinuation { continuation in
-            watch.waiter = continuation
-            watches[socket] = watch
-        }
-    }
-
-    @DatabaseLoop
-    func interrupt(_ socket: Int32) { resume(socket, .interrupted) }
-
-    @DatabaseLoop
-    func forget(_ socket: Int32) {
-        resume(socket, .interrupted)
-        watches[socket] = nil
-        control(EPOLL_CTL_DEL, socket, 0)
-    }
-
-    private func resume(_ socket: Int32, _ wake: Wake) {
-        guard let waiter = watches[socket]?.waiter else { return }
-        watches[socket]?.waiter = nil
-        watches[socket]?.deadline = nil
-        waiter.resume(returning: wake)
-    }
-
-    private func handle(_ event: epoll_event) {
-        let socket = event.data.fd
-        if socket == bell {
-            var count: eventfd_t = 0
-            eventfd_read(bell, &count)
-        } else if watches[socket]?.waiter != nil {
-            resume(socket, .ready)
-        } else if watches[socket] != nil {
-            // An idle session ended. Level-triggered: without a reader it would be reported for ever.
-            watches[socket]?.armed = 0
-            control(EPOLL_CTL_DEL, socket, 0)
-        }
-    }
-
-    private func timeout() -> Int32 {
-        guard let next = watches.values.compactMap(\.deadline).min() else { return -1 }
-        let left = next.nanoseconds - LoopInstant.now.nanoseconds
-        return left <= 0 ? 0 : Int32(min((left + 999_999) / 1_000_000, 60_000))
-    }
-
-    private func expire() {
-        guard watches.values.contains(where: { $0.deadline != nil }) else { return }
-        let now = LoopInstant.now
-        let due = watches.filter { $0.value.deadline.map { $0 <= now } ?? false }
-        for socket in due.keys { resume(socket, .deadline) }
-    }
-
-    private func arm(_ socket: Int32, _ interest: UInt32) {
         if !control(EPOLL_CTL_MOD, socket, interest) { control(EPOLL_CTL_ADD, socket, interest) }
     }
 
+    @DatabaseLoop
+    func forget(_ socket: Int32) {
+        guard watches.removeValue(forKey: socket) != nil else { return }
+        control(EPOLL_CTL_DEL, socket, [])
+    }
+
     @discardableResult
-    private func control(_ operation: Int32, _ socket: Int32, _ interest: UInt32) -> Bool {
+    private func control(_ operation: Int32, _ socket: Int32, _ interest: Interest) -> Bool {
         var event = epoll_event()
-        event.events = interest
+        event.events = interest.rawValue
         event.data.fd = socket
         return epoll_ctl(poll, operation, socket, &event) == 0
+    }
+
+    // MARK: Times
+
+    /// Calls `timeHasCome` once, at `instant` or a moment later; a call before that only makes it earlier.
+    @DatabaseLoop
+    func wake(_ listener: any LoopListener, at instant: LoopInstant) {
+        let key = ObjectIdentifier(listener)
+        if let alarm = alarms[key], alarm.at <= instant { return }
+        alarms[key] = Alarm(at: instant, listener: listener)
+        earliest = min(earliest, instant)
+    }
+
+    /// Forgets the listener's time.
+    @DatabaseLoop
+    func letSleep(_ listener: any LoopListener) { alarms[ObjectIdentifier(listener)] = nil }
+
+    @DatabaseLoop
+    private func ring(_ now: LoopInstant) {
+        guard earliest <= now else { return }
+        let due = alarms.filter { $0.value.at <= now }
+        for key in due.keys { alarms[key] = nil }
+        earliest = alarms.values.map(\.at).min() ?? .never
+        for alarm in due.values { alarm.listener.timeHasCome(now) }
+    }
+}
+
+/// The same thread for tasks that prefer it.
+final class LoopTaskExecutor: TaskExecutor {
+    static let shared = LoopTaskExecutor()
+
+    func enqueue(_ job: consuming ExecutorJob) { LoopExecutor.shared.enqueueTask(UnownedJob(job)) }
+}
+
+/// Waits, once at a time, until a socket is ready or a deadline has passed: for what is rare enough to be a story.
+@DatabaseLoop
+final class LoopWait: LoopListener {
+    private var waiter: CheckedContinuation<Bool, Never>?
+    private var deadline = LoopInstant.never
+    private var socket: Int32?
+
+    nonisolated init() {}
+
+    /// - Returns: false when the deadline came first.
+    func wait(for interest: LoopExecutor.Interest, on socket: Int32, until deadline: LoopInstant) async -> Bool {
+        self.socket = socket
+        LoopExecutor.shared.watch(socket, for: interest, isFresh: true, self)
+        return await wait(until: deadline)
+    }
+
+    /// Waits for `end`.
+    func wait(until deadline: LoopInstant) async -> Bool {
+        self.deadline = deadline
+        LoopExecutor.shared.wake(self, at: deadline)
+        return await withCheckedContinuation { waiter = $0 }
+    }
+
+    func end(_ isReady: Bool = true) {
+        LoopExecutor.shared.letSleep(self)
+        // Level-triggered: it would be told again and again until somebody reads.
+        if let socket { LoopExecutor.shared.forget(socket) }
+        socket = nil
+        let waiting = waiter
+        waiter = nil
+        waiting?.resume(returning: isReady)
+    }
+
+    func socketIsReady() { end() }
+
+    func timeHasCome(_ now: LoopInstant) {
+        if now < deadline { LoopExecutor.shared.wake(self, at: deadline) } else { end(false) }
+    }
+}
+
+/// The answer that somebody outside of the loop waits for; given once, on the loop.
+@DatabaseLoop
+final class Reply<Value: Sendable>: Sendable {
+    private var continuation: CheckedContinuation<Value, any Error>?
+    private(set) var isCancelled = false
+    /// What to do when the waiting task is cancelled; the answer is awaited all the same.
+    var whenCancelled: (() -> Void)?
+
+    nonisolated init() {}
+
+    func callAsFunction(_ result: Result<Value, PostgresError>) {
+        whenCancelled = nil
+        let waiting = continuation
+        continuation = nil
+        waiting?.resume(with: result.mapError { $0 })
+    }
+
+    fileprivate func begin(_ waiting: CheckedContinuation<Value, any Error>) { continuation = waiting }
+
+    fileprivate func cancel() {
+        isCancelled = true
+        whenCancelled?()
+    }
+}
+
+/// Starts work on the loop and waits, in the caller's own context, for what it replies.
+nonisolated(nonsending) func onLoop<Value: Sendable>(
+    _ start: @escaping @DatabaseLoop @Sendable (Reply<Value>) -> Void
+) async throws -> Value {
+    let reply = Reply<Value>()
+    return try await withTaskCancellationHandler {
+        try await withCheckedThrowingContinuation { continuation in
+            LoopExecutor.shared.execute {
+                reply.begin(continuation)
+                start(reply)
+            }
+        }
+    } onCancel: {
+        LoopExecutor.shared.execute { reply.cancel() }
     }
 }

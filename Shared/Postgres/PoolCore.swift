@@ -3,64 +3,46 @@ import NIOConcurrencyHelpers
 import Resilience
 import Runtime
 
-/// How many connections there are and what happened to them (CHECKLIST R33).
-public struct PoolStatistics: Hashable, Sendable {
-    /// Open connections: idle and active.
-    public var size = 0
-    public var idle = 0
-    public var active = 0
-    /// Callers waiting for a connection.
-    public var waiting = 0
-    public var opened = 0
-    public var closed = 0
-    public var failedConnects = 0
-    public var acquireTimeouts = 0
-    public var retries = 0
-    public var breaker = CircuitBreaker.State.closed
-    /// The reason of the last failed connect; nil once one succeeded.
-    public var lastFailure: String?
-
-    public init() {}
-}
-
-/// The connections, who has them, and who waits; lives on the database loop.
+/// The shell of the pool's engine: the connections, who waits, and the timers; lives on the database loop.
 @DatabaseLoop
 final class PoolCore {
-    private struct Lease {
-        var connection: Connection
-        var holder: String
-        var since: MachineInstant
-    }
+    /// Somebody who wants a connection, and is told once.
+    final class Ticket {
+        let holder: PoolEngine.Holder
+        fileprivate let deadline: MachineInstant
+        fileprivate var whenServed: ((Result<Connection, PostgresError>) -> Void)?
+        fileprivate var waiter: Int?
 
-    private struct Waiter {
-        var id: Int
-        var holder: String
-        var continuation: CheckedContinuation<Connection, any Error>
-        var timer: Task<Void, Never>
+        fileprivate init(
+            holder: PoolEngine.Holder, deadline: MachineInstant,
+            whenServed: @escaping (Result<Connection, PostgresError>) -> Void
+        ) {
+            self.holder = holder
+            self.deadline = deadline
+            self.whenServed = whenServed
+        }
+
+        fileprivate func finish(_ outcome: Result<Connection, PostgresError>) {
+            let told = whenServed
+            whenServed = nil
+            told?(outcome)
+        }
     }
 
     let settings: PostgresSettings
     let clock: MachineClock
+    let random: RandomSource
     private let application: String
-    private let random: RandomSource
     private let log: Logger
     private let metrics: PoolMetrics
     /// Written on the loop only, read from anywhere.
     nonisolated let published = NIOLockedValueBox(PoolStatistics())
 
-    private var idle: [Connection] = []
-    private var leases: [Int: Lease] = [:]
-    private var waiters: [Waiter] = []
-    private var opening = 0
-    private var backoff: Backoff
-    private var breaker: CircuitBreaker
-    private var nextAttempt: MachineInstant
-    private var lastFailure: PostgresError?
-    private var wakeUp: Task<Void, Never>?
-    private var nextID = 0
-    private var isClosing = false
-    /// While `run` runs, the minimum is kept open.
-    private var keepsMinimum = false
+    private var engine: PoolEngine
+    private var connections: [Int: Connection] = [:]
+    private var waiting: [Int: Ticket] = [:]
+    private var nextWaiter = 0
+    private var alarm: (at: MachineInstant, task: Task<Void, Never>)?
     private var counts = PoolStatistics()
 
     nonisolated init(
@@ -73,187 +55,182 @@ final class PoolCore {
         self.random = random
         self.log = log
         self.metrics = metrics
-        backoff = Backoff(base: settings.connectBackoffBase, cap: settings.connectBackoffCap, jitter: 0.2)
-        breaker = CircuitBreaker(failureThreshold: settings.breakerFailures, cooldown: settings.breakerCooldown)
-        nextAttempt = clock.now
+        engine = PoolEngine(settings, at: clock.now)
     }
 
     // MARK: Lending
 
-    /// Lends a connection to `holder`, at the latest when `timeout` has passed.
-    func acquire(_ holder: String, timeout: Duration) async throws -> Connection {
-        let timeout = min(timeout, settings.acquireTimeout)
-        while true {
-            guard !isClosing else { throw PostgresError(.closed, "the pool is closed", context: holder) }
-            if Task.isCancelled { throw PostgresError(.cancelled, "the task was cancelled", context: holder) }
-            guard waiters.isEmpty, let connection = takeIdle() else { break }
-            lend(connection, to: holder)
-            if clock.now.since(connection.idleSince) < settings.validateAfterIdle { return connection }
-            if await isValid(connection) { return connection }
-            release(connection)
+    /// Lends a connection to `holder`, or says why not, at the latest when `timeout` has passed.
+    @discardableResult
+    func acquire(
+        _ holder: PoolEngine.Holder, timeout: Duration,
+        whenServed: @escaping (Result<Connection, PostgresError>) -> Void
+    ) -> Ticket {
+        let now = clock.now
+        let deadline = now.advanced(by: min(timeout, settings.acquireTimeout))
+        let ticket = Ticket(holder: holder, deadline: deadline, whenServed: whenServed)
+        ask(for: ticket, isAgain: false, at: now)
+        return ticket
+    }
+
+    private func ask(for ticket: Ticket, isAgain: Bool, at now: MachineInstant) {
+        nextWaiter += 1
+        let waiter = nextWaiter
+        ticket.waiter = waiter
+        waiting[waiter] = ticket
+        let left = now.duration(to: ticket.deadline)
+        let (answer, effects) = engine.ask(waiter, ticket.holder, timeout: left, isAgain: isAgain, at: now)
+        carryOut(effects)
+        switch answer {
+        case .lent(let id, let mustValidate): lend(id, to: waiter, mustValidate: mustValidate)
+        case .refused(let refusal): fail(waiter, refusal)
+        case .waits: break
         }
-        if leases.isEmpty, breaker.state == .open, breaker.wait(at: clock.now) > .zero {
-            throw PostgresError(
-                .unavailable, "no connection: \(lastFailure?.message ?? "unknown")", context: holder,
-                sqlState: lastFailure?.sqlState)
+    }
+
+    /// Leaves the queue, if it is still in there.
+    func cancel(_ ticket: Ticket) {
+        guard let waiter = ticket.waiter, waiting.removeValue(forKey: waiter) != nil else { return }
+        engine.leave(waiter)
+        publish()
+        ticket.finish(
+            .failure(PostgresError(.cancelled, "the task was cancelled", context: ticket.holder.text)))
+    }
+
+    private func lend(_ id: Int, to waiter: Int, mustValidate: Bool) {
+        guard let ticket = waiting.removeValue(forKey: waiter), let connection = connections[id] else {
+            return carryOut(engine.giveBack(id, isSound: true, answered: false, at: clock.now))
         }
-        return try await wait(holder, timeout: timeout)
+        ticket.waiter = nil
+        guard connection.isStillThere() else { return replace(connection, for: ticket) }
+        guard mustValidate else { return ticket.finish(.success(connection)) }
+        validate(connection) { [self] answers in
+            if answers { return ticket.finish(.success(connection)) }
+            carryOut(engine.doubted(id, at: clock.now))
+            replace(connection, for: ticket)
+        }
+    }
+
+    /// Asks for another one; the time that is left is the same.
+    private func replace(_ connection: Connection, for ticket: Ticket) {
+        let now = clock.now
+        carryOut(engine.giveBack(connection.id, isSound: false, at: now))
+        ask(for: ticket, isAgain: true, at: now)
+    }
+
+    private func fail(_ waiter: Int, _ refusal: PoolEngine.Refusal) {
+        guard let ticket = waiting.removeValue(forKey: waiter) else { return }
+        ticket.waiter = nil
+        ticket.finish(.failure(error(refusal, ticket.holder)))
+    }
+
+    /// Whether the server answers at all.
+    private func validate(_ connection: Connection, _ told: @escaping (Bool) -> Void) {
+        let question = Operation(
+            .batch(Batch(statements: ["SELECT 1"])), phase: .harmless, name: "validation",
+            deadline: LoopInstant.now.advanced(by: .seconds(1))
+        ) { outcome in
+            if case .success = outcome { told(true) } else { told(false) }
+        }
+        connection.submit(question)
     }
 
     /// Takes a connection back; keeps it only when nothing is open on it and its time is not up.
     func release(_ connection: Connection) {
-        guard leases.removeValue(forKey: connection.id) != nil else { return }
-        if isClosing || !connection.isAtRest || clock.now >= connection.expiresAt {
-            discard(connection)
-        } else {
-            connection.idleSince = clock.now
-            idle.append(connection)
-        }
-        serve()
+        carryOut(engine.giveBack(connection.id, isSound: connection.isAtRest, at: clock.now))
     }
 
-    private func takeIdle() -> Connection? {
-        while let connection = idle.popLast() {
-            if clock.now < connection.expiresAt, connection.isStillThere() { return connection }
-            discard(connection)
-        }
-        return nil
-    }
+    // MARK: Carrying out
 
-    private func lend(_ connection: Connection, to holder: String) {
-        leases[connection.id] = Lease(connection: connection, holder: holder, since: clock.now)
+    private func carryOut(_ effects: [PoolEngine.Effect]) {
         publish()
+        for effect in effects { carryOut(effect) }
+        setAlarm()
     }
 
-    private func isValid(_ connection: Connection) async -> Bool {
-        let request = Connection.Request(
-            body: .script("SELECT 1"), phase: .harmless, context: "validation",
-            deadline: LoopInstant.now.advanced(by: .seconds(1)), isCancellable: false)
-        do {
-            _ = try await connection.perform(request)
-            return true
-        } catch {
+    private func carryOut(_ effect: PoolEngine.Effect) {
+        switch effect {
+        case .open(let id):
+            open(id)
+        case .close(let id):
+            guard let connection = connections.removeValue(forKey: id) else { return }
             connection.close()
-            return false
+            counts.closed += 1
+            publish()
+        case .lend(let id, let waiter, let mustValidate):
+            lend(id, to: waiter, mustValidate: mustValidate)
+        case .fail(let waiter, let refusal):
+            fail(waiter, refusal)
+        case .probe(let id):
+            probe(id)
+        case .reportLeak(let id):
+            reportLeak(id)
         }
     }
 
-    private func discard(_ connection: Connection) {
-        connection.close()
-        counts.closed += 1
-        publish()
-    }
-
-    // MARK: Waiting
-
-    private func wait(_ holder: String, timeout: Duration) async throws -> Connection {
-        nextID += 1
-        let id = nextID
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                // Awaited by nobody: ended when the waiter is served, else it fails the waiter.
-                let timer = Task { @DatabaseLoop [clock] in
-                    guard (try? await clock.sleep(for: timeout)) != nil else { return }  // served or cancelled
-                    self.acquireTimedOut(id, after: timeout)
-                }
-                waiters.append(Waiter(id: id, holder: holder, continuation: continuation, timer: timer))
-                publish()
-                serve()
-            }
-        } onCancel: {
-            // Awaited by nobody: it fails the waiter, or finds it served.
-            Task { @DatabaseLoop in
-                self.fail(id, PostgresError(.cancelled, "the task was cancelled", context: holder))
-            }
+    private func error(_ refusal: PoolEngine.Refusal, _ holder: PoolEngine.Holder) -> PostgresError {
+        let last = engine.lastFailure
+        switch refusal {
+        case .closed:
+            return PostgresError(.closed, "the pool is closed", context: holder.text)
+        case .unavailable:
+            return PostgresError(
+                .unavailable, "no connection: \(last?.message ?? "unknown")", context: holder.text,
+                sqlState: last?.sqlState)
+        case .permanent:
+            return PostgresError(
+                .permanent, last?.message ?? "unknown", context: holder.text, sqlState: last?.sqlState)
+        case .timedOut(let after):
+            counts.acquireTimeouts += 1
+            metrics.acquireTimeouts.increment()
+            publish()
+            return PostgresError(.acquireTimeout, acquireProblem(after: after), context: holder.text)
         }
-    }
-
-    private func acquireTimedOut(_ id: Int, after timeout: Duration) {
-        guard let waiter = waiters.first(where: { $0.id == id }) else { return }
-        counts.acquireTimeouts += 1
-        metrics.acquireTimeouts.increment()
-        fail(id, PostgresError(.acquireTimeout, acquireProblem(after: timeout), context: waiter.holder))
     }
 
     /// Names who holds what, the oldest first.
     private func acquireProblem(after timeout: Duration) -> String {
         let now = clock.now
-        let oldest = leases.values.sorted { ($0.since, $0.connection.id) < ($1.since, $1.connection.id) }
-        let holders = oldest.prefix(5).map { lease in
-            let age = "\(lease.holder) for \(now.since(lease.since).wholeMilliseconds) ms"
-            return lease.connection.current.map { $0 == lease.holder ? age : "\(age) in \($0)" } ?? "\(age), between"
+        let oldest = engine.leases.sorted { ($0.value.since, $0.key) < ($1.value.since, $1.key) }
+        let holders = oldest.prefix(5).map { id, lease in
+            let holder = lease.holder.text
+            let age = "\(holder) for \(now.since(lease.since).wholeMilliseconds) ms"
+            guard let current = connections[id]?.current else { return "\(age), between" }
+            return current == holder ? age : "\(age) in \(current)"
         }
         var text = "no connection within \(timeout.wholeMilliseconds) ms; "
-        text += "\(leases.count) of \(settings.maxConnections) lent"
+        text += "\(engine.leases.count) of \(settings.maxConnections) lent"
         if !holders.isEmpty { text += ": " + holders.joined(separator: "; ") }
         if oldest.count > holders.count { text += "; and \(oldest.count - holders.count) more" }
-        if let lastFailure { text += "; last connect failed: \(lastFailure.message)" }
+        if let last = engine.lastFailure { text += "; last connect failed: \(last.message)" }
         return text
     }
 
-    private func fail(_ id: Int, _ error: PostgresError) {
-        guard let index = waiters.firstIndex(where: { $0.id == id }) else { return }
-        let waiter = waiters.remove(at: index)
-        waiter.timer.cancel()
-        waiter.continuation.resume(throwing: error)
-        publish()
-    }
-
-    private func failAll(_ code: PostgresError.Code, _ message: String, sqlState: String? = nil) {
-        for waiter in waiters {
-            fail(waiter.id, PostgresError(code, message, context: waiter.holder, sqlState: sqlState))
+    /// One task sleeps until the engine's next wake; an earlier one replaces it.
+    private func setAlarm() {
+        guard let next = engine.nextWake else { return }
+        if let alarm, alarm.at <= next { return }
+        alarm?.task.cancel()
+        // Awaited by nobody: it ends with its sleep, or is cancelled by an earlier one and by `close`.
+        let task = Task { @DatabaseLoop [clock] in
+            guard (try? await clock.sleep(until: next)) != nil else { return }  // cancelled: replaced
+            alarm = nil
+            carryOut(engine.timeHasCome(at: clock.now))
         }
+        alarm = (next, task)
     }
 
     // MARK: Opening
 
-    /// Gives idle connections to waiters and opens what is missing.
-    private func serve() {
-        while let waiter = waiters.first, let connection = takeIdle() {
-            waiters.removeFirst()
-            waiter.timer.cancel()
-            lend(connection, to: waiter.holder)
-            waiter.continuation.resume(returning: connection)
-        }
-        publish()
-        guard !isClosing else { return }
-        let size = idle.count + leases.count
-        let missing = max(waiters.count, keepsMinimum ? settings.minConnections - size : 0) - opening
-        // While the server is failing, one attempt at a time finds out.
-        let room = lastFailure == nil ? settings.maxConnections - size - opening : opening == 0 ? 1 : 0
-        for _ in 0..<max(0, min(missing, room, settings.maxConnections - size - opening)) {
-            let now = clock.now
-            guard now >= nextAttempt, breaker.permits(at: now) else {
-                // The shortest wait keeps a half-open breaker, which tells no time, from being asked in a circle.
-                wake(at: max(nextAttempt, now.advanced(by: max(breaker.wait(at: now), .milliseconds(10)))))
-                return
-            }
-            open()
-        }
-    }
-
-    private func wake(at instant: MachineInstant) {
-        guard wakeUp == nil else { return }
-        // Awaited by nobody: it ends with the wait, or is cancelled by `close`.
-        wakeUp = Task { @DatabaseLoop [clock] in
-            try? await clock.sleep(until: instant)  // cancelled: the pool is closing and `serve` does nothing
-            self.wakeUp = nil
-            self.serve()
-        }
-    }
-
-    private func open() {
-        opening += 1
-        nextID += 1
-        let id = nextID
-        // Awaited by nobody: it ends within the connect time-out and reports the outcome to the pool.
+    private func open(_ id: Int) {
+        // Awaited by nobody: it ends within the connect time-out and reports the outcome to the engine.
         Task { @DatabaseLoop in
             do {
-                let now = clock.now
                 let share = random.withGenerator { Double.random(in: 0.9...1, using: &$0) }
+                let expiresAt = clock.now.advanced(by: settings.maxLifetime * share)
                 let connection = try await Connection.open(
                     settings.parameters(application: application), id: id, timeout: settings.connectTimeout,
-                    now: now, expiresAt: now.advanced(by: settings.maxLifetime * share))
+                    expiresAt: expiresAt)
                 opened(connection)
             } catch let error as PostgresError {
                 openingFailed(error)
@@ -264,84 +241,70 @@ final class PoolCore {
     }
 
     private func opened(_ connection: Connection) {
-        opening -= 1
-        breaker.succeed(at: clock.now)
-        backoff.reset()
-        if lastFailure != nil {
+        if engine.lastFailure != nil {
             log.info("database connection established", metadata: ["target": "\(settings.target)"])
         }
-        lastFailure = nil
         counts.opened += 1
         metrics.opened.increment()
-        if isClosing {
-            discard(connection)
-        } else {
-            idle.append(connection)
+        connections[connection.id] = connection
+        connection.whenEnded = { [weak self] connection in
+            guard let self else { return }
+            carryOut(engine.ended(connection.id, at: clock.now))
         }
-        serve()
+        carryOut(engine.opened(connection.id, expiresAt: connection.expiresAt, at: clock.now))
     }
 
     private func openingFailed(_ error: PostgresError) {
-        opening -= 1
-        let now = clock.now
-        breaker.fail(at: now)
-        lastFailure = error
         counts.failedConnects += 1
         metrics.failedConnects.increment()
-        nextAttempt = now.advanced(by: random.withGenerator { backoff.next(using: &$0) })
         log.warning(
             "database connection failed",
             metadata: ["target": "\(settings.target)", "code": "\(error.code)", "error": "\(error.message)"])
-        if error.code == .permanent {
-            failAll(.permanent, error.message, sqlState: error.sqlState)
-        } else if breaker.state == .open, leases.isEmpty {
-            failAll(.unavailable, "no connection: \(error.message)", sqlState: error.sqlState)
-        }
-        serve()
+        let now = clock.now
+        carryOut(random.withGenerator { engine.openingFailed(error, at: now, using: &$0) })
     }
 
     // MARK: Keeping
 
-    func keepMinimum(_ keeps: Bool) {
-        keepsMinimum = keeps
-        serve()
+    func keepMinimum(_ keeps: Bool) { carryOut(engine.keepMinimum(keeps, at: clock.now)) }
+
+    /// Closes what is idle for too long or has lived long enough, probes what is silent, reports who holds for too
+    /// long, and tops up to the minimum.
+    func maintain() { carryOut(engine.maintain(at: clock.now)) }
+
+    private func probe(_ id: Int) {
+        guard let connection = connections[id] else { return }
+        metrics.probes.increment()
+        validate(connection) { [self] answers in
+            if !answers { carryOut(engine.doubted(id, at: clock.now)) }
+            carryOut(engine.probed(id, isSound: answers && connection.isAtRest, at: clock.now))
+        }
     }
 
-    /// Closes what is idle for too long or has lived long enough, and tops up to the minimum.
-    func maintain() {
-        let now = clock.now
-        var spare = idle.count + leases.count - settings.minConnections
-        var kept: [Connection] = []
-        // The front has been idle longest.
-        for connection in idle {
-            let isSpare = spare > 0 && now.since(connection.idleSince) >= settings.idleTimeout
-            if isSpare || now >= connection.expiresAt || !connection.isStillThere() {
-                spare -= 1
-                discard(connection)
-            } else {
-                kept.append(connection)
-            }
-        }
-        idle = kept
-        serve()
+    private func reportLeak(_ id: Int) {
+        guard let lease = engine.leases[id] else { return }
+        counts.leaksReported += 1
+        metrics.leaksReported.increment()
+        publish()
+        log.warning(
+            "database connection held for long",
+            metadata: [
+                "holder": "\(lease.holder.text)", "statement": "\(connections[id]?.current ?? "none")",
+                "age_ms": "\(clock.now.since(lease.since).wholeMilliseconds)",
+            ])
     }
 
     /// Ends everything: waiters at once, idle connections at once, lent ones after `grace`.
     func close(grace: Duration) async {
-        isClosing = true
-        keepsMinimum = false
-        wakeUp?.cancel()
-        failAll(.closed, "the pool is closing")
-        for connection in idle { discard(connection) }
-        idle = []
-        publish()
+        carryOut(engine.close())
+        alarm?.task.cancel()
         let deadline = clock.now.advanced(by: grace)
-        while !leases.isEmpty, clock.now < deadline {
+        while !engine.leases.isEmpty, clock.now < deadline {
             guard (try? await clock.sleep(for: .milliseconds(10))) != nil else { break }  // cancelled: no more grace
         }
-        for lease in leases.values.sorted(by: { $0.connection.id < $1.connection.id }) {
-            log.warning("database connection closed under its holder", metadata: ["holder": "\(lease.holder)"])
-            lease.connection.close()
+        for (id, lease) in engine.leases.sorted(by: { $0.key < $1.key }) {
+            log.warning("database connection closed under its holder", metadata: ["holder": "\(lease.holder.text)"])
+            connections[id]?.close()
         }
     }
 
@@ -352,12 +315,12 @@ final class PoolCore {
     }
 
     private func publish() {
-        counts.idle = idle.count
-        counts.active = leases.count
-        counts.size = idle.count + leases.count
-        counts.waiting = waiters.count
-        counts.breaker = breaker.state
-        counts.lastFailure = lastFailure?.message
+        counts.idle = engine.idleCount
+        counts.active = engine.leases.count
+        counts.size = counts.idle + counts.active
+        counts.waiting = engine.waitingCount
+        counts.breaker = engine.breaker.state
+        counts.lastFailure = engine.lastFailure?.message
         metrics.set(counts)
         published.withLockedValue { $0 = counts }
     }

@@ -1,4 +1,27 @@
+import Resilience
 import Runtime
+
+/// How many connections there are and what happened to them (CHECKLIST R33).
+public struct PoolStatistics: Hashable, Sendable {
+    /// Open connections: idle and active.
+    public var size = 0
+    public var idle = 0
+    public var active = 0
+    /// Callers waiting for a connection.
+    public var waiting = 0
+    public var opened = 0
+    public var closed = 0
+    public var failedConnects = 0
+    public var acquireTimeouts = 0
+    public var retries = 0
+    /// Connections that were held for longer than `DB_POOL_LEAK_REPORT_SECS`.
+    public var leaksReported = 0
+    public var breaker = CircuitBreaker.State.closed
+    /// The reason of the last failed connect; nil once one succeeded.
+    public var lastFailure: String?
+
+    public init() {}
+}
 
 /// The pool's metrics.
 struct PoolMetrics: Sendable {
@@ -6,6 +29,8 @@ struct PoolMetrics: Sendable {
     let failedConnects: Counter
     let acquireTimeouts: Counter
     let retries: Counter
+    let probes: Counter
+    let leaksReported: Counter
     private let idle: Gauge
     private let active: Gauge
     private let waiting: Gauge
@@ -14,7 +39,9 @@ struct PoolMetrics: Sendable {
         opened = registry.counter("db_pool_connections_opened", "sessions opened")
         failedConnects = registry.counter("db_pool_connects_failed", "failed attempts to open a session")
         acquireTimeouts = registry.counter("db_pool_acquire_timeouts", "callers that got no connection in time")
-        retries = registry.counter("db_transaction_retries", "transactions run again")
+        retries = registry.counter("db_transaction_retries", "statements and transactions run again")
+        probes = registry.counter("db_pool_probes", "idle connections asked whether they still answer")
+        leaksReported = registry.counter("db_pool_leaks_reported", "connections held for longer than the limit")
         idle = registry.gauge("db_pool_idle", "connections that nobody holds")
         active = registry.gauge("db_pool_active", "connections that somebody holds")
         waiting = registry.gauge("db_pool_waiting", "callers waiting for a connection")

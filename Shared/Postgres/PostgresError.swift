@@ -85,7 +85,7 @@ enum Phase: Sendable {
     case transaction
     /// A writing statement outside a transaction: it commits by itself.
     case autocommit
-    /// COMMIT.
+    /// COMMIT, with the statements that travel with it.
     case commit
 }
 
@@ -93,7 +93,8 @@ enum Phase: Sendable {
 enum Classifier {
     /// The code of a failure; the state is nil when the connection was lost without a word from the server.
     ///
-    /// `isCompleted` says whether the server had reported the statement done before it failed.
+    /// `isCompleted` says whether the server had reported every statement done before it failed: then only the end of
+    /// the transaction was left.
     static func code(sqlState: String?, phase: Phase, isCompleted: Bool = false) -> PostgresError.Code {
         guard let sqlState else { return lost(phase, isCompleted: true) }
         switch sqlState {
@@ -110,9 +111,8 @@ enum Classifier {
     private static func lost(_ phase: Phase, isCompleted: Bool) -> PostgresError.Code {
         switch phase {
         case .harmless, .transaction: .reconnect
-        // The server says "done" before it commits such a statement: without that word nothing was committed.
-        case .autocommit: isCompleted ? .unknownCommit : .reconnect
-        case .commit: .unknownCommit
+        // The server says "done" before it commits: without that word nothing was committed.
+        case .autocommit, .commit: isCompleted ? .unknownCommit : .reconnect
         }
     }
 }

@@ -28,6 +28,12 @@ public final class PostgresPool: PostgresQuerying {
             metrics: PoolMetrics(metrics))
     }
 
+    /// The thread that drives the connections of all pools, for `withTaskExecutorPreference`.
+    ///
+    /// What runs there calls the pool without changing threads, which is most of a short statement's cost. It must not
+    /// block or compute for long.
+    public static var executor: any TaskExecutor { LoopTaskExecutor.shared }
+
     public var statistics: PoolStatistics { core.published.withLockedValue { $0 } }
 
     /// The outcome of the checks that `run` makes at a fixed rate.
@@ -78,26 +84,29 @@ public final class PostgresPool: PostgresQuerying {
 
     // MARK: Statements on their own
 
-    public func query(_ sql: SQL, timeout: Duration?) async throws -> [Row] {
-        try await perform(sql, timeout).rows
+    public nonisolated(nonsending) func query(_ sql: SQL, timeout: Duration?) async throws -> [Row] {
+        try await perform([sql], timeout).last?.rows ?? []
     }
 
     @discardableResult
-    public func execute(_ sql: SQL, timeout: Duration?) async throws -> Int {
-        try await perform(sql, timeout).affected
+    public nonisolated(nonsending) func execute(_ sql: SQL, timeout: Duration?) async throws -> Int {
+        try await perform([sql], timeout).last?.affected ?? 0
     }
 
-    @DatabaseLoop
-    private func perform(_ sql: SQL, _ timeout: Duration?) async throws -> ResultSet {
-        let summary = sql.summary
+    /// Runs several statements in one round trip as one transaction: all of them, or none.
+    @discardableResult
+    public nonisolated(nonsending) func batch(_ statements: [SQL], timeout: Duration?) async throws -> [PostgresAnswer]
+    {
+        try await perform(statements, timeout).map { PostgresAnswer(result: $0) }
+    }
+
+    private nonisolated(nonsending) func perform(
+        _ statements: [SQL], _ timeout: Duration?
+    ) async throws -> [ResultSet] {
         let timeout = timeout ?? settings.queryTimeout
-        let deadline = LoopInstant.now.advanced(by: timeout)
-        let connection = try await core.acquire(summary, timeout: timeout)
-        defer { core.release(connection) }
-        return try await connection.perform(
-            Connection.Request(
-                body: .statement(sql), phase: sql.onlyReads ? .harmless : .autocommit, context: summary,
-                deadline: deadline))
+        return try await onLoop { [core] reply in
+            StatementCall.start(statements, timeout: timeout, on: core, reply)
+        }
     }
 
     // MARK: Transactions
@@ -122,40 +131,24 @@ public final class PostgresPool: PostgresQuerying {
         return value
     }
 
-    /// As `transaction`, and runs the whole again, with everything it read, when nothing of it can have been committed:
-    /// serialisation failure, deadlock, a lock not given, a connection lost before COMMIT (CHECKLIST R29, R30).
-    public nonisolated(nonsending) func retryingTransaction<R>(
-        _ name: String, isolation: TransactionIsolation = .readCommitted, timeout: Duration? = nil,
-        policy: RetryPolicy = .database,
-        _ body: nonisolated(nonsending) (PostgresTransaction) async throws -> R
-    ) async throws -> R {
-        var attempt = 1
-        while true {
-            do {
-                return try await transaction(name, isolation: isolation, timeout: timeout, body)
-            } catch let error as PostgresError where error.permitsRetry && !Task.isCancelled {
-                let failed = attempt
-                guard let delay = random.withGenerator({ policy.delay(afterAttempt: failed, using: &$0) }) else {
-                    throw error
-                }
-                await core.countRetry()
-                log.debug(
-                    "database transaction retried",
-                    metadata: ["transaction": "\(name)", "attempt": "\(attempt)", "code": "\(error.code)"])
-                try await clock.sleep(for: delay)
-                attempt += 1
+    private nonisolated(nonsending) func begin(
+        _ name: String, _ isolation: TransactionIsolation, _ timeout: Duration
+    ) async throws -> PostgresTransaction {
+        try await onLoop { [core] reply in
+            let deadline = LoopInstant.now.advanced(by: timeout)
+            guard !reply.isCancelled else {
+                return reply(.failure(PostgresError(.cancelled, "the task was cancelled", context: name)))
             }
+            let ticket = core.acquire(.named(name), timeout: timeout) { outcome in
+                reply(
+                    outcome.map { connection in
+                        PostgresTransaction(
+                            name: name, connection: connection, core: core, isolation: isolation, deadline: deadline)
+                    })
+            }
+            reply.whenCancelled = { core.cancel(ticket) }
         }
     }
 
-    @DatabaseLoop
-    private func begin(
-        _ name: String, _ isolation: TransactionIsolation, _ timeout: Duration
-    ) async throws -> PostgresTransaction {
-        let deadline = LoopInstant.now.advanced(by: timeout)
-        let connection = try await core.acquire(name, timeout: timeout)
-        let transaction = PostgresTransaction(name: name, connection: connection, core: core, deadline: deadline)
-        try await transaction.begin(isolation)
-        return transaction
-    }
+    func countRetry() async { await core.countRetry() }
 }

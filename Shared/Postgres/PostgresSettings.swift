@@ -36,7 +36,12 @@ public struct PostgresSettings: Sendable {
     public var acquireTimeout = Duration.seconds(30)
     /// `DB_POOL_VALIDATE_IDLE_SECS`, default 30: idle for longer, a connection is asked `SELECT 1` before it is lent.
     public var validateAfterIdle = Duration.seconds(30)
-    /// `DB_CONNECT_TIMEOUT_MS`, default 5000.
+    /// `DB_POOL_KEEPALIVE_SECS`, default 30: idle for longer, a connection is asked `SELECT 1` while `run` runs, so
+    /// that neither it nor what lies between forgets the other.
+    public var keepAlive = Duration.seconds(30)
+    /// `DB_POOL_LEAK_REPORT_SECS`, default 30: held for longer, a connection is reported with its holder's name.
+    public var leakReport = Duration.seconds(30)
+    /// `DB_CONNECT_TIMEOUT_MS`, default 5000, from the lookup of the name to the login's end.
     public var connectTimeout = Duration.seconds(5)
     /// `DB_QUERY_TIMEOUT_MS`, default 5000: the deadline of a call that names none.
     public var queryTimeout = Duration.seconds(5)
@@ -97,6 +102,12 @@ public struct PostgresSettings: Sendable {
         validateAfterIdle = reader.seconds(
             "DB_POOL_VALIDATE_IDLE_SECS", default: .seconds(30), in: .zero...(.seconds(86_400)),
             "a connection idle for longer is checked before use")
+        keepAlive = reader.seconds(
+            "DB_POOL_KEEPALIVE_SECS", default: .seconds(30), in: .seconds(1)...(.seconds(86_400)),
+            "a connection idle for longer is asked whether it still answers")
+        leakReport = reader.seconds(
+            "DB_POOL_LEAK_REPORT_SECS", default: .seconds(30), in: .milliseconds(1)...(.seconds(86_400)),
+            "a connection held for longer is reported with its holder")
         func milliseconds(_ key: String, _ value: Duration, _ help: String) -> Duration {
             reader.milliseconds(key, default: value, in: .milliseconds(1)...(.seconds(600)), help)
         }
@@ -142,6 +153,8 @@ public struct PostgresSettings: Sendable {
         parameters["keepalives_idle"] = "10"
         parameters["keepalives_interval"] = "5"
         parameters["keepalives_count"] = "3"
+        // Asking for Kerberos tickets, libpq's default, blocks the thread that connects.
+        if parameters["gssencmode"] == nil { parameters["gssencmode"] = "disable" }
         let session = [
             ("statement_timeout", "\(statementTimeout.wholeMilliseconds)"),
             ("lock_timeout", "\(lockTimeout.wholeMilliseconds)"),

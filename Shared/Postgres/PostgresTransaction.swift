@@ -1,3 +1,5 @@
+import NIOConcurrencyHelpers
+
 /// An isolation level of SQL.
 public enum TransactionIsolation: String, Sendable, CaseIterable {
     case readCommitted = "READ COMMITTED"
@@ -9,120 +11,266 @@ public enum TransactionIsolation: String, Sendable, CaseIterable {
 public protocol PostgresQuerying: Sendable {
     /// Runs one statement and gives its rows. A time-out of nil stands for the default; what surrounds the call, such
     /// as the transaction's deadline, always bounds it.
-    func query(_ sql: SQL, timeout: Duration?) async throws -> [Row]
+    nonisolated(nonsending) func query(_ sql: SQL, timeout: Duration?) async throws -> [Row]
     /// Runs one statement and tells how many rows were inserted, changed or deleted.
     @discardableResult
-    func execute(_ sql: SQL, timeout: Duration?) async throws -> Int
+    nonisolated(nonsending) func execute(_ sql: SQL, timeout: Duration?) async throws -> Int
+    /// Runs several statements in one round trip, in order, until one fails; none may use an earlier one's answer.
+    @discardableResult
+    nonisolated(nonsending) func batch(_ statements: [SQL], timeout: Duration?) async throws -> [PostgresAnswer]
+}
+
+/// What one statement of a batch answered.
+public struct PostgresAnswer: Sendable {
+    let result: ResultSet
+
+    public var rows: [Row] { result.rows }
+    /// Rows that were inserted, changed or deleted.
+    public var affected: Int { result.affected }
 }
 
 extension PostgresQuerying {
-    public func query(_ sql: SQL) async throws -> [Row] { try await query(sql, timeout: nil) }
+    public nonisolated(nonsending) func query(_ sql: SQL) async throws -> [Row] { try await query(sql, timeout: nil) }
     @discardableResult
-    public func execute(_ sql: SQL) async throws -> Int { try await execute(sql, timeout: nil) }
+    public nonisolated(nonsending) func execute(_ sql: SQL) async throws -> Int {
+        try await execute(sql, timeout: nil)
+    }
+    @discardableResult
+    public nonisolated(nonsending) func batch(_ statements: [SQL]) async throws -> [PostgresAnswer] {
+        try await batch(statements, timeout: nil)
+    }
     /// The first row, if there is one.
-    public func first(_ sql: SQL, timeout: Duration? = nil) async throws -> Row? {
+    public nonisolated(nonsending) func first(_ sql: SQL, timeout: Duration? = nil) async throws -> Row? {
         try await query(sql, timeout: timeout).first
     }
 }
 
 /// An open transaction; ends with the scope that `PostgresPool.transaction` gave it to.
 ///
-/// Legal states: open -> committed | rolled back | lost. Statements run one after another.
+/// Legal states: waiting for its first statement -> open -> committed | rolled back | lost. BEGIN travels with the
+/// first statement, and what was given to `enqueue` with the next one or with COMMIT, so a transaction costs one round
+/// trip per answer that somebody waits for, and one for its end. Statements run in the order in which they are given,
+/// also those that are given at once.
 public final class PostgresTransaction: PostgresQuerying {
+    /// Most statements that wait for the next round trip.
+    public static let queueLimit = 1000
+
+    private struct Queue {
+        var statements: [SQL] = []
+        var isOver = false
+    }
+
     public let name: String
     private let connection: Connection
     private let core: PoolCore
+    private let isolation: TransactionIsolation
     private let deadline: LoopInstant
-    @DatabaseLoop private var isOpen = false
+    private let queue = NIOLockedValueBox(Queue())
+    @DatabaseLoop private var isOpen = true
+    @DatabaseLoop private var hasBegun = false
+    /// The first failure; what fails after it in an aborted transaction only says so.
+    @DatabaseLoop private var failure: PostgresError?
 
-    init(name: String, connection: Connection, core: PoolCore, deadline: LoopInstant) {
+    init(
+        name: String, connection: Connection, core: PoolCore, isolation: TransactionIsolation, deadline: LoopInstant
+    ) {
         self.name = name
         self.connection = connection
         self.core = core
+        self.isolation = isolation
         self.deadline = deadline
     }
 
-    public func query(_ sql: SQL, timeout: Duration?) async throws -> [Row] {
-        try await perform(.statement(sql), sql.summary, timeout).rows
+    public nonisolated(nonsending) func query(_ sql: SQL, timeout: Duration?) async throws -> [Row] {
+        try await perform([sql], timeout).last?.rows ?? []
     }
 
     @discardableResult
-    public func execute(_ sql: SQL, timeout: Duration?) async throws -> Int {
-        try await perform(.statement(sql), sql.summary, timeout).affected
+    public nonisolated(nonsending) func execute(_ sql: SQL, timeout: Duration?) async throws -> Int {
+        try await perform([sql], timeout).last?.affected ?? 0
+    }
+
+    @discardableResult
+    public nonisolated(nonsending) func batch(_ statements: [SQL], timeout: Duration?) async throws -> [PostgresAnswer]
+    {
+        try await perform(statements, timeout).suffix(statements.count).map { PostgresAnswer(result: $0) }
+    }
+
+    /// Sends a statement with the next round trip of the transaction, latest with COMMIT; nobody waits for its answer.
+    ///
+    /// When it fails, the call that carries it throws, the scope's end included: nothing is committed without it.
+    public func enqueue(_ sql: SQL) throws(PostgresError) {
+        let problem = queue.withLockedValue { queue -> PostgresError.Code? in
+            if queue.isOver { return .closed }
+            if queue.statements.count >= Self.queueLimit { return .permanent }
+            queue.statements.append(sql)
+            return nil
+        }
+        guard let problem else { return }
+        let words = problem == .closed ? "the transaction has ended" : "more than \(Self.queueLimit) statements wait"
+        throw PostgresError(problem, words, context: "\(name): \(sql.summary)")
     }
 
     /// Runs several trusted statements without values; the server parses them each time.
-    public func script(_ text: String, timeout: Duration? = nil) async throws {
-        _ = try await perform(.script(text), SQL(raw: text).summary, timeout)
-    }
-
-    @DatabaseLoop
-    private func perform(
-        _ body: Connection.Request.Body, _ summary: String, _ timeout: Duration?
-    ) async throws -> ResultSet {
-        guard isOpen else { throw PostgresError(.closed, "the transaction has ended", context: "\(name): \(summary)") }
-        var until = deadline
-        if let timeout { until = min(until, LoopInstant.now.advanced(by: timeout)) }
-        return try await connection.perform(
-            Connection.Request(body: body, phase: .transaction, context: "\(name): \(summary)", deadline: until))
-    }
-
-    // MARK: Its life, driven by the pool
-
-    @DatabaseLoop
-    func begin(_ isolation: TransactionIsolation) async throws {
-        do {
-            _ = try await connection.perform(
-                Connection.Request(
-                    body: .script("BEGIN ISOLATION LEVEL \(isolation.rawValue)"), phase: .harmless,
-                    context: "\(name): BEGIN", deadline: deadline))
-            isOpen = true
-        } catch {
-            await rollBack()
-            throw error
+    public nonisolated(nonsending) func script(_ text: String, timeout: Duration? = nil) async throws {
+        // BEGIN and what is queued go first: a script travels alone.
+        _ = try await perform([], timeout)
+        _ = try await onLoop { reply in
+            self.run(.script(text), SQL(raw: text), timeout, reply)
         }
     }
+
+    private nonisolated(nonsending) func perform(
+        _ statements: [SQL], _ timeout: Duration?
+    ) async throws -> [ResultSet] {
+        try await onLoop { reply in
+            let queued = self.takeQueue()
+            let batch = Batch(opens: self.begin(), statements: queued + statements)
+            self.run(.batch(batch), statements.first ?? queued.first, timeout, reply)
+        }
+    }
+
+    @DatabaseLoop
+    private func run(_ body: Operation.Body, _ sql: SQL?, _ timeout: Duration?, _ reply: Reply<[ResultSet]>) {
+        let context = "\(name): \(sql?.summary ?? "BEGIN")"
+        guard isOpen else {
+            return reply(.failure(PostgresError(.closed, "the transaction has ended", context: context)))
+        }
+        guard !reply.isCancelled else {
+            return reply(.failure(PostgresError(.cancelled, "the task was cancelled", context: context)))
+        }
+        let operation = Operation(body, phase: .transaction, name: name, deadline: until(timeout)) { outcome in
+            reply(outcome.mapError { self.explained($0) })
+        }
+        reply.whenCancelled = { [connection] in connection.abort(operation, .taskCancelled) }
+        connection.submit(operation)
+    }
+
+    /// 25P02: the transaction is aborted, by the failure that is already known.
+    @DatabaseLoop
+    private func explained(_ error: PostgresError) -> PostgresError {
+        guard var first = failure else {
+            failure = error
+            return error
+        }
+        guard error.sqlState == "25P02" else { return error }
+        first.context = error.context
+        return first
+    }
+
+    @DatabaseLoop
+    private func until(_ timeout: Duration?) -> LoopInstant {
+        guard let timeout else { return deadline }
+        return min(deadline, LoopInstant.now.advanced(by: timeout))
+    }
+
+    @DatabaseLoop
+    private func begin() -> Batch.Control? {
+        if hasBegun { return nil }
+        hasBegun = true
+        return .begin(isolation)
+    }
+
+    private func takeQueue(isLast: Bool = false) -> [SQL] {
+        queue.withLockedValue { queue in
+            defer { queue.statements = [] }
+            if isLast { queue.isOver = true }
+            return queue.statements
+        }
+    }
+
+    // MARK: Its end, driven by the pool
 
     /// Commits and gives the connection back; after an error nothing is open any more.
+    nonisolated(nonsending) func commit() async throws {
+        let isCancelled = Task.isCancelled
+        try await onLoop { (reply: Reply<Void>) in
+            self.commit(isCancelled: isCancelled || reply.isCancelled, reply)
+        }
+    }
+
     @DatabaseLoop
-    func commit() async throws {
-        guard isOpen else { return }
-        if Task.isCancelled {
-            await rollBack()
-            throw PostgresError(.cancelled, "the task was cancelled", context: "\(name): COMMIT")
+    private func commit(isCancelled: Bool, _ reply: Reply<Void>) {
+        let statements = takeQueue(isLast: true)
+        let now = LoopInstant.now
+        if isCancelled {
+            return rollBack(because: .cancelled, "the task was cancelled", reply)
         }
-        guard LoopInstant.now < deadline else {
-            await rollBack()
-            throw PostgresError(.deadlineExceeded, "the deadline passed before the commit", context: "\(name): COMMIT")
+        if !hasBegun, statements.isEmpty {
+            end()
+            return reply(.success(()))
         }
+        if now >= deadline {
+            return rollBack(because: .deadlineExceeded, "the deadline passed before the commit", reply)
+        }
+        let batch = Batch(opens: begin(), statements: statements, closes: .commit)
         isOpen = false
-        defer { core.release(connection) }
-        let result = try await connection.perform(
-            Connection.Request(
-                body: .script("COMMIT"), phase: .commit, context: "\(name): COMMIT",
-                deadline: max(deadline, LoopInstant.now.advanced(by: .seconds(1))), isCancellable: false))
-        // The server answers COMMIT in a failed transaction with ROLLBACK and calls it a success.
-        guard result.commandTag == "COMMIT" else {
-            throw PostgresError(
-                .permanent, "rolled back: a statement had failed and its error was not passed on",
-                context: "\(name): COMMIT", sqlState: "25P02")
+        let operation = Operation(
+            .batch(batch), phase: .commit, name: name,
+            deadline: statements.isEmpty ? max(deadline, now.advanced(by: .seconds(1))) : deadline
+        ) { [self] outcome in
+            switch outcome {
+            case .success(let results) where results.last?.commandTag == "COMMIT":
+                end()
+                reply(.success(()))
+            case .success:
+                // The server answers COMMIT in a failed transaction with ROLLBACK and calls it a success.
+                end()
+                let cause = failure.map { ": \($0.message)" } ?? ""
+                reply(
+                    .failure(
+                        PostgresError(
+                            .permanent, "rolled back: a statement had failed and its error was not passed on\(cause)",
+                            context: "\(name): COMMIT", sqlState: "25P02")))
+            case .failure(let error):
+                rollBack { reply(.failure(self.explained(error))) }
+            }
         }
+        // The bare COMMIT is short, and nothing is won by cancelling it.
+        if !statements.isEmpty {
+            reply.whenCancelled = { [connection] in connection.abort(operation, .taskCancelled) }
+        }
+        connection.submit(operation)
+    }
+
+    @DatabaseLoop
+    private func rollBack(because code: PostgresError.Code, _ message: String, _ reply: Reply<Void>) {
+        let error = PostgresError(code, message, context: "\(name): COMMIT")
+        rollBack { reply(.failure(error)) }
     }
 
     /// Rolls back, also in a cancelled task, and gives the connection back; a connection that cannot is closed.
+    nonisolated(nonsending) func rollBack() async {
+        // It replies with success only.
+        try? await onLoop { (reply: Reply<Void>) in self.rollBack { reply(.success(())) } }
+    }
+
     @DatabaseLoop
-    func rollBack() async {
+    private func rollBack(_ whenDone: @escaping () -> Void) {
         isOpen = false
-        defer { core.release(connection) }
-        guard connection.isUsable, !connection.isAtRest else { return }
-        do {
-            _ = try await connection.perform(
-                Connection.Request(
-                    body: .script("ROLLBACK"), phase: .harmless, context: "\(name): ROLLBACK",
-                    deadline: LoopInstant.now.advanced(by: .seconds(1)), isCancellable: false))
-        } catch {
-            // The scope's own error is the one to report; the server rolls back when the connection ends.
-            connection.close()
+        guard hasBegun, connection.isUsable, !connection.isAtRest else {
+            end()
+            return whenDone()
         }
+        let operation = Operation(
+            .batch(Batch(closes: .rollback)), phase: .harmless, name: name,
+            deadline: LoopInstant.now.advanced(by: .seconds(1))
+        ) { [self] outcome in
+            // The scope's own error is the one to report; the server rolls back when the connection ends.
+            if case .failure = outcome { connection.close() }
+            end()
+            whenDone()
+        }
+        connection.submit(operation)
+    }
+
+    @DatabaseLoop
+    private func end() {
+        isOpen = false
+        queue.withLockedValue { queue in
+            queue.isOver = true
+            queue.statements = []
+        }
+        core.release(connection)
     }
 }

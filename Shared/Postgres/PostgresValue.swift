@@ -1,174 +1,130 @@
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
-
-/// A value bound to `$n`.
+/// A value bound to `$n`, or put into an array or a COPY.
 public struct PostgresValue: Hashable, Sendable {
     enum Content: Hashable, Sendable {
         case null
+        case integer(Int64)
+        case real(Double)
+        case bool(Bool)
+        /// Microseconds since 1970.
+        case timestamp(Int64)
         case text(String)
+        /// The type's own binary form.
         case binary([UInt8])
         /// It cannot be sent; the statement fails with this message before anything is sent.
         case unusable(String)
     }
 
     let content: Content
-    /// The type's object identifier; 0 lets the server infer it from where the value stands.
+    /// The type's object identifier; `inferred` lets the server infer it from where the value stands.
     let type: UInt32
 
     init(_ content: Content, type: UInt32) {
         self.content = content
         self.type = type
     }
+}
 
-    static func text(_ text: String, type: UInt32) -> PostgresValue { PostgresValue(.text(text), type: type) }
+/// Object identifiers of the built-in types.
+enum ObjectID {
+    static let inferred: UInt32 = 0
+    static let bool: UInt32 = 16
+    static let bytea: UInt32 = 17
+    static let int8: UInt32 = 20
+    static let int2: UInt32 = 21
+    static let int4: UInt32 = 23
+    static let text: UInt32 = 25
+    static let json: UInt32 = 114
+    static let float4: UInt32 = 700
+    static let float8: UInt32 = 701
+    static let varchar: UInt32 = 1043
+    static let timestamp: UInt32 = 1114
+    static let timestamptz: UInt32 = 1184
+    static let uuid: UInt32 = 2950
+    static let jsonb: UInt32 = 3802
 
-    /// Object identifiers of the built-in types.
-    enum ObjectID {
-        static let inferred: UInt32 = 0
-        static let bool: UInt32 = 16
-        static let bytea: UInt32 = 17
-        static let int8: UInt32 = 20
-        static let int4: UInt32 = 23
-        static let float8: UInt32 = 701
-        static let jsonb: UInt32 = 3802
-        static let boolArray: UInt32 = 1000
-        static let int4Array: UInt32 = 1007
-        static let textArray: UInt32 = 1009
-        static let int8Array: UInt32 = 1016
-        static let float8Array: UInt32 = 1022
+    /// The array type of an element's type.
+    static let arrays: [UInt32: UInt32] = [
+        bool: 1000, bytea: 1001, int2: 1005, int4: 1007, text: 1009, int8: 1016, float8: 1022, timestamptz: 1185,
+        jsonb: 3807,
+    ]
+
+    /// The name that SQL gives a type; `type 4711` when it is none of the usual.
+    static func name(_ type: UInt32) -> String {
+        if let name = names[type] { return name }
+        if let (element, _) = arrays.first(where: { $0.value == type }) { return "\(name(element))[]" }
+        return "type \(type)"
     }
+
+    private static let names: [UInt32: String] = [
+        bool: "boolean", bytea: "bytea", int8: "bigint", int2: "smallint", int4: "integer", text: "text",
+        json: "json", float4: "real", float8: "double precision", 1042: "char", varchar: "varchar", 1082: "date",
+        1083: "time", timestamp: "timestamp", timestamptz: "timestamptz", 1186: "interval", 1700: "numeric",
+        uuid: "uuid", jsonb: "jsonb", 2278: "void",
+    ]
 }
 
-/// What may stand in `\( )` of an `SQL` text.
-///
-/// Integers, `Double` and `Bool` are sent with their type. A `String` is sent untyped, so that it also fits JSON, dates
-/// and enumerations; where the server cannot infer a type (`\(x) IS NULL`), write `\(x)::text`.
-public protocol PostgresEncodable: Sendable {
-    var postgresValue: PostgresValue { get }
-    /// The type that NULL has in this place.
-    static var postgresType: UInt32 { get }
-    /// The type of an array of these.
-    static var postgresArrayType: UInt32 { get }
-    /// How an array of these is sent.
-    static func postgresArray(_ elements: [Self]) -> PostgresValue
-}
-
-extension PostgresEncodable {
-    public static var postgresArrayType: UInt32 { PostgresValue.ObjectID.textArray }
-
-    /// The array's text form: `{1,NULL,"a \"b\""}`.
-    public static func postgresArray(_ elements: [Self]) -> PostgresValue {
-        var text = "{"
-        for (index, element) in elements.enumerated() {
-            if index > 0 { text += "," }
-            switch element.postgresValue.content {
-            case .null: text += "NULL"
-            case .text(let item) where postgresType == PostgresValue.ObjectID.inferred:
-                text += "\""
-                for character in item.unicodeScalars {
-                    if character == "\"" || character == "\\" { text += "\\" }
-                    text.unicodeScalars.append(character)
-                }
-                text += "\""
-            case .text(let item): text += item
-            case .binary: return PostgresValue(.unusable("arrays of bytes are not supported"), type: postgresArrayType)
-            case .unusable(let problem): return PostgresValue(.unusable(problem), type: postgresArrayType)
+extension PostgresValue {
+    /// An array of one dimension in the server's binary form.
+    static func array(_ elements: some Sequence<PostgresValue>, of type: UInt32) -> PostgresValue {
+        let element = type == ObjectID.inferred ? ObjectID.text : type
+        guard let array = ObjectID.arrays[element] else {
+            return PostgresValue(.unusable("arrays of \(ObjectID.name(element)) are not supported"), type: type)
+        }
+        var bytes: [UInt8] = []
+        var count: Int32 = 0
+        var hasNull = false
+        for (index, value) in elements.enumerated() {
+            if case .unusable(let problem) = value.content {
+                return PostgresValue(.unusable("element \(index + 1): \(problem)"), type: array)
             }
+            if case .null = value.content { hasNull = true }
+            value.append(to: &bytes, as: element)
+            count += 1
         }
-        return .text(text + "}", type: postgresArrayType)
+        var header: [UInt8] = []
+        header.reserveCapacity(20 + bytes.count)
+        header.append(bigEndian: Int32(count == 0 ? 0 : 1))
+        header.append(bigEndian: Int32(hasNull ? 1 : 0))
+        header.append(bigEndian: Int32(bitPattern: element))
+        if count > 0 {
+            header.append(bigEndian: count)
+            header.append(bigEndian: Int32(1))
+        }
+        return PostgresValue(.binary(header + bytes), type: array)
     }
-}
 
-extension Int64: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.int8 }
-    public static var postgresArrayType: UInt32 { PostgresValue.ObjectID.int8Array }
-    public var postgresValue: PostgresValue { .text(String(self), type: Self.postgresType) }
-}
-
-extension Int: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.int8 }
-    public static var postgresArrayType: UInt32 { PostgresValue.ObjectID.int8Array }
-    public var postgresValue: PostgresValue { .text(String(self), type: Self.postgresType) }
-}
-
-extension Int32: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.int4 }
-    public static var postgresArrayType: UInt32 { PostgresValue.ObjectID.int4Array }
-    public var postgresValue: PostgresValue { .text(String(self), type: Self.postgresType) }
-}
-
-extension Double: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.float8 }
-    public static var postgresArrayType: UInt32 { PostgresValue.ObjectID.float8Array }
-    public var postgresValue: PostgresValue { .text(description, type: Self.postgresType) }
-}
-
-extension Bool: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.bool }
-    public static var postgresArrayType: UInt32 { PostgresValue.ObjectID.boolArray }
-    public var postgresValue: PostgresValue { .text(self ? "t" : "f", type: Self.postgresType) }
-}
-
-extension String: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.inferred }
-    /// A NUL would end the text early on the way to the server, so it is refused.
-    public var postgresValue: PostgresValue {
-        if utf8.contains(0) { return PostgresValue(.unusable("text holds a NUL"), type: Self.postgresType) }
-        return .text(self, type: Self.postgresType)
-    }
-}
-
-/// `[UInt8]` is `bytea`; a lone byte is a small integer.
-extension UInt8: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.int4 }
-    public static var postgresArrayType: UInt32 { PostgresValue.ObjectID.bytea }
-    public var postgresValue: PostgresValue { .text(String(self), type: Self.postgresType) }
-    public static func postgresArray(_ elements: [UInt8]) -> PostgresValue {
-        PostgresValue(.binary(elements), type: PostgresValue.ObjectID.bytea)
-    }
-}
-
-extension Optional: PostgresEncodable where Wrapped: PostgresEncodable {
-    public static var postgresType: UInt32 { Wrapped.postgresType }
-    public static var postgresArrayType: UInt32 { Wrapped.postgresArrayType }
-    public var postgresValue: PostgresValue {
-        self?.postgresValue ?? PostgresValue(.null, type: Wrapped.postgresType)
-    }
-}
-
-extension Array: PostgresEncodable where Element: PostgresEncodable {
-    public static var postgresType: UInt32 { Element.postgresArrayType }
-    public var postgresValue: PostgresValue { Element.postgresArray(self) }
-}
-
-/// A document for a `jsonb` column: `\(.json(value))`, or `\(.jsonText(text))` for one that is encoded already.
-public struct PostgresJSON: PostgresEncodable {
-    public static var postgresType: UInt32 { PostgresValue.ObjectID.jsonb }
-    public let postgresValue: PostgresValue
-
-    public init(_ value: some Encodable) {
-        do {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            self.init(text: String(decoding: try encoder.encode(value), as: UTF8.self))
-        } catch {
-            self.init(.unusable("not encodable as JSON: \(error)"))
+    /// Appends length and bytes in the binary form of `type`; what is unusable must have been refused before.
+    func append(to bytes: inout [UInt8], as type: UInt32) {
+        switch content {
+        case .null, .unusable: return bytes.append(bigEndian: Int32(-1))
+        case .integer(let number):
+            switch type {
+            case ObjectID.int2: bytes.append(length: 2, Int16(truncatingIfNeeded: number))
+            case ObjectID.int4: bytes.append(length: 4, Int32(truncatingIfNeeded: number))
+            default: bytes.append(length: 8, number)
+            }
+        case .real(let number): bytes.append(length: 8, number.bitPattern)
+        case .bool(let value): bytes.append(length: 1, UInt8(value ? 1 : 0))
+        case .timestamp(let micros): bytes.append(length: 8, micros &- Timestamp.epoch)
+        case .text(let text):
+            let isJSONB = type == ObjectID.jsonb
+            bytes.append(bigEndian: Int32(text.utf8.count + (isJSONB ? 1 : 0)))
+            if isJSONB { bytes.append(1) }
+            bytes.append(contentsOf: text.utf8)
+        case .binary(let value):
+            bytes.append(bigEndian: Int32(value.count))
+            bytes.append(contentsOf: value)
         }
     }
-
-    public init(text: String) {
-        self.init(text.utf8.contains(0) ? .unusable("JSON holds a NUL") : .text(text))
-    }
-
-    private init(_ content: PostgresValue.Content) {
-        postgresValue = PostgresValue(content, type: Self.postgresType)
-    }
 }
 
-extension PostgresEncodable where Self == PostgresJSON {
-    public static func json(_ value: some Encodable) -> PostgresJSON { PostgresJSON(value) }
-    public static func jsonText(_ text: String) -> PostgresJSON { PostgresJSON(text: text) }
+extension [UInt8] {
+    mutating func append(bigEndian number: some FixedWidthInteger) {
+        Swift.withUnsafeBytes(of: number.bigEndian) { append(contentsOf: $0) }
+    }
+
+    mutating func append(length: Int32, _ number: some FixedWidthInteger) {
+        append(bigEndian: length)
+        append(bigEndian: number)
+    }
 }

@@ -1,84 +1,46 @@
-import CLibPQ
-
 #if canImport(FoundationEssentials)
 import FoundationEssentials
 #else
 import Foundation
 #endif
 
-/// One statement's result, freed with its last row.
-///
-/// Invariant of the unchecked conformance: a `PGresult` is never written after libpq has handed it out, and the
-/// functions used here only read it.
-final class ResultSet: @unchecked Sendable {
-    private let result: OpaquePointer
-    let columns: [String]
-    let count: Int
-
-    /// Takes the result over.
-    init(_ result: OpaquePointer) {
-        self.result = result
-        count = Int(PQntuples(result))
-        columns = (0..<PQnfields(result)).map { PQfname(result, $0).map { String(cString: $0) } ?? "" }
-    }
-
-    deinit { PQclear(result) }
-
-    var rows: [Row] { (0..<count).map { Row(result: self, index: $0) } }
-
-    /// Rows the statement inserted, changed, deleted or selected.
-    var affected: Int { PQcmdTuples(result).flatMap { Int(String(cString: $0)) } ?? 0 }
-
-    /// What the server says it did: `COMMIT`, `INSERT 0 1`.
-    var commandTag: String { PQcmdStatus(result).map { String(cString: $0) } ?? "" }
-
-    /// The value's text; nil for NULL.
-    func value(row: Int, column: Int) -> UnsafeBufferPointer<UInt8>? {
-        guard PQgetisnull(result, Int32(row), Int32(column)) == 0,
-            let start = PQgetvalue(result, Int32(row), Int32(column))
-        else { return nil }
-        let length = Int(PQgetlength(result, Int32(row), Int32(column)))
-        return UnsafeRawBufferPointer(start: start, count: length).assumingMemoryBound(to: UInt8.self)
-    }
-}
-
-/// One row of a result; every error names the column and what it held.
+/// One row of a result; every error names the column, its type, what it held and what was asked for.
 public struct Row: Sendable {
     let result: ResultSet
     let index: Int
 
     public var columns: [String] { result.columns }
 
-    public func isNil(_ column: String) throws(PostgresError) -> Bool { try value(column) == nil }
+    public func isNil(_ column: String) throws(PostgresError) -> Bool { try field(column).bytes == nil }
 
     public func text(_ column: String) throws(PostgresError) -> String { try required(column, textOrNil(column)) }
     public func textOrNil(_ column: String) throws(PostgresError) -> String? {
-        try value(column).map { String(decoding: $0, as: UTF8.self) }
+        try decoded(column, as: "text in UTF-8") { String(validating: $0, as: UTF8.self) }
     }
 
     public func int64(_ column: String) throws(PostgresError) -> Int64 { try required(column, int64OrNil(column)) }
     public func int64OrNil(_ column: String) throws(PostgresError) -> Int64? {
-        try decoded(column, as: "a whole number") { Int64($0) }
+        try decoded(column, as: "a whole number of 64 bits", Self.integer)
     }
 
     public func int(_ column: String) throws(PostgresError) -> Int { try required(column, intOrNil(column)) }
     public func intOrNil(_ column: String) throws(PostgresError) -> Int? {
-        try decoded(column, as: "a whole number") { Int($0) }
+        try int64OrNil(column).map { Int($0) }
     }
 
     public func int32(_ column: String) throws(PostgresError) -> Int32 { try required(column, int32OrNil(column)) }
     public func int32OrNil(_ column: String) throws(PostgresError) -> Int32? {
-        try decoded(column, as: "a whole number of 32 bits") { Int32($0) }
+        try decoded(column, as: "a whole number of 32 bits") { Self.integer($0).flatMap { Int32(exactly: $0) } }
     }
 
     public func double(_ column: String) throws(PostgresError) -> Double { try required(column, doubleOrNil(column)) }
     public func doubleOrNil(_ column: String) throws(PostgresError) -> Double? {
-        try decoded(column, as: "a number") { Double($0) }
+        try decoded(column, as: "a number") { Double(String(decoding: $0, as: UTF8.self)) }
     }
 
     public func bool(_ column: String) throws(PostgresError) -> Bool { try required(column, boolOrNil(column)) }
     public func boolOrNil(_ column: String) throws(PostgresError) -> Bool? {
-        try decoded(column, as: "a boolean") { $0 == "t" ? true : $0 == "f" ? false : nil }
+        try decoded(column, as: "a boolean", Self.boolean)
     }
 
     public func bytes(_ column: String) throws(PostgresError) -> [UInt8] { try required(column, bytesOrNil(column)) }
@@ -91,18 +53,21 @@ public struct Row: Sendable {
         try required(column, timestampMicrosOrNil(column))
     }
     public func timestampMicrosOrNil(_ column: String) throws(PostgresError) -> Int64? {
-        try decoded(column, as: "a timestamp") { Timestamp.microseconds($0) }
+        try decoded(column, as: "a timestamp with time zone") {
+            Timestamp.microseconds(String(decoding: $0, as: UTF8.self))
+        }
     }
 
     public func json<T: Decodable>(_ column: String, as type: T.Type = T.self) throws(PostgresError) -> T {
         try required(column, jsonOrNil(column, as: type))
     }
     public func jsonOrNil<T: Decodable>(_ column: String, as type: T.Type = T.self) throws(PostgresError) -> T? {
-        guard let value = try value(column) else { return nil }
+        let (bytes, found) = try field(column)
+        guard let bytes else { return nil }
         do {
-            return try JSONDecoder().decode(type, from: Data(value))
+            return try JSONDecoder().decode(type, from: Data(bytes))
         } catch {
-            throw PostgresError(.decoding, "column \"\(column)\" is not a \(type): \(error)", context: "row \(index)")
+            throw problem("column \"\(column)\" (\(ObjectID.name(found))) is not a \(type): \(error)")
         }
     }
 
@@ -111,109 +76,122 @@ public struct Row: Sendable {
     where E.RawValue == String {
         let text = try text(column)
         guard let value = E(rawValue: text) else {
-            throw PostgresError(
-                .decoding, "column \"\(column)\" holds \"\(text)\", no \(type)", context: "row \(index)")
+            throw problem("column \"\(column)\" holds \"\(text)\", no \(type)")
         }
         return value
     }
 
-    private func value(_ column: String) throws(PostgresError) -> UnsafeBufferPointer<UInt8>? {
-        guard let position = result.columns.firstIndex(of: column) else {
-            throw PostgresError(
-                .decoding, "no column \"\(column)\" in the result (\(result.columns.joined(separator: ", ")))",
-                context: "row \(index)")
+    private func field(_ column: String) throws(PostgresError) -> (bytes: UnsafeBufferPointer<UInt8>?, type: UInt32) {
+        guard let position = result.position(of: column) else {
+            throw problem("no column \"\(column)\" in the result (\(result.columns.joined(separator: ", ")))")
         }
-        return result.value(row: index, column: position)
+        return (result.value(row: index, column: position), result.type(of: position))
     }
 
     private func required<T>(_ column: String, _ value: T?) throws(PostgresError) -> T {
-        guard let value else {
-            throw PostgresError(.decoding, "column \"\(column)\" is NULL", context: "row \(index)")
-        }
+        guard let value else { throw problem("column \"\(column)\" is NULL") }
         return value
     }
 
     private func decoded<T>(
-        _ column: String, as wanted: String, _ decode: (String) -> T?
+        _ column: String, as wanted: String, _ decode: (UnsafeBufferPointer<UInt8>) -> T?
     ) throws(PostgresError) -> T? {
-        guard let text = try textOrNil(column) else { return nil }
-        guard let value = decode(text) else {
-            throw PostgresError(
-                .decoding, "column \"\(column)\" holds \"\(text.prefix(60))\", not \(wanted)", context: "row \(index)")
+        let (bytes, found) = try field(column)
+        guard let bytes else { return nil }
+        guard let value = decode(bytes) else {
+            let text = String(decoding: bytes.prefix(60), as: UTF8.self)
+            throw problem("column \"\(column)\" (\(ObjectID.name(found))) holds \"\(text)\", not \(wanted)")
         }
         return value
     }
-}
 
-/// `bytea` as the server writes it: `\x0aff`.
-enum Hexadecimal {
-    static func bytes(_ text: String) -> [UInt8]? {
-        let digits = Array(text.utf8)
-        guard digits.starts(with: [0x5C, 0x78]), digits.count.isMultiple(of: 2) else { return nil }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(digits.count / 2 - 1)
-        for position in stride(from: 2, to: digits.count, by: 2) {
-            guard let high = value(digits[position]), let low = value(digits[position + 1]) else { return nil }
-            bytes.append(high << 4 | low)
-        }
-        return bytes
+    private func problem(_ message: String) -> PostgresError {
+        PostgresError(.decoding, message, context: "row \(index)")
     }
 
-    private static func value(_ digit: UInt8) -> UInt8? {
-        switch digit {
-        case 0x30...0x39: digit - 0x30
-        case 0x61...0x66: digit - 0x61 + 10
-        case 0x41...0x46: digit - 0x41 + 10
-        default: nil
+    private static func integer(_ digits: UnsafeBufferPointer<UInt8>) -> Int64? {
+        let isNegative = digits.first == 0x2D
+        var number: Int64 = 0
+        var isEmpty = true
+        for digit in isNegative ? digits.dropFirst() : digits[...] {
+            guard (0x30...0x39).contains(digit) else { return nil }
+            let (tens, overflowed) = number.multipliedReportingOverflow(by: 10)
+            // Counted downwards, since the lowest number has no positive twin.
+            let (sum, overflows) = tens.subtractingReportingOverflow(Int64(digit - 0x30))
+            if overflowed || overflows { return nil }
+            number = sum
+            isEmpty = false
         }
+        if isEmpty { return nil }
+        return isNegative ? number : number == .min ? nil : -number
+    }
+
+    private static func boolean(_ text: UnsafeBufferPointer<UInt8>) -> Bool? {
+        guard text.count == 1 else { return nil }
+        return text[0] == UInt8(ascii: "t") ? true : text[0] == UInt8(ascii: "f") ? false : nil
     }
 }
 
-/// `timestamptz` in ISO style, as every session of the pool asks for: `2026-11-21 01:33:34.123456+00`.
-enum Timestamp {
-    static func microseconds(_ text: String) -> Int64? {
-        var rest = Substring(text)
-        func number(_ end: Character?) -> Int64? {
-            let digits = rest.prefix { $0.isASCII && $0.isNumber }
-            guard !digits.isEmpty, let value = Int64(digits) else { return nil }
-            rest = rest[digits.endIndex...]
-            if let end {
-                guard rest.first == end else { return nil }
-                rest = rest.dropFirst()
+/// What an array's elements can be read as.
+public protocol PostgresElement: Sendable {
+    /// From the server's text; nil when it is something else.
+    init?(postgresText: String)
+    /// As errors call it.
+    static var postgresName: String { get }
+}
+
+extension Int64: PostgresElement {
+    public init?(postgresText: String) { self.init(postgresText) }
+    public static var postgresName: String { "whole numbers of 64 bits" }
+}
+
+extension Int: PostgresElement {
+    public init?(postgresText: String) { self.init(postgresText) }
+    public static var postgresName: String { "whole numbers of 64 bits" }
+}
+
+extension Int32: PostgresElement {
+    public init?(postgresText: String) { self.init(postgresText) }
+    public static var postgresName: String { "whole numbers of 32 bits" }
+}
+
+extension Double: PostgresElement {
+    public init?(postgresText: String) { self.init(postgresText) }
+    public static var postgresName: String { "numbers" }
+}
+
+extension Bool: PostgresElement {
+    public init?(postgresText: String) {
+        guard postgresText == "t" || postgresText == "f" else { return nil }
+        self = postgresText == "t"
+    }
+    public static var postgresName: String { "booleans" }
+}
+
+extension String: PostgresElement {
+    public init?(postgresText: String) { self = postgresText }
+    public static var postgresName: String { "texts" }
+}
+
+extension Row {
+    /// An array of one dimension without NULL inside.
+    public func array<E: PostgresElement>(_ column: String, of type: E.Type = E.self) throws(PostgresError) -> [E] {
+        try required(column, arrayOrNil(column, of: type))
+    }
+
+    public func arrayOrNil<E: PostgresElement>(
+        _ column: String, of type: E.Type = E.self
+    ) throws(PostgresError) -> [E]? {
+        try decoded(column, as: "an array of \(E.postgresName)") { bytes in
+            guard let texts = String(validating: bytes, as: UTF8.self).flatMap({ ArrayText.elements($0) }) else {
+                return nil
             }
-            return value
+            var elements: [E] = []
+            for text in texts {
+                guard let text, let element = E(postgresText: text) else { return nil }
+                elements.append(element)
+            }
+            return elements
         }
-        guard let year = number("-"), let month = number("-"), let day = number(" "), let hour = number(":"),
-            let minute = number(":"), let second = number(nil)
-        else { return nil }
-        var micros: Int64 = 0
-        if rest.first == "." {
-            rest = rest.dropFirst()
-            let digits = rest.prefix { $0.isASCII && $0.isNumber }
-            guard (1...6).contains(digits.count), let value = Int64(digits) else { return nil }
-            rest = rest[digits.endIndex...]
-            micros = (digits.count..<6).reduce(value) { value, _ in value * 10 }
-        }
-        guard let sign = rest.first, sign == "+" || sign == "-" else { return nil }
-        var offset: Int64 = 0
-        var unit: Int64 = 3600
-        for part in rest.dropFirst().split(separator: ":", omittingEmptySubsequences: false) {
-            guard let value = Int64(part), unit > 0 else { return nil }
-            offset += value * unit
-            unit = unit == 3600 ? 60 : unit == 60 ? 1 : 0
-        }
-        if sign == "-" { offset = -offset }
-        let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset
-        return seconds * 1_000_000 + micros
-    }
-
-    /// Days since 1970 in the Gregorian calendar: years are counted from March, in eras of 400.
-    private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year - 1 : year
-        let era = (shifted >= 0 ? shifted : shifted - 399) / 400
-        let yearOfEra = shifted - era * 400
-        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-        let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
-        return era * 146_097 + dayOfEra - 719_468
     }
 }

@@ -2,60 +2,76 @@
 ///
 /// `\(raw:)` pastes trusted text; `\(fragment)` with another `SQL` joins both with their values.
 public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomStringConvertible {
-    /// The text around the values; one more than `values`.
-    private var parts: [String]
-    public private(set) var values: [PostgresValue]
     /// The text with `$1`, `$2`, … where the values go.
     public let text: String
+    public let values: [PostgresValue]
+    /// Where in the text's bytes each value's `$n` begins.
+    private let marks: [Int]
 
     public init(stringLiteral value: String) {
-        parts = [value]
-        values = []
         text = value
+        values = []
+        marks = []
     }
 
     public init(stringInterpolation: StringInterpolation) {
-        parts = stringInterpolation.parts
+        text = stringInterpolation.text
         values = stringInterpolation.values
-        var text = parts[0]
-        for index in values.indices { text += "$\(index + 1)\(parts[index + 1])" }
-        self.text = text
+        marks = stringInterpolation.marks
     }
 
     /// Trusted text without values.
     public init(raw text: String) { self.init(stringLiteral: text) }
 
     public struct StringInterpolation: StringInterpolationProtocol {
-        fileprivate var parts = [""]
+        fileprivate var text = ""
         fileprivate var values: [PostgresValue] = []
+        fileprivate var marks: [Int] = []
 
         public init(literalCapacity: Int, interpolationCount: Int) {
-            parts.reserveCapacity(interpolationCount + 1)
+            text.reserveCapacity(literalCapacity + interpolationCount * 3)
             values.reserveCapacity(interpolationCount)
+            marks.reserveCapacity(interpolationCount)
         }
 
-        public mutating func appendLiteral(_ literal: String) { parts[parts.count - 1] += literal }
+        public mutating func appendLiteral(_ literal: String) { text += literal }
 
-        public mutating func appendInterpolation(_ value: some PostgresEncodable) {
-            values.append(value.postgresValue)
-            parts.append("")
-        }
+        public mutating func appendInterpolation(_ value: some PostgresEncodable) { append(value.postgresValue) }
 
         /// Nil is sent as NULL.
         public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
-            values.append(value.postgresValue)
-            parts.append("")
+            append(value.postgresValue)
         }
 
         /// Another statement's text and values.
         public mutating func appendInterpolation(_ fragment: SQL) {
-            parts[parts.count - 1] += fragment.parts[0]
-            parts.append(contentsOf: fragment.parts.dropFirst())
-            values.append(contentsOf: fragment.values)
+            var rest = fragment.text.utf8[...]
+            var passed = 0
+            for (index, mark) in fragment.marks.enumerated() {
+                text += String(rest.prefix(mark - passed)) ?? ""
+                append(fragment.values[index])
+                let width = 1 + Self.digits(index + 1)
+                rest = rest.dropFirst(mark - passed + width)
+                passed = mark + width
+            }
+            text += String(rest) ?? ""
         }
 
         /// Trusted text, pasted as it is; never from outside.
-        public mutating func appendInterpolation(raw text: String) { parts[parts.count - 1] += text }
+        public mutating func appendInterpolation(raw text: String) { self.text += text }
+
+        private mutating func append(_ value: PostgresValue) {
+            marks.append(text.utf8.count)
+            values.append(value)
+            text += "$"
+            text += String(values.count)
+        }
+
+        private static func digits(_ number: Int) -> Int {
+            var (rest, count) = (number, 1)
+            while rest >= 10 { (rest, count) = (rest / 10, count + 1) }
+            return count
+        }
     }
 
     public var description: String { text }

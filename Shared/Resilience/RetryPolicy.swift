@@ -17,9 +17,9 @@ public struct RetryPolicy: Hashable, Sendable {
         self.jitter = jitter
     }
 
-    /// PostgreSQL: 3 attempts, 100/200/400 ms with jitter (CHECKLIST R29).
+    /// PostgreSQL: again after 100, 200 and 400 ms with jitter, so 4 attempts in all (CHECKLIST R29).
     public static let database = RetryPolicy(
-        attempts: 3, delays: [.milliseconds(100), .milliseconds(200), .milliseconds(400)], jitter: 0.1)
+        attempts: 4, delays: [.milliseconds(100), .milliseconds(200), .milliseconds(400)], jitter: 0.1)
     /// Publishing: 3 attempts, 50/100 ms (CHECKLIST R7).
     public static let publish = RetryPolicy(attempts: 3, delays: [.milliseconds(50), .milliseconds(100)])
 

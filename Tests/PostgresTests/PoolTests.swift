@@ -35,6 +35,8 @@ import Testing
             #expect(try row.textOrNil("nothing") == nil)
             #expect(try row.text("texts") == "{a,\"b,c\"}")
             #expect(try row.text("numbers") == "{3,4}")
+            #expect(try row.array("numbers", of: Int64.self) == [3, 4])
+            #expect(try row.array("texts", of: String.self) == ["a", "b,c"])
             #expect(try row.timestampMicros("at") == 1_795_224_814_500_000)
             #expect(try row.int64("total") == 6)
         }
@@ -45,7 +47,7 @@ import Testing
             let row = try #require(await pool.first("SELECT 'abc' AS name, NULL::int AS gone"))
             let wrong = #expect(throws: PostgresError.self) { try row.int64("name") }
             #expect(wrong?.code == .decoding)
-            #expect(wrong?.message == "column \"name\" holds \"abc\", not a whole number")
+            #expect(wrong?.message == "column \"name\" (text) holds \"abc\", not a whole number of 64 bits")
             let null = #expect(throws: PostgresError.self) { try row.int("gone") }
             #expect(null?.message == "column \"gone\" is NULL")
             let missing = #expect(throws: PostgresError.self) { try row.text("nmae") }
@@ -148,10 +150,16 @@ import Testing
             let running = Task { await pool.run() }
             try await eventually("the minimum") { pool.statistics.idle >= 2 && pool.statistics.active == 0 }
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<6 { group.addTask { _ = try await pool.query("SELECT pg_sleep(0.05)") } }
+                for _ in 0..<6 {
+                    group.addTask {
+                        try await pool.transaction("all six") { _ in
+                            try await eventually("six connections") { pool.statistics.opened == 6 }
+                        }
+                    }
+                }
                 try await group.waitForAll()
             }
-            #expect(pool.statistics.size > 2)
+            #expect(pool.statistics.size == 6)
             time.advance(by: .seconds(61))
             try await eventually("idle connections retired") {
                 time.advance(by: .seconds(1))

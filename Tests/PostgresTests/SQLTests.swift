@@ -8,7 +8,7 @@ import Testing
         let name: String? = nil
         let sql: SQL = "SELECT x FROM t WHERE id = \(id) AND name = \(name) AND live = \(true)"
         #expect(sql.text == "SELECT x FROM t WHERE id = $1 AND name = $2 AND live = $3")
-        #expect(sql.values.map(\.content) == [.text("7"), .null, .text("t")])
+        #expect(sql.values.map(\.content) == [.integer(7), .null, .bool(true)])
         #expect(sql.values.map(\.type) == [20, 0, 16])
     }
 
@@ -17,21 +17,34 @@ import Testing
         let sql: SQL = "SELECT * FROM \(raw: "assignments") WHERE shard = \("s-1") AND (\(condition)) LIMIT \(5)"
         #expect(
             sql.text == "SELECT * FROM assignments WHERE shard = $1 AND (game_id = $2 AND epoch > $3) LIMIT $4")
-        #expect(sql.values.map(\.content) == [.text("s-1"), .text("g-1"), .text("3"), .text("5")])
+        #expect(sql.values.map(\.content) == [.text("s-1"), .text("g-1"), .integer(3), .integer(5)])
     }
 
-    @Test func `arrays quote what needs quoting`() {
-        #expect([1, 2].postgresValue == PostgresValue(.text("{1,2}"), type: 1016))
-        #expect(["a \"b\"", "c\\d", ""].postgresValue.content == .text("{\"a \\\"b\\\"\",\"c\\\\d\",\"\"}"))
-        #expect([Optional(1.5), nil].postgresValue == PostgresValue(.text("{1.5,NULL}"), type: 1022))
+    @Test func `a fragment with more than nine values is renumbered whole`() {
+        let many: SQL = "\(1) \(2) \(3) \(4) \(5) \(6) \(7) \(8) \(9) \(10) \(11)"
+        let sql: SQL = "a \(0), \(many), z \(12)"
+        #expect(sql.text == "a $1, $2 $3 $4 $5 $6 $7 $8 $9 $10 $11 $12, z $13")
+        #expect(sql.values.map(\.content) == (0...12).map { .integer($0) })
+    }
+
+    @Test func `arrays are sent in the server's binary form`() {
+        let header: [UInt8] = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1]
+        #expect(
+            [Int32(7)].postgresValue == PostgresValue(.binary(header + [0, 0, 0, 4, 0, 0, 0, 7]), type: 1007))
+        #expect([Int]().postgresValue.type == 1016)
+        #expect(["a"].postgresValue.type == 1009)
+        #expect([Optional(1.5), nil].postgresValue.type == 1022)
         #expect([UInt8(1), 2].postgresValue == PostgresValue(.binary([1, 2]), type: 17))
     }
 
-    @Test func `a text with a NUL is refused instead of cut`() throws {
-        let sql: SQL = "SELECT \("a\0b")"
-        let error = #expect(throws: PostgresError.self) { _ = try Parameters(sql.values, context: "test") }
-        #expect(error?.code == .encoding)
-        #expect(error?.message == "$1: text holds a NUL")
+    @Test func `what cannot be sent is refused instead of cut or wrapped`() {
+        func problem(_ sql: SQL) -> String? { Parameters.problem(in: sql.values) }
+        #expect(problem("SELECT \("a\0b")") == "$1: text holds a NUL")
+        #expect(problem("SELECT \(1), \(["a", "b\0"])") == "$2: element 2: text holds a NUL")
+        #expect(problem("SELECT \(UInt64.max)") == "$1: 18446744073709551615 is too large for a bigint")
+        #expect(problem("SELECT \(.utf8([0x61, 0xFF]))") == "$1: text is not valid UTF-8")
+        #expect(problem("SELECT \(.timestamp(.min))")?.contains("outside of timestamptz") ?? false)
+        #expect(problem("SELECT \(.utf8([0x61])), \(UInt64(7)), \(.timestamp(0))") == nil)
     }
 
     @Test(arguments: [
@@ -69,11 +82,26 @@ import Testing
         #expect(Classifier.code(sqlState: "08006", phase: .harmless) == .reconnect)
         #expect(Classifier.code(sqlState: nil, phase: .transaction) == .reconnect)
         #expect(Classifier.code(sqlState: nil, phase: .commit) == .unknownCommit)
-        #expect(Classifier.code(sqlState: "57P01", phase: .commit) == .unknownCommit)
+        #expect(Classifier.code(sqlState: "57P01", phase: .commit, isCompleted: true) == .unknownCommit)
+        #expect(Classifier.code(sqlState: "57P01", phase: .commit) == .reconnect)
         #expect(Classifier.code(sqlState: nil, phase: .autocommit) == .unknownCommit)
         #expect(Classifier.code(sqlState: "57P01", phase: .autocommit) == .reconnect)
         #expect(Classifier.code(sqlState: "57P01", phase: .autocommit, isCompleted: true) == .unknownCommit)
         #expect(Classifier.code(sqlState: "23505", phase: .autocommit) == .permanent)
+    }
+
+    @Test(
+        arguments: [
+            ("{}", []), ("{1,NULL,3}", ["1", nil, "3"]),
+            (#"{a,"b,c","d\"e\\f","NULL",""}"#, ["a", "b,c", "d\"e\\f", "NULL", ""]),
+        ] as [(String, [String?])])
+    func `an array's text is taken apart`(text: String, elements: [String?]) {
+        #expect(ArrayText.elements(text) == elements)
+    }
+
+    @Test(arguments: ["", "{", "1,2", "{1,2", "{{1},{2}}", "{1}x", "{\"a}", "{,}"])
+    func `what is no array of one dimension is refused`(text: String) {
+        #expect(ArrayText.elements(text) == nil)
     }
 
     @Test func `the state of a refused connection is found in the verbose message`() {

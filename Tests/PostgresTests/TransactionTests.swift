@@ -254,19 +254,14 @@ import Testing
         }
     }
 
-    @Test func `two statements at once on one transaction are refused, not mixed`() async throws {
+    @Test func `statements given at once to one transaction run one after the other`() async throws {
         try await withTable { pool, _ in
             try await pool.transaction("twice") { transaction in
-                async let slow = transaction.query("SELECT pg_sleep(0.2), 'slow' AS name")
-                try await eventually("the first runs") {
-                    do {
-                        _ = try await transaction.query("SELECT 'fast' AS name")
-                        return false
-                    } catch let error as PostgresError {
-                        return error.message.contains("under way")
-                    }
-                }
-                #expect(try await slow[0].text("name") == "slow")
+                async let slow = transaction.query("SELECT pg_sleep(0.05), 'slow' AS name")
+                async let fast = transaction.query("SELECT 'fast' AS name")
+                let (slowRows, fastRows) = (try await slow, try await fast)
+                #expect(try slowRows[0].text("name") == "slow")
+                #expect(try fastRows[0].text("name") == "fast")
             }
         }
     }

@@ -1,0 +1,66 @@
+/// Bound values in the shape libpq takes them; kept and filled again, so that a statement allocates nothing for them.
+struct Parameters {
+    private(set) var types: [UInt32] = []
+    private var bytes: [UInt8] = []
+    /// Where each value begins; negative for NULL.
+    private var starts: [Int] = []
+    private var lengths: [Int32] = []
+    private var formats: [Int32] = []
+    private var pointers: [UnsafePointer<CChar>?] = []
+
+    /// The first value of a statement that cannot be sent: `$2: text holds a NUL`.
+    static func problem(in values: [PostgresValue]) -> String? {
+        for (index, value) in values.enumerated() {
+            if case .unusable(let problem) = value.content { return "$\(index + 1): \(problem)" }
+        }
+        return nil
+    }
+
+    /// Takes the values of the next statement.
+    mutating func load(_ values: [PostgresValue]) {
+        types.removeAll(keepingCapacity: true)
+        bytes.removeAll(keepingCapacity: true)
+        starts.removeAll(keepingCapacity: true)
+        lengths.removeAll(keepingCapacity: true)
+        formats.removeAll(keepingCapacity: true)
+        for value in values {
+            types.append(value.type)
+            let start = bytes.count
+            switch value.content {
+            case .null, .unusable:
+                starts.append(-1)
+                lengths.append(0)
+                formats.append(0)
+            case .text(let text):
+                // The server parses it as the type that it stands for.
+                bytes.append(contentsOf: text.utf8)
+                bytes.append(0)
+                starts.append(start)
+                lengths.append(Int32(bytes.count - start - 1))
+                formats.append(0)
+            default:
+                value.append(to: &bytes, as: value.type)
+                starts.append(start + 4)
+                lengths.append(Int32(bytes.count - start - 4))
+                formats.append(1)
+            }
+        }
+    }
+
+    /// Lends count, types, values, lengths and formats.
+    mutating func withPointers<R>(
+        _ body: (
+            Int32, UnsafePointer<UInt32>?, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?,
+            UnsafePointer<Int32>?
+        ) -> R
+    ) -> R {
+        bytes.withUnsafeBytes { bytes in
+            pointers.removeAll(keepingCapacity: true)
+            for start in starts {
+                pointers.append(
+                    start < 0 ? nil : bytes.baseAddress?.advanced(by: start).assumingMemoryBound(to: CChar.self))
+            }
+            return body(Int32(starts.count), types, pointers, lengths, formats)
+        }
+    }
+}

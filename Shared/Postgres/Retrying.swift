@@ -1,0 +1,76 @@
+import Resilience
+import Runtime
+
+extension PostgresPool {
+    /// As `transaction`, and runs the whole again, with everything it read, when nothing of it can have been committed:
+    /// serialisation failure, deadlock, a lock not given, a connection lost before COMMIT (CHECKLIST R29, R30).
+    ///
+    /// An outcome that is not known is thrown as `unknownCommit`; `idempotentTransaction` finds it out.
+    public nonisolated(nonsending) func retryingTransaction<R>(
+        _ name: String, isolation: TransactionIsolation = .readCommitted, timeout: Duration? = nil,
+        policy: RetryPolicy = .database,
+        _ body: nonisolated(nonsending) (PostgresTransaction) async throws -> R
+    ) async throws -> R {
+        var attempt = 1
+        while true {
+            do {
+                return try await transaction(name, isolation: isolation, timeout: timeout, body)
+            } catch let error as PostgresError where error.permitsRetry && !Task.isCancelled {
+                try await wait(after: error, attempt, name, policy)
+                attempt += 1
+            }
+        }
+    }
+
+    /// As `retryingTransaction`, for a write that carries a key of its own: when an attempt's outcome is not known,
+    /// `readBack` looks for what the key stands for before anything is written again (CHECKLIST N21).
+    ///
+    /// The key is unique in the database, so that an attempt which the server is still busy with and its repetition
+    /// cannot both be stored: the repetition waits for the key, and then finds it taken. `readBack` gives nil when
+    /// nothing is stored under the key.
+    public nonisolated(nonsending) func idempotentTransaction<R>(
+        _ name: String, isolation: TransactionIsolation = .readCommitted, timeout: Duration? = nil,
+        policy: RetryPolicy = .database,
+        readBack: nonisolated(nonsending) (PostgresTransaction) async throws -> R?,
+        _ body: nonisolated(nonsending) (PostgresTransaction) async throws -> R
+    ) async throws -> R {
+        var attempt = 1
+        var isInDoubt = false
+        while true {
+            do {
+                if isInDoubt, let stored = try await transaction("\(name): read back", timeout: timeout, readBack) {
+                    return stored
+                }
+                return try await transaction(name, isolation: isolation, timeout: timeout, body)
+            } catch let error as PostgresError where !Task.isCancelled {
+                // In doubt, a taken key is the earlier attempt's: it was committed while this one ran.
+                guard error.permitsRetry || error.code == .unknownCommit || (isInDoubt && error.isUniqueViolation)
+                else { throw error }
+                if error.code == .unknownCommit { isInDoubt = true }
+                do {
+                    try await wait(after: error, attempt, name, policy)
+                } catch let last as PostgresError where isInDoubt && last.code != .unknownCommit {
+                    // Whatever ended the last attempt, an earlier one may have been stored.
+                    throw PostgresError(
+                        .unknownCommit, "an earlier attempt may have been committed; \(last.message)",
+                        context: last.context, sqlState: last.sqlState)
+                }
+                attempt += 1
+            }
+        }
+    }
+
+    /// Waits for the next attempt, or throws the error when that was the last.
+    private nonisolated(nonsending) func wait(
+        after error: PostgresError, _ attempt: Int, _ name: String, _ policy: RetryPolicy
+    ) async throws {
+        guard let delay = random.withGenerator({ policy.delay(afterAttempt: attempt, using: &$0) }) else {
+            throw error
+        }
+        await countRetry()
+        log.debug(
+            "database transaction retried",
+            metadata: ["transaction": "\(name)", "attempt": "\(attempt)", "code": "\(error.code)"])
+        try await clock.sleep(for: delay)
+    }
+}

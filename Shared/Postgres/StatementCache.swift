@@ -1,0 +1,74 @@
+/// The statements that are prepared on one connection, least recently used first to go.
+struct StatementCache {
+    /// One statement with one list of parameter types.
+    final class Prepared {
+        let name: String
+        let text: String
+        let types: [UInt32]
+        fileprivate var lastUse = 0
+
+        fileprivate init(name: String, text: String, types: [UInt32]) {
+            self.name = name
+            self.text = text
+            self.types = types
+        }
+    }
+
+    /// What has to be sent so that a statement can run.
+    struct Lookup {
+        let statement: Prepared
+        let isNew: Bool
+        /// Have to be deallocated first.
+        let evicted: [String]
+    }
+
+    let limit: Int
+    private(set) var count = 0
+    private var byText: [String: [Prepared]] = [:]
+    /// Names that the server still has.
+    private var dropped: [String] = []
+    private var uses = 0
+    private var names = 0
+
+    init(limit: Int) {
+        precondition(limit >= 1, "a statement cache of \(limit)")
+        self.limit = limit
+    }
+
+    /// The statement, counted as prepared from now on.
+    mutating func use(_ text: String, _ types: [UInt32]) -> Lookup {
+        uses += 1
+        if let found = byText[text]?.first(where: { $0.types == types }) {
+            found.lastUse = uses
+            return Lookup(statement: found, isNew: false, evicted: [])
+        }
+        if count >= limit, let oldest = leastRecentlyUsed { drop(oldest) }
+        defer { dropped = [] }
+        names += 1
+        let new = Prepared(name: "s\(names)", text: text, types: types)
+        new.lastUse = uses
+        byText[text, default: []].append(new)
+        count += 1
+        return Lookup(statement: new, isNew: true, evicted: dropped)
+    }
+
+    /// Forgets a statement that the server does not have.
+    mutating func remove(_ statement: Prepared) {
+        guard var alike = byText[statement.text], let index = alike.firstIndex(where: { $0 === statement }) else {
+            return
+        }
+        alike.remove(at: index)
+        byText[statement.text] = alike.isEmpty ? nil : alike
+        count -= 1
+    }
+
+    /// Forgets a statement that the server has and should forget too.
+    mutating func drop(_ statement: Prepared) {
+        remove(statement)
+        dropped.append(statement.name)
+    }
+
+    private var leastRecentlyUsed: Prepared? {
+        byText.values.joined().min { $0.lastUse < $1.lastUse }
+    }
+}

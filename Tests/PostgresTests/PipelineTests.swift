@@ -1,0 +1,189 @@
+import Runtime
+import TestKit
+import Testing
+
+@testable import Postgres
+
+/// What travels together, and what that changes when something fails.
+@Suite struct PipelineTests {
+    private func withTable(_ body: (PostgresPool, String) async throws -> Void) async throws {
+        try await withDatabase(Tuned { $0.maxConnections = 1 }) { pool, url in
+            try await pool.execute("CREATE TABLE t (id int PRIMARY KEY, x int NOT NULL DEFAULT 0)")
+            try await body(pool, url)
+            #expect(pool.statistics.active == 0, "a connection leaked")
+        }
+    }
+
+    private func ids(_ pool: PostgresPool) async throws -> [Int] {
+        try await pool.query("SELECT id FROM t ORDER BY id").map { try $0.int("id") }
+    }
+
+    @Test func `a batch is one transaction and answers each statement`() async throws {
+        try await withTable { pool, _ in
+            let answers = try await pool.batch([
+                "INSERT INTO t VALUES (\(1)), (\(2))", "SELECT count(*) AS n FROM t", "DELETE FROM t WHERE id = \(2)",
+            ])
+            #expect(answers.map(\.affected) == [2, 1, 1])
+            #expect(try answers[1].rows[0].int("n") == 2)
+            let error = await #expect(throws: PostgresError.self) {
+                try await pool.batch(["INSERT INTO t VALUES (3)", "INSERT INTO t VALUES (1)", "SELECT 1"])
+            }
+            #expect(error?.isUniqueViolation ?? false)
+            #expect(error?.context == "INSERT INTO t VALUES (1)")
+            let stored = try await ids(pool)
+            #expect(stored == [1])
+        }
+    }
+
+    @Test func `queued statements run in order before the next one and with the commit`() async throws {
+        try await withTable { pool, _ in
+            try await pool.transaction("queue") { transaction in
+                try transaction.enqueue("INSERT INTO t VALUES (1)")
+                try transaction.enqueue("UPDATE t SET x = 5 WHERE id = 1")
+                let x = try await transaction.query("SELECT x FROM t")[0].int("x")
+                #expect(x == 5)
+                try transaction.enqueue("INSERT INTO t VALUES (2)")
+            }
+            let stored = try await ids(pool)
+            #expect(stored == [1, 2])
+        }
+    }
+
+    @Test func `a queued statement that fails at the commit is named and nothing is committed`() async throws {
+        try await withTable { pool, _ in
+            let error = await #expect(throws: PostgresError.self) {
+                try await pool.transaction("queue") { transaction in
+                    try await transaction.execute("INSERT INTO t VALUES (1)")
+                    try transaction.enqueue("INSERT INTO t VALUES (1)")
+                    try transaction.enqueue("INSERT INTO t VALUES (2)")
+                }
+            }
+            #expect(error?.isUniqueViolation ?? false)
+            #expect(error?.context == "queue: INSERT INTO t VALUES (1)")
+            let stored = try await ids(pool)
+            #expect(stored == [])
+        }
+    }
+
+    @Test func `what is queued by a scope that throws is never sent`() async throws {
+        struct Refusal: Error {}
+        try await withTable { pool, _ in
+            await #expect(throws: Refusal.self) {
+                try await pool.transaction("thrown") { transaction in
+                    try transaction.enqueue("INSERT INTO t VALUES (1)")
+                    throw Refusal()
+                }
+            }
+            let stored = try await ids(pool)
+            #expect(stored == [])
+            let escaped = try await pool.transaction("short") { $0 }
+            let error = #expect(throws: PostgresError.self) { try escaped.enqueue("INSERT INTO t VALUES (1)") }
+            #expect(error?.code == .closed)
+        }
+    }
+
+    @Test func `the failure that aborted a transaction is what later statements throw`() async throws {
+        try await withTable { pool, _ in
+            try await pool.execute("INSERT INTO t VALUES (1)")
+            let error = await #expect(throws: PostgresError.self) {
+                try await pool.transaction("first") { transaction in
+                    _ = try? await transaction.execute("INSERT INTO t VALUES (1)")
+                    _ = try await transaction.query("SELECT 1")
+                }
+            }
+            #expect(error?.isUniqueViolation ?? false)
+            #expect(error?.context == "first: SELECT 1")
+        }
+    }
+
+    @Test func `a statement whose table has changed is prepared anew`() async throws {
+        try await withTable { pool, url in
+            let select: SQL = "SELECT * FROM t WHERE id >= \(0)"
+            _ = try await pool.query(select)
+            let other = try makePool(url)
+            try await other.execute("ALTER TABLE t ADD COLUMN y int")
+            try await pool.execute("INSERT INTO t VALUES (1)")
+            let columns = try await pool.query(select)[0].columns
+            #expect(columns == ["id", "x", "y"])
+            try await other.execute("ALTER TABLE t ADD COLUMN z int")
+            let inside = try await pool.retryingTransaction("again") { try await $0.query(select)[0].columns }
+            #expect(inside == ["id", "x", "y", "z"])
+            #expect(pool.statistics.opened == 1)
+            await other.close()
+        }
+    }
+
+    @Test func `a session whose statements somebody deallocated is replaced`() async throws {
+        try await withTable { pool, _ in
+            let select: SQL = "SELECT \(7) AS n"
+            _ = try await pool.query(select)
+            try await pool.transaction("prepares BEGIN and COMMIT") { _ = try await $0.query(select) }
+            try await pool.execute("DEALLOCATE ALL")
+            let number = try await pool.query(select)[0].int("n")
+            #expect(number == 7)
+            try await pool.execute("DEALLOCATE ALL")
+            let again = try await pool.retryingTransaction("again") { try await $0.query(select)[0].int("n") }
+            #expect(again == 7)
+        }
+    }
+
+    @Test func `the least recently used statement makes room`() async throws {
+        var cache = StatementCache(limit: 2)
+        let first = cache.use("a", [])
+        let second = cache.use("b", [20])
+        #expect(first.isNew && second.isNew)
+        #expect(!cache.use("a", []).isNew)
+        let third = cache.use("c", [])
+        #expect(third.evicted == [second.statement.name])
+        #expect(cache.use("b", [20]).isNew)
+        #expect(cache.count == 2)
+        #expect(cache.use("b", [23]).isNew, "other types are another statement")
+    }
+
+    @Test func `many statements on a full cache are evicted on the server too`() async throws {
+        try await withTable { pool, _ in
+            for number in 0..<(Connection.statementLimit + 50) {
+                _ = try await pool.query("SELECT \(number) AS n, \(raw: "\(number)") AS raw")
+            }
+            let there = try await pool.query("SELECT count(*) AS n FROM pg_prepared_statements")[0].int("n")
+            #expect(there <= Connection.statementLimit)
+        }
+    }
+
+    @Test func `a read back decides what an unknown outcome was`() async throws {
+        try await withTable { pool, _ in
+            let attempts = Attempts()
+            // Committed, and the answer is lost.
+            let found = try await pool.idempotentTransaction("lost answer") { transaction in
+                try await transaction.first("SELECT x FROM t WHERE id = 1")?.int("x")
+            } _: { _ in
+                attempts.add()
+                try await storeElsewhere(1, pool)
+                throw PostgresError(.unknownCommit, "cut", context: "test")
+            }
+            #expect(found == 9)
+            #expect(attempts.value == 1)
+            // Not committed: it is run again, and stored once.
+            let second = try await pool.idempotentTransaction("lost commit") { transaction in
+                try await transaction.first("SELECT x FROM t WHERE id = 2")?.int("x")
+            } _: { transaction in
+                attempts.add()
+                if attempts.value == 2 { throw PostgresError(.unknownCommit, "cut", context: "test") }
+                try await transaction.execute("INSERT INTO t VALUES (2, 8)")
+                return 8
+            }
+            #expect(second == 8)
+            let stored = try await ids(pool)
+            #expect(stored == [1, 2])
+        }
+    }
+
+    /// A pool of one is busy with the transaction that asks.
+    private func storeElsewhere(_ id: Int, _ pool: PostgresPool) async throws {
+        var settings = pool.settings
+        settings.maxConnections = 1
+        let other = try makePool("") { $0 = settings }
+        try await other.execute("INSERT INTO t VALUES (\(Int32(id)), 9)")
+        await other.close()
+    }
+}
