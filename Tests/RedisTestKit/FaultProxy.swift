@@ -90,6 +90,14 @@ public final class FaultProxy: Sendable {
         try await change { $0.faults.delay = TimeAmount(delay) }
     }
 
+    /// Takes what clients send one read at a time, with a pause after each, and keeps little for them in the kernel.
+    public func slow(_ pause: Duration) async throws {
+        try await change { core in
+            core.faults.pause = TimeAmount(pause)
+            for link in core.links.values { link.narrow() }
+        }
+    }
+
     public func admit(_ admission: Admission) async throws {
         try await change { $0.faults.admission = admission }
     }
@@ -170,6 +178,8 @@ public final class FaultProxy: Sendable {
 struct ProxyFaults {
     var stalled: Set<FaultProxy.Direction> = []
     var delay = TimeAmount.zero
+    /// After each read of a client's bytes.
+    var pause = TimeAmount.zero
     var admission = FaultProxy.Admission.pass
     var idleLimit: TimeAmount?
     var budget: [FaultProxy.Direction: Int] = [:]

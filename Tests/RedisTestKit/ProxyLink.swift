@@ -20,6 +20,8 @@ final class ProxyLink {
     /// When the last delayed bytes are due, so that later ones never overtake them.
     private var due: [FaultProxy.Direction: NIODeadline] = [:]
     private var cutsAtReply = false
+    /// Until when nothing is read from the client.
+    private var pausedUntil: NIODeadline
     /// Half-open for ever.
     private var isForgotten = false
     private var lastBytes: NIODeadline
@@ -30,6 +32,7 @@ final class ProxyLink {
         self.client = client
         budget = core.faults.budget
         lastBytes = core.loop.now
+        pausedUntil = core.loop.now
         attach(client, reading: .toServer)
     }
 
@@ -75,9 +78,25 @@ final class ProxyLink {
         }
         lastBytes = core.loop.now
         switch direction {
-        case .toServer: judge(bytes)
+        case .toServer:
+            judge(bytes)
+            pause()
         case .toClient: cutsAtReply ? close() : forward(bytes, .toClient)
         }
+    }
+
+    private func pause() {
+        guard core.faults.pause > .zero else { return }
+        pausedUntil = core.loop.now + core.faults.pause
+        let bound = NIOLoopBound(self, eventLoop: core.loop)
+        core.loop.scheduleTask(deadline: pausedUntil) { bound.value.update() }
+        update()
+    }
+
+    /// Leaves the client's bytes to the client's side.
+    func narrow() {
+        // Fails only for a channel that is closed.
+        try? client.syncOptions?.setOption(.socketOption(.so_rcvbuf), value: 64 << 10)
     }
 
     /// Passes commands on one by one, as the verdicts have it.
@@ -140,7 +159,8 @@ final class ProxyLink {
             let isOpen = !isStalled(direction)
             if isOpen, let bytes = held.removeValue(forKey: direction) { received(bytes, direction) }
             if isOpen, ended.contains(direction) { after(direction) { $0.receiver(direction)?.close(promise: nil) } }
-            let reads = isOpen && receiver(direction)?.isWritable == true
+            let isPaused = direction == .toServer && core.loop.now < pausedUntil
+            let reads = isOpen && !isPaused && receiver(direction)?.isWritable == true
             // Fails only for a channel that is closed.
             try? sender(direction)?.syncOptions?.setOption(.autoRead, value: reads)
         }

@@ -101,11 +101,13 @@ import Testing
         let settings = fastSettings(
             proxy.url,
             [
-                "REDIS_PING_INTERVAL_MS": "20", "REDIS_PONG_TIMEOUT_MS": "1000",
+                "REDIS_PING_INTERVAL_MS": "20", "REDIS_PONG_TIMEOUT_MS": "3000",
                 "REDIS_MAX_IN_FLIGHT_BYTES": "\(256 << 20)", "REDIS_COMMAND_TIMEOUT_MS": "60000",
             ])
         try await withClient(settings) { client in
             let before = client.status
+            // 64 KiB in 10 ms: more than twice the time-out for all of it, and the PING waits behind it.
+            try await proxy.slow(.milliseconds(10))
             let large = [UInt8](repeating: 7, count: 48 << 20)
             try await client.set("large", to: .bytes(large))
             #expect(try await server.ask("STRLEN", "large") == ["\(large.count)"])

@@ -65,9 +65,9 @@ import Testing
         let replica = try await OwnRedis.started()
         try await demote(replica, below: master)
         let port = NIOLockedValueBox(replica.port)
-        try await withClient(
-            fastSettings(replica.url), locator: locator(port), awaitsConnection: false
-        ) { client in
+        // Nothing but the login asks for the role.
+        let settings = fastSettings(replica.url, ["REDIS_ROLE_CHECK_PINGS": "1000000"])
+        try await withClient(settings, locator: locator(port), awaitsConnection: false) { client in
             try await eventually(within: .seconds(20), "refused") {
                 client.status.commands.lastError == .readOnly && client.status.subscriptions.lastError == .readOnly
             }
