@@ -58,6 +58,40 @@ import Wire
         }
     }
 
+    @Test func `a batch is tried three times, 50 and 100 ms apart, and each try is counted`() async throws {
+        // CHECKLIST R7.
+        let server = try await OwnRedis.started()
+        let time = ManualTime()
+        let metrics = MetricsRegistry()
+        try await withClient(patientSettings(server.url)) { client in
+            let bus = Bus(
+                client: client, identity: BusIdentity(source: "test/1", incarnation: "life-1"), clock: .manual(time),
+                log: LogCapture().logger(), metrics: metrics)
+            let running = Task { try await bus.run() }
+            defer { running.cancel() }
+            try await eventually(within: .seconds(20), "a running bus") { bus.status.isRunning }
+            try await bus.publish(Note(number: 0), on: Notes.journal)
+            let retries = { @Sendable in metrics.snapshot()["bus_publish_retries_total"] }
+            #expect(retries() == 0)
+            // A full server refuses at once, so that nothing passes but the time of the retries.
+            _ = try await client.command("CONFIG", "SET", "maxmemory", "1")
+            let outcome = Promise<Published>()
+            let publisher = Task { outcome.fulfil(try await bus.publish(Note(number: 1), on: Notes.journal)) }
+            for (attempt, pause) in [(1, 50), (2, 100), (3, 100)] {
+                try await eventually(within: .seconds(20), "\(pause) ms after attempt \(attempt)") {
+                    time.nextDeadline == time.now.advanced(by: .milliseconds(pause)) && retries() == Double(attempt)
+                }
+                if attempt < 3 { time.advance(by: .milliseconds(pause)) }
+            }
+            #expect(await outcome.value() == .queued, "its publisher waits no longer")
+            _ = try await client.command("CONFIG", "SET", "maxmemory", "0")
+            time.advance(by: .milliseconds(100))
+            try await eventually(within: .seconds(20), "stored") { bus.status.stored == 2 && bus.status.queued == 0 }
+            #expect(retries() == 3)
+            _ = await publisher.result
+        }
+    }
+
     @Test func `a repeated sequence keeps its first id and is not published again`() async throws {
         let server = try await OwnRedis.started()
         try await withClient(fastSettings(server.url)) { client in
