@@ -74,6 +74,8 @@ private func withHost(
                 #expect(one.service == "test-service" && one.processID == 4_242 && one.startedAt > 0)
                 #expect(one.checks == ["redis": true, "bus": true, "database": true])
                 #expect(!one.metrics.isEmpty && one.build == "dev")
+                let bus = BusReport(one)
+                #expect(bus.state == .live && bus.reconnects == 0, "\(bus)")
                 #expect(Set(all.map(\.incarnation)).count == 1)
                 collector.cancel()
                 await observer.stop()

@@ -55,7 +55,7 @@ import Testing
         return found
     }
 
-    // CHECKLIST R1, R6, R11.
+    // CHECKLIST R1, R6, R8, R11.
     @Test(.timeLimit(.minutes(5)))
     func `Redis goes away under all five services, which live on, say so, and hear everything again`() async throws {
         try await withOwnRedis { redis in
@@ -70,6 +70,10 @@ import Testing
                 let before = try await withClient(redis.url) { try await Self.subscriptions($0) }
                 #expect(before.channels.count >= 10 && before.patterns >= 2, "\(before)")
                 for service in RealFleet.services { #expect(before.channels["bus:canary:\(name(service))"] == 1) }
+
+                let cold = try #require(try await fleet.status()?.bus)
+                #expect(Set(cold.map { "\($0.service)/\($0.instance)" }) == Set(RealFleet.services.map(name)))
+                for bus in cold { #expect(bus.state == "live" && bus.reconnects == 0, "\(bus)") }
 
                 let stopped = MachineClock.real.now
                 await redis.kill()
@@ -90,6 +94,11 @@ import Testing
                 // Heartbeats of shards come by pattern, those of services by channel.
                 try await eventually(within: .seconds(30), "all is well again") {
                     try await fleet.status()?.isAllWell == true
+                }
+                // One restart, two connections each.
+                try await eventually(within: .seconds(30), "each heartbeat has counted its reconnects") {
+                    let buses = try await fleet.status()?.bus ?? []
+                    return buses.count == cold.count && buses.allSatisfy { $0.state == "live" && $0.reconnects == 2 }
                 }
                 #expect(fleet.processes.mapValues(\.processID) == pids)
                 #expect(fleet.areAllRunning)

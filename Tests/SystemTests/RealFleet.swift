@@ -96,7 +96,15 @@ struct RealFleet {
             let failedChecks: [String]
         }
 
+        struct Bus: Decodable {
+            let service: String
+            let instance: String
+            let state: String
+            let reconnects: Int
+        }
+
         let fleet: Fleet
+        let bus: [Bus]
         let checks: [String: Bool]
 
         /// Every service is heard and well, and so is the orchestrator itself.

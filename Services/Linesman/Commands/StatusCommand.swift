@@ -1,12 +1,13 @@
 import ArgumentParser
 import Foundation
+import Hosting
 import Runtime
 
 /// `linesman status`: what the running suite says of itself.
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Show shards, games with epochs, dependencies and alerts of the running suite."
-    )
+        commandName: "status",
+        abstract: "Show dependencies, shards, services, their bus, games with epochs and alerts of the running suite.")
 
     @Option(help: "The orchestrator's status address.")
     var url = "http://127.0.0.1:8080"
@@ -50,6 +51,8 @@ struct StatusCommand: AsyncParsableCommand {
                 "  \("\(service.service)/\(service.instance)".padded(28)) \(service.status.padded(10)) "
                     + "heard \(service.heardMsAgo) ms ago" + failed(service.failedChecks))
         }
+        lines.append("bus")
+        lines += (status.bus ?? []).map(line(of:))
         lines.append("games")
         for game in status.fleet.games {
             let owner = game.shard.map { "\($0), epoch \(game.epoch ?? 0)" } ?? (game.reason ?? "nobody")
@@ -63,6 +66,18 @@ struct StatusCommand: AsyncParsableCommand {
         }
         return lines.joined(separator: "\n")
     }
+
+    private static func line(of bus: BusReport) -> String {
+        let figures = [
+            count(bus.reconnects, "reconnect"), count(bus.gaps, "gap"), "\(bus.dropped) dropped",
+            "\(bus.unsent) unsent", "\(bus.waiting) waiting", count(bus.deadLetters, "dead letter"),
+        ]
+        let breaker = bus.breaker == "closed" ? "" : ", breaker \(bus.breaker)"
+        return "  \("\(bus.service)/\(bus.instance)".padded(28)) \(bus.state.rawValue.padded(11)) "
+            + figures.joined(separator: ", ") + breaker
+    }
+
+    private static func count(_ count: Int, _ what: String) -> String { "\(count) \(what)\(count == 1 ? "" : "s")" }
 
     private static func failed(_ checks: [String]) -> String {
         checks.isEmpty ? "" : ", failing: \(checks.joined(separator: " "))"

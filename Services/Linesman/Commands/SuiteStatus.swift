@@ -1,3 +1,5 @@
+import Hosting
+
 /// The running suite as the orchestrator's `/status` tells it; only what the command line shows.
 struct SuiteStatus: Decodable, Sendable {
     struct Fleet: Decodable, Sendable {
@@ -46,6 +48,8 @@ struct SuiteStatus: Decodable, Sendable {
     let fleet: Fleet
     /// What the orchestrator measures: Redis, PostgreSQL.
     let checks: [String: Bool]
+    /// Nil from an orchestrator of before there was one.
+    let bus: [BusReport]?
     let tradingMode: String
     let venueTime: String
     let recentAlerts: [AlertLine]

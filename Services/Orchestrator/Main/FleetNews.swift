@@ -21,7 +21,10 @@ struct FleetNews: Sendable {
         host.supervisor.add("shard-heartbeats", .critical) { await follow(shards, hear(_:)) }
         let services = try await host.bus.subscribe(to: Channels.heartbeats)
         host.supervisor.add("service-heartbeats", .critical) {
-            await follow(services) { await fleet.take(.serviceHeartbeat(ServiceHeartbeat($0))) }
+            await follow(services) { heartbeat in
+                await fleet.note(BusReport(heartbeat))
+                await fleet.take(.serviceHeartbeat(ServiceHeartbeat(heartbeat)))
+            }
         }
         // Both begin now: what was answered before is asked again, and shown by the next heartbeat.
         let answers = try await host.bus.subscribe(to: Channels.acknowledgements)
@@ -69,6 +72,7 @@ struct FleetNews: Sendable {
         guard let shard = ShardHeartbeat(heartbeat) else { return }
         let sent = heartbeat.metrics.filter { $0.key.hasPrefix("shard_signals_total") }.values.reduce(0, +)
         await fleet.note(signalsSent: sent, by: shard.shard)
+        await fleet.note(BusReport(heartbeat))
         await fleet.take(.heartbeat(shard))
     }
 

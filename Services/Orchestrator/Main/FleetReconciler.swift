@@ -13,6 +13,8 @@ actor FleetReconciler {
     private let decided: Histogram
     /// What each shard's present life says it has sent, for the status page.
     private var signalsSent: [ShardID: Double] = [:]
+    /// How each one's bus does, by service and instance; of those that the engine knows.
+    private var buses: [String: BusReport] = [:]
 
     init(policy: OrchestratorPolicy, lanes: EffectLanes, host: ServiceHost) {
         engine = OrchestratorEngine(policy: policy)
@@ -33,6 +35,19 @@ actor FleetReconciler {
     }
 
     func note(signalsSent count: Double, by shard: ShardID) { signalsSent[shard] = count }
+
+    func note(_ bus: BusReport) { buses[Self.name(bus.service, bus.instance)] = bus }
+
+    /// In order of service and instance; forgets who the engine has forgotten.
+    func busReports() -> [BusReport] {
+        let fleet = snapshot()
+        let services = Set(fleet.services.map { Self.name($0.service, $0.instance) })
+        let shards = Set(fleet.shards.map(\.shard))
+        buses = buses.filter { services.contains($0.key) || shards.contains($0.value.instance) }
+        return buses.sorted { $0.key < $1.key }.map(\.value)
+    }
+
+    private static func name(_ service: String, _ instance: String) -> String { "\(service)/\(instance)" }
 
     func snapshot() -> FleetSnapshot { engine.snapshot(at: host.clock.now) }
 

@@ -42,6 +42,8 @@ struct StatusDocument: Encodable, Sendable {
     let signalsSent: Int
     let checks: [String: Bool]
     let redis: Link
+    /// Of every process that was heard, in its present life.
+    let bus: [BusReport]
     let database: Pool
     /// The newest alerts, newest last.
     let recentAlerts: [Alert]
@@ -75,6 +77,7 @@ struct StatusPage: Sendable {
             redis: StatusDocument.Link(
                 isReady: redis.isReady, reconnects: redis.commands.reconnects + redis.subscriptions.reconnects,
                 failures: redis.commands.failures + redis.subscriptions.failures),
+            bus: await fleet.busReports(),
             database: StatusDocument.Pool(
                 size: pool.size, idle: pool.idle, active: pool.active, waiting: pool.waiting),
             recentAlerts: await alerts.recent,

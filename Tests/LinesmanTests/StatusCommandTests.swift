@@ -1,0 +1,43 @@
+import Foundation
+import Testing
+
+@testable import Linesman
+
+@Suite struct StatusCommandTests {
+    private func table(bus: String?) throws -> String {
+        let document = """
+            {
+              "fleet": {"isLeading": true, "term": 3, "shards": [], "games": [], "services": []},
+              "checks": {"redis": true}, "tradingMode": "paper", "venueTime": "2026-04-20T00:00:00Z",
+              "recentAlerts": []\(bus.map { ", \"bus\": \($0)" } ?? "")
+            }
+            """
+        return StatusCommand.table(try JSONDecoder().decode(SuiteStatus.self, from: Data(document.utf8)))
+    }
+
+    @Test func `each service's bus is a line with its state and what was lost`() throws {
+        let shown = try table(
+            bus: """
+                [
+                  {"service": "game-shard", "instance": "shard-01", "state": "live", "breaker": "closed",
+                   "reconnects": 2, "gaps": 1, "dropped": 0, "unsent": 7, "waiting": 0, "deadLetters": 1},
+                  {"service": "orchestrator", "instance": "1", "state": "interrupted", "breaker": "open",
+                   "reconnects": 1, "gaps": 0, "dropped": 12, "unsent": 0, "waiting": 40, "deadLetters": 3}
+                ]
+                """)
+        let lines = shown.split(separator: "\n").map(String.init)
+        let start = try #require(lines.firstIndex(of: "bus"))
+        #expect(
+            lines[(start + 1)...].prefix(3).map { $0 } == [
+                "  game-shard/shard-01          live        "
+                    + "2 reconnects, 1 gap, 0 dropped, 7 unsent, 0 waiting, 1 dead letter",
+                "  orchestrator/1               interrupted "
+                    + "1 reconnect, 0 gaps, 12 dropped, 0 unsent, 40 waiting, 3 dead letters, breaker open",
+                "games",
+            ])
+    }
+
+    @Test func `the status of an orchestrator that tells nothing of the bus is still read`() throws {
+        #expect(try table(bus: nil).contains("\nbus\ngames"))
+    }
+}
