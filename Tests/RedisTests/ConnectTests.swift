@@ -73,7 +73,7 @@ import Testing
     @Test func `the kernel watches every socket besides`() async throws {
         let server = try await OwnRedis.started()
         try await withClient(patientSettings(server.url)) { _ in
-            // Each read of the table is a moment of its own: a PING on its way has the retransmission timer for a while.
+            // A PING on its way has the retransmission timer for a while.
             try await eventually(within: .seconds(30), "both wait for nothing but their keep-alive") {
                 try timers(to: server.port) == ["02", "02"]
             }
