@@ -34,6 +34,10 @@ final class Connection: LoopListener {
     private let isEncrypted: Bool
     private var isClosed = false
     private var isFlushed = true
+    /// Whether the last operation's Sync, and with it most of what was sent, waits for the end of the loop's turn.
+    private var isUnsynchronised = false
+    /// When the loop will call at the latest.
+    private var wakesAt = LoopInstant.never
     /// When something was last sent.
     private var askedAt = LoopInstant.now
     private var sent: [Operation] = []
@@ -118,7 +122,14 @@ final class Connection: LoopListener {
         } else {
             queued.append(operation)
         }
-        LoopExecutor.shared.wake(self, at: operation.deadline)
+        wake(at: operation.deadline)
+    }
+
+    /// Asks for a call at `instant`, unless there will be one before.
+    private func wake(at instant: LoopInstant) {
+        guard instant < wakesAt else { return }
+        wakesAt = instant
+        LoopExecutor.shared.wake(self, at: instant)
     }
 
     /// A script leaves pipeline mode and a cancel request may hit what comes next, so both want to be alone.
@@ -149,10 +160,28 @@ final class Connection: LoopListener {
                 let context = operation.name.map { "\($0): \(sql.summary)" } ?? sql.summary
                 return operation.finish(.failure(PostgresError(.encoding, problem, context: context)))
             }
-            guard send(batch, for: operation), PQpipelineSync(handle.pointer) == 1 else { return unsent(operation) }
+            guard synchronise(), send(batch, for: operation) else { return unsent(operation) }
+            sent.append(operation)
+            isUnsynchronised = true
+            LoopExecutor.shared.beforeWaiting(self)
+            return
         }
         sent.append(operation)
         flush()
+    }
+
+    /// Sends what waits: servers that are woken one right after the other cost less than each on its own.
+    func loopWillWait() {
+        guard isUsable, isUnsynchronised, let operation = sent.last else { return }
+        guard synchronise() else { return unsent(operation) }
+        flush()
+    }
+
+    /// Ends what was sent last with a Sync, without which the next operation would belong to it.
+    private func synchronise() -> Bool {
+        guard isUnsynchronised else { return true }
+        isUnsynchronised = false
+        return PQpipelineSync(handle.pointer) == 1
     }
 
     private func send(_ batch: Batch, for operation: Operation) -> Bool {
@@ -337,6 +366,7 @@ final class Connection: LoopListener {
     // MARK: Ending early
 
     func timeHasCome(_ now: LoopInstant) {
+        wakesAt = .never
         if let giveUp, now >= giveUp {
             // The server did not even answer the cancel request.
             return lose("the cancel request was not answered, the connection is closed")
@@ -349,7 +379,7 @@ final class Connection: LoopListener {
             abort(operation, .deadline)
         }
         let times = (sent + queued).filter { !$0.isFinished && $0.abort == nil }.map(\.deadline)
-        if let next = ([giveUp].compactMap { $0 } + times).min() { LoopExecutor.shared.wake(self, at: next) }
+        if let next = ([giveUp].compactMap { $0 } + times).min() { wake(at: next) }
     }
 
     /// Ends an operation early: unsent it just leaves; under way, the server is asked to cancel it, and its answer
@@ -376,9 +406,11 @@ final class Connection: LoopListener {
     /// Nothing else is sent until the request has been delivered, so that it cannot hit the next statement.
     private func requestCancel() {
         guard giveUp == nil else { return }
+        // What the server has not been told of cannot be cancelled.
+        loopWillWait()
         let grace = LoopInstant.now.advanced(by: Self.cancelGrace)
         giveUp = grace
-        LoopExecutor.shared.wake(self, at: grace)
+        wake(at: grace)
         for operation in sent { operation.isExposedToCancel = true }
         if isCancelling { return }
         isCancelling = true

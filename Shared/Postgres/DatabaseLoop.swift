@@ -43,14 +43,28 @@ protocol LoopListener: AnyObject {
     func socketIsReady()
     /// The time asked for with `wake` has come.
     func timeHasCome(_ now: LoopInstant)
+    /// The loop is about to look at the sockets, as asked for with `beforeWaiting`.
+    func loopWillWait()
+}
+
+extension LoopListener {
+    func loopWillWait() {}
+}
+
+/// What a caller hands to the loop without a closure.
+@DatabaseLoop
+protocol LoopCall: AnyObject, Sendable {
+    func begin()
 }
 
 /// The thread, what it has to do, the sockets it watches and the times it keeps.
 ///
 /// Invariant of the unchecked conformance: `inbox` is under its lock; `thread` is set before anyone can see the
-/// instance; `own` is touched by the loop's thread only; all else is isolated.
+/// instance; `own` and `isInTask` are touched by the loop's thread only; all else is isolated.
 final class LoopExecutor: SerialExecutor, @unchecked Sendable {
     static let shared = LoopExecutor()
+    /// How often what was given on the loop itself is looked at before the sockets are.
+    private static let turns = 16
 
     typealias Work = @DatabaseLoop @Sendable () -> Void
 
@@ -62,6 +76,7 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
 
     private enum Item {
         case work(Work)
+        case call(any LoopCall)
         /// A job of the actor.
         case job(UnownedJob)
         /// A job of a task that prefers this thread.
@@ -90,6 +105,9 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
     private let bell: Int32
     private var thread: pthread_t = 0
     private var own: [Item] = []
+    /// Whether a task's job runs, with nothing of the loop's own below it on the stack.
+    private var isInTask = false
+    @DatabaseLoop private var eager: [any LoopListener] = []
     @DatabaseLoop private var watches: [Int32: Watch] = [:]
     @DatabaseLoop private var alarms: [ObjectIdentifier: Alarm] = [:]
     /// No alarm is earlier; one that was moved or dropped leaves it too early, which costs one look.
@@ -117,8 +135,19 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
 
     func checkIsolated() { precondition(isOnLoop, "not on the database loop") }
 
-    /// Does it on the loop, after what was given before.
-    func execute(_ work: @escaping Work) { add(.work(work)) }
+    /// Does it on the loop: at once for a task that prefers this thread, otherwise after what was given before.
+    func execute(_ work: @escaping Work) {
+        guard isOnLoop, isInTask else { return add(.work(work)) }
+        isInTask = false
+        // Isolated, since this is the loop's thread.
+        unsafeBitCast(work, to: (@Sendable () -> Void).self)()
+        isInTask = true
+    }
+
+    func execute(_ call: some LoopCall) {
+        guard isOnLoop, isInTask else { return add(.call(call)) }
+        execute { call.begin() }
+    }
 
     func enqueue(_ job: consuming ExecutorJob) { add(.job(UnownedJob(job))) }
 
@@ -158,21 +187,33 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         var events = [epoll_event](repeating: epoll_event(), count: 256)
         var items: [Item] = []
         while true {
-            swap(&items, &own)
             inbox.withLockedValue { inbox in
                 guard !inbox.items.isEmpty else { return }
-                items.append(contentsOf: inbox.items)
+                own.append(contentsOf: inbox.items)
                 inbox.items.removeAll(keepingCapacity: true)
             }
-            for item in items {
-                switch item {
-                case .work(let work): work()
-                case .job(let job): job.runSynchronously(on: actor)
-                case .taskJob(let job): job.runSynchronously(on: tasks)
+            // What follows from it as well, before the next look at the sockets; but they must not starve.
+            for _ in 0..<Self.turns where !own.isEmpty {
+                swap(&items, &own)
+                for item in items {
+                    switch item {
+                    case .work(let work): work()
+                    case .call(let call): call.begin()
+                    case .job(let job): job.runSynchronously(on: actor)
+                    case .taskJob(let job):
+                        isInTask = true
+                        job.runSynchronously(on: tasks)
+                        isInTask = false
+                    }
                 }
+                items.removeAll(keepingCapacity: true)
             }
-            items.removeAll(keepingCapacity: true)
 
+            if !eager.isEmpty {
+                let told = eager
+                eager.removeAll(keepingCapacity: true)
+                for listener in told { listener.loopWillWait() }
+            }
             let mayWait =
                 own.isEmpty
                 && inbox.withLockedValue { inbox in
@@ -240,6 +281,10 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         earliest = min(earliest, instant)
     }
 
+    /// Calls `loopWillWait` once, when everything that was given to the loop has been done.
+    @DatabaseLoop
+    func beforeWaiting(_ listener: any LoopListener) { eager.append(listener) }
+
     /// Forgets the listener's time.
     @DatabaseLoop
     func letSleep(_ listener: any LoopListener) { alarms[ObjectIdentifier(listener)] = nil }
@@ -303,27 +348,44 @@ final class LoopWait: LoopListener {
 
 /// The answer that somebody outside of the loop waits for; given once, on the loop.
 @DatabaseLoop
-final class Reply<Value: Sendable>: Sendable {
-    private var continuation: CheckedContinuation<Value, any Error>?
-    private(set) var isCancelled = false
+class Reply<Value: Sendable> {
+    /// Set before the loop knows of it, and taken by the answer; whoever is given a reply answers it.
+    private nonisolated(unsafe) var continuation: UnsafeContinuation<Value, any Error>?
+    private(set) final var isCancelled = false
     /// What to do when the waiting task is cancelled; the answer is awaited all the same.
-    var whenCancelled: (() -> Void)?
+    final var whenCancelled: (() -> Void)?
 
     nonisolated init() {}
 
-    func callAsFunction(_ result: Result<Value, PostgresError>) {
+    final func callAsFunction(_ result: Result<Value, PostgresError>) {
         whenCancelled = nil
         let waiting = continuation
         continuation = nil
-        waiting?.resume(with: result.mapError { $0 })
+        switch result {
+        case .success(let value): waiting?.resume(returning: value)
+        case .failure(let error): waiting?.resume(throwing: error)
+        }
     }
 
-    fileprivate func begin(_ waiting: CheckedContinuation<Value, any Error>) { continuation = waiting }
+    /// Waits, in the caller's own context, for the answer to what `start` gives to the loop.
+    final nonisolated(nonsending) func wait(_ start: () -> Void) async throws -> Value {
+        try await withTaskCancellationHandler {
+            try await withUnsafeThrowingContinuation { continuation in
+                self.continuation = continuation
+                start()
+            }
+        } onCancel: {
+            LoopExecutor.shared.execute { self.cancel() }
+        }
+    }
 
-    fileprivate func cancel() {
+    private func cancel() {
         isCancelled = true
-        whenCancelled?()
+        stop()
     }
+
+    /// The waiting task was cancelled.
+    func stop() { whenCancelled?() }
 }
 
 /// Starts work on the loop and waits, in the caller's own context, for what it replies.
@@ -331,14 +393,5 @@ nonisolated(nonsending) func onLoop<Value: Sendable>(
     _ start: @escaping @DatabaseLoop @Sendable (Reply<Value>) -> Void
 ) async throws -> Value {
     let reply = Reply<Value>()
-    return try await withTaskCancellationHandler {
-        try await withCheckedThrowingContinuation { continuation in
-            LoopExecutor.shared.execute {
-                reply.begin(continuation)
-                start(reply)
-            }
-        }
-    } onCancel: {
-        LoopExecutor.shared.execute { reply.cancel() }
-    }
+    return try await reply.wait { LoopExecutor.shared.execute { start(reply) } }
 }

@@ -1,7 +1,7 @@
 /// Bound values in the shape libpq takes them; kept and filled again, so that a statement allocates nothing for them.
-struct Parameters {
+struct Parameters: ~Copyable {
     private(set) var types: [UInt32] = []
-    private var bytes: [UInt8] = []
+    private var bytes = Bytes()
     /// Where each value begins; negative for NULL.
     private var starts: [Int] = []
     private var lengths: [Int32] = []
@@ -19,7 +19,7 @@ struct Parameters {
     /// Takes the values of the next statement.
     mutating func load(_ values: [PostgresValue]) {
         types.removeAll(keepingCapacity: true)
-        bytes.removeAll(keepingCapacity: true)
+        bytes.removeAll()
         starts.removeAll(keepingCapacity: true)
         lengths.removeAll(keepingCapacity: true)
         formats.removeAll(keepingCapacity: true)
@@ -33,8 +33,8 @@ struct Parameters {
                 formats.append(0)
             case .text(let text):
                 // The server parses it as the type that it stands for.
-                bytes.append(contentsOf: text.utf8)
-                bytes.append(0)
+                bytes.append(text)
+                bytes.append(bigEndian: UInt8(0))
                 starts.append(start)
                 lengths.append(Int32(bytes.count - start - 1))
                 formats.append(0)
@@ -54,13 +54,10 @@ struct Parameters {
             UnsafePointer<Int32>?
         ) -> R
     ) -> R {
-        bytes.withUnsafeBytes { bytes in
-            pointers.removeAll(keepingCapacity: true)
-            for start in starts {
-                pointers.append(
-                    start < 0 ? nil : bytes.baseAddress?.advanced(by: start).assumingMemoryBound(to: CChar.self))
-            }
-            return body(Int32(starts.count), types, pointers, lengths, formats)
+        pointers.removeAll(keepingCapacity: true)
+        for start in starts {
+            pointers.append(start < 0 ? nil : (bytes.start + start).assumingMemoryBound(to: CChar.self))
         }
+        return body(Int32(starts.count), types, pointers, lengths, formats)
     }
 }

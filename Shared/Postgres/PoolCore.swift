@@ -60,6 +60,18 @@ final class PoolCore {
 
     // MARK: Lending
 
+    /// Lends a connection that is idle and beyond doubt, if there is one and nobody waits.
+    func lendAtOnce(_ holder: PoolEngine.Holder) -> Connection? {
+        let now = clock.now
+        guard let id = engine.lendAtOnce(holder, at: now) else { return nil }
+        guard let connection = connections[id], connection.isStillThere() else {
+            carryOut(engine.giveBack(id, isSound: false, at: now))
+            return nil
+        }
+        publishSizes()
+        return connection
+    }
+
     /// Lends a connection to `holder`, or says why not, at the latest when `timeout` has passed.
     @discardableResult
     func acquire(
@@ -137,7 +149,8 @@ final class PoolCore {
 
     /// Takes a connection back; keeps it only when nothing is open on it and its time is not up.
     func release(_ connection: Connection) {
-        carryOut(engine.giveBack(connection.id, isSound: connection.isAtRest, at: clock.now))
+        let effects = engine.giveBack(connection.id, isSound: connection.isAtRest, at: clock.now)
+        if effects.isEmpty { publishSizes() } else { carryOut(effects) }
     }
 
     // MARK: Carrying out
@@ -247,8 +260,8 @@ final class PoolCore {
         counts.opened += 1
         metrics.opened.increment()
         connections[connection.id] = connection
-        connection.whenEnded = { [weak self] connection in
-            guard let self else { return }
+        // Not weak, which would make every use of the pool dearer: it ends with the connection.
+        connection.whenEnded = { [self] connection in
             carryOut(engine.ended(connection.id, at: clock.now))
         }
         carryOut(engine.opened(connection.id, expiresAt: connection.expiresAt, at: clock.now))
@@ -314,14 +327,25 @@ final class PoolCore {
         publish()
     }
 
-    private func publish() {
+    /// What every lease changes.
+    private func publishSizes() {
         counts.idle = engine.idleCount
         counts.active = engine.leases.count
-        counts.size = counts.idle + counts.active
         counts.waiting = engine.waitingCount
+        metrics.set(idle: counts.idle, active: counts.active, waiting: counts.waiting)
+        published.withLockedValue { [idle = counts.idle, active = counts.active, waiting = counts.waiting] published in
+            published.idle = idle
+            published.active = active
+            published.waiting = waiting
+            published.size = idle + active
+        }
+    }
+
+    private func publish() {
+        publishSizes()
+        counts.size = counts.idle + counts.active
         counts.breaker = engine.breaker.state
         counts.lastFailure = engine.lastFailure?.message
-        metrics.set(counts)
         published.withLockedValue { $0 = counts }
     }
 }

@@ -125,6 +125,16 @@ struct PoolEngine: Sendable {
         return (.waits, effects + serve(at: now))
     }
 
+    /// Lends the connection that was given back last, unless somebody waits or it is in doubt.
+    mutating func lendAtOnce(_ holder: Holder, at now: MachineInstant) -> Int? {
+        guard waiters.isEmpty, !isClosing, let session = idle.last, now < session.expiresAt,
+            !isDoubtful(session, at: now)
+        else { return nil }
+        idle.removeLast()
+        leases[session.id] = Lease(holder: holder, since: now, session: session)
+        return session.id
+    }
+
     /// The waiter has given up.
     mutating func leave(_ waiter: Int) {
         waiters.remove { $0.id == waiter }

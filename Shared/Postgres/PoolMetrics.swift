@@ -47,9 +47,9 @@ struct PoolMetrics: Sendable {
         waiting = registry.gauge("db_pool_waiting", "callers waiting for a connection")
     }
 
-    func set(_ statistics: PoolStatistics) {
-        idle.set(statistics.idle)
-        active.set(statistics.active)
-        waiting.set(statistics.waiting)
+    func set(idle: Int, active: Int, waiting: Int) {
+        self.idle.set(idle)
+        self.active.set(active)
+        self.waiting.set(waiting)
     }
 }

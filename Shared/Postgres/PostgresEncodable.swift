@@ -30,21 +30,33 @@ extension PostgresEncodable {
 
 extension Int64: PostgresEncodable {
     public static var postgresType: UInt32 { ObjectID.int8 }
+    public static func postgresArray(_ elements: [Int64]) -> PostgresValue {
+        .array(numbers: elements, of: postgresType)
+    }
     public var postgresValue: PostgresValue { PostgresValue(.integer(self), type: Self.postgresType) }
 }
 
 extension Int: PostgresEncodable {
     public static var postgresType: UInt32 { ObjectID.int8 }
+    public static func postgresArray(_ elements: [Int]) -> PostgresValue {
+        .array(numbers: elements, of: postgresType)
+    }
     public var postgresValue: PostgresValue { PostgresValue(.integer(Int64(self)), type: Self.postgresType) }
 }
 
 extension Int32: PostgresEncodable {
     public static var postgresType: UInt32 { ObjectID.int4 }
+    public static func postgresArray(_ elements: [Int32]) -> PostgresValue {
+        .array(numbers: elements, of: postgresType)
+    }
     public var postgresValue: PostgresValue { PostgresValue(.integer(Int64(self)), type: Self.postgresType) }
 }
 
 extension Int16: PostgresEncodable {
     public static var postgresType: UInt32 { ObjectID.int2 }
+    public static func postgresArray(_ elements: [Int16]) -> PostgresValue {
+        .array(numbers: elements, of: postgresType)
+    }
     public var postgresValue: PostgresValue { PostgresValue(.integer(Int64(self)), type: Self.postgresType) }
 }
 
@@ -71,9 +83,10 @@ extension Bool: PostgresEncodable {
 
 extension String: PostgresEncodable {
     public static var postgresType: UInt32 { ObjectID.inferred }
+    public static func postgresArray(_ elements: [String]) -> PostgresValue { .array(texts: elements) }
     /// A NUL would end the text early on the way to the server, so it is refused.
     public var postgresValue: PostgresValue {
-        if utf8.contains(0) { return PostgresValue(.unusable("text holds a NUL"), type: Self.postgresType) }
+        if holdsNUL { return PostgresValue(.unusable("text holds a NUL"), type: Self.postgresType) }
         return PostgresValue(.text(self), type: Self.postgresType)
     }
 }

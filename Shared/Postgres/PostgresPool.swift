@@ -103,10 +103,8 @@ public final class PostgresPool: PostgresQuerying {
     private nonisolated(nonsending) func perform(
         _ statements: [SQL], _ timeout: Duration?
     ) async throws -> [ResultSet] {
-        let timeout = timeout ?? settings.queryTimeout
-        return try await onLoop { [core] reply in
-            StatementCall.start(statements, timeout: timeout, on: core, reply)
-        }
+        let call = StatementCall(statements, timeout: timeout ?? settings.queryTimeout, on: core)
+        return try await call.wait { LoopExecutor.shared.execute(call) }
     }
 
     // MARK: Transactions

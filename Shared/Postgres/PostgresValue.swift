@@ -70,9 +70,10 @@ extension PostgresValue {
         guard let array = ObjectID.arrays[element] else {
             return PostgresValue(.unusable("arrays of \(ObjectID.name(element)) are not supported"), type: type)
         }
-        var bytes: [UInt8] = []
-        var count: Int32 = 0
+        var bytes = Bytes()
         var hasNull = false
+        var count: Int32 = 0
+        bytes.appendArrayHead(count: 0, of: element)
         for (index, value) in elements.enumerated() {
             if case .unusable(let problem) = value.content {
                 return PostgresValue(.unusable("element \(index + 1): \(problem)"), type: array)
@@ -81,20 +82,15 @@ extension PostgresValue {
             value.append(to: &bytes, as: element)
             count += 1
         }
-        var header: [UInt8] = []
-        header.reserveCapacity(20 + bytes.count)
-        header.append(bigEndian: Int32(count == 0 ? 0 : 1))
-        header.append(bigEndian: Int32(hasNull ? 1 : 0))
-        header.append(bigEndian: Int32(bitPattern: element))
-        if count > 0 {
-            header.append(bigEndian: count)
-            header.append(bigEndian: Int32(1))
-        }
-        return PostgresValue(.binary(header + bytes), type: array)
+        bytes.replace(at: 4, hasNull ? 1 : 0)
+        bytes.replace(at: 12, count)
+        // An array without elements has no dimension either.
+        let value = count > 0 ? bytes.array : [0, 0, 0, 0, 0, 0, 0, 0] + bytes.array[8..<12]
+        return PostgresValue(.binary(value), type: array)
     }
 
     /// Appends length and bytes in the binary form of `type`; what is unusable must have been refused before.
-    func append(to bytes: inout [UInt8], as type: UInt32) {
+    func append(to bytes: inout Bytes, as type: UInt32) {
         switch content {
         case .null, .unusable: return bytes.append(bigEndian: Int32(-1))
         case .integer(let number):
@@ -109,22 +105,47 @@ extension PostgresValue {
         case .text(let text):
             let isJSONB = type == ObjectID.jsonb
             bytes.append(bigEndian: Int32(text.utf8.count + (isJSONB ? 1 : 0)))
-            if isJSONB { bytes.append(1) }
-            bytes.append(contentsOf: text.utf8)
+            if isJSONB { bytes.append(bigEndian: UInt8(1)) }
+            bytes.append(text)
         case .binary(let value):
             bytes.append(bigEndian: Int32(value.count))
-            bytes.append(contentsOf: value)
+            value.withUnsafeBytes { bytes.append($0) }
         }
+    }
+
+    /// An array of whole numbers without NULL.
+    static func array<Number: FixedWidthInteger & Sendable>(numbers: [Number], of type: UInt32) -> PostgresValue {
+        guard let array = ObjectID.arrays[type], !numbers.isEmpty else { return .array([], of: type) }
+        let size = Number.bitWidth / 8
+        var bytes = Bytes(capacity: 20 + numbers.count * (4 + size))
+        bytes.appendArrayHead(count: Int32(numbers.count), of: type)
+        for number in numbers { bytes.append(length: Int32(size), number) }
+        return PostgresValue(.binary(bytes.array), type: array)
+    }
+
+    /// An array of texts without NULL.
+    static func array(texts: [String]) -> PostgresValue {
+        guard let array = ObjectID.arrays[ObjectID.text], !texts.isEmpty else { return .array([], of: ObjectID.text) }
+        var bytes = Bytes(capacity: 20 + texts.count * 32)
+        bytes.appendArrayHead(count: Int32(texts.count), of: ObjectID.text)
+        for (index, text) in texts.enumerated() {
+            if text.holdsNUL {
+                return PostgresValue(.unusable("element \(index + 1): text holds a NUL"), type: array)
+            }
+            bytes.append(bigEndian: Int32(text.utf8.count))
+            bytes.append(text)
+        }
+        return PostgresValue(.binary(bytes.array), type: array)
     }
 }
 
-extension [UInt8] {
-    mutating func append(bigEndian number: some FixedWidthInteger) {
-        Swift.withUnsafeBytes(of: number.bigEndian) { append(contentsOf: $0) }
-    }
-
-    mutating func append(length: Int32, _ number: some FixedWidthInteger) {
-        append(bigEndian: length)
-        append(bigEndian: number)
+extension Bytes {
+    /// Dimensions, whether there is a NULL, the elements' type, their number and where they begin.
+    fileprivate mutating func appendArrayHead(count: Int32, of type: UInt32) {
+        append(bigEndian: Int32(1))
+        append(bigEndian: Int32(0))
+        append(bigEndian: Int32(bitPattern: type))
+        append(bigEndian: count)
+        append(bigEndian: Int32(1))
     }
 }

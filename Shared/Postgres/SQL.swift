@@ -63,9 +63,10 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
         private mutating func append(_ value: PostgresValue) {
             marks.append(text.utf8.count)
             values.append(value)
-            text += "$"
-            text += String(values.count)
+            text += values.count < Self.places.count ? Self.places[values.count] : "$\(values.count)"
         }
+
+        private static let places = (0..<100).map { "$\($0)" }
 
         private static func digits(_ number: Int) -> Int {
             var (rest, count) = (number, 1)

@@ -28,6 +28,8 @@ struct StatementCache {
     /// Names that the server still has.
     private var dropped: [String] = []
     private var uses = 0
+    /// The one that was used last, which the next caller mostly wants too.
+    private var recent: Prepared?
     private var names = 0
 
     init(limit: Int) {
@@ -38,8 +40,13 @@ struct StatementCache {
     /// The statement, counted as prepared from now on.
     mutating func use(_ text: String, _ types: [UInt32]) -> Lookup {
         uses += 1
+        if let recent, recent.text == text, recent.types == types {
+            recent.lastUse = uses
+            return Lookup(statement: recent, isNew: false, evicted: [])
+        }
         if let found = byText[text]?.first(where: { $0.types == types }) {
             found.lastUse = uses
+            recent = found
             return Lookup(statement: found, isNew: false, evicted: [])
         }
         if count >= limit, let oldest = leastRecentlyUsed { drop(oldest) }
@@ -49,6 +56,7 @@ struct StatementCache {
         new.lastUse = uses
         byText[text, default: []].append(new)
         count += 1
+        recent = new
         return Lookup(statement: new, isNew: true, evicted: dropped)
     }
 
@@ -58,6 +66,7 @@ struct StatementCache {
             return
         }
         alike.remove(at: index)
+        if recent === statement { recent = nil }
         byText[statement.text] = alike.isEmpty ? nil : alike
         count -= 1
     }

@@ -4,39 +4,39 @@ import Resilience
 ///
 /// What was certainly not done is tried again within the one deadline (CHECKLIST R29, R31).
 @DatabaseLoop
-final class StatementCall {
+final class StatementCall: Reply<[ResultSet]>, LoopCall {
     private let core: PoolCore
     private let statements: [SQL]
-    private let deadline: LoopInstant
-    private let reply: Reply<[ResultSet]>
+    private let timeout: Duration
+    private var deadline = LoopInstant.never
     private var attempt = 1
     private var ticket: PoolCore.Ticket?
-    private weak var connection: Connection?
-    private weak var operation: Operation?
+    /// What is under way, and where; nil in between.
+    private var operation: Operation?
+    private var connection: Connection?
 
-    static func start(_ statements: [SQL], timeout: Duration, on core: PoolCore, _ reply: Reply<[ResultSet]>) {
-        let deadline = LoopInstant.now.advanced(by: timeout)
-        let call = StatementCall(core: core, statements: statements, deadline: deadline, reply: reply)
-        reply.whenCancelled = { call.cancel() }
-        call.acquire(timeout: timeout)
-    }
-
-    private init(core: PoolCore, statements: [SQL], deadline: LoopInstant, reply: Reply<[ResultSet]>) {
+    nonisolated init(_ statements: [SQL], timeout: Duration, on core: PoolCore) {
         self.core = core
         self.statements = statements
-        self.deadline = deadline
-        self.reply = reply
+        self.timeout = timeout
+    }
+
+    func begin() {
+        deadline = LoopInstant.now.advanced(by: timeout)
+        acquire(timeout: timeout)
     }
 
     private func acquire(timeout: Duration) {
         let holder = statements.first.map { PoolEngine.Holder.statement($0) } ?? .named("nothing")
-        if reply.isCancelled {
-            return reply(.failure(PostgresError(.cancelled, "the task was cancelled", context: holder.text)))
+        if isCancelled {
+            return self(.failure(PostgresError(.cancelled, "the task was cancelled", context: holder.text)))
         }
+        if let connection = core.lendAtOnce(holder) { return run(on: connection) }
         ticket = core.acquire(holder, timeout: timeout) { [self] outcome in
+            ticket = nil
             switch outcome {
             case .success(let connection): run(on: connection)
-            case .failure(let error): reply(.failure(error))
+            case .failure(let error): self(.failure(error))
             }
         }
     }
@@ -45,22 +45,23 @@ final class StatementCall {
         let operation = Operation(
             .batch(Batch(statements: statements)), phase: .autocommit, deadline: deadline
         ) { [self] outcome in
-            core.release(connection)
+            self.operation = nil
+            if let connection = self.connection.take() { core.release(connection) }
             finish(outcome)
         }
         self.connection = connection
         self.operation = operation
         connection.submit(operation)
-        if reply.isCancelled { cancel() }
+        if isCancelled { stop() }
     }
 
     private func finish(_ outcome: Result<[ResultSet], PostgresError>) {
-        guard case .failure(let error) = outcome, error.permitsRetry, !reply.isCancelled else {
-            return reply(outcome)
+        guard case .failure(let error) = outcome, error.permitsRetry, !isCancelled else {
+            return self(outcome)
         }
         let failed = attempt
         let delay = core.random.withGenerator { RetryPolicy.database.delay(afterAttempt: failed, using: &$0) }
-        guard let delay, LoopInstant.now.advanced(by: delay) < deadline else { return reply(outcome) }
+        guard let delay, LoopInstant.now.advanced(by: delay) < deadline else { return self(outcome) }
         attempt += 1
         core.countRetry()
         // Awaited by nobody: it ends with its sleep and goes on.
@@ -70,7 +71,7 @@ final class StatementCall {
         }
     }
 
-    private func cancel() {
+    override func stop() {
         if let ticket { core.cancel(ticket) }
         if let connection, let operation { connection.abort(operation, .taskCancelled) }
     }
