@@ -1,10 +1,10 @@
 # Linesman: one line per thing to do. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-bus chaos clean format bootstrap
+.PHONY: help run test check bench bench-bus bench-postgres chaos clean format bootstrap
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 run: bootstrap ## install what is missing, build release, play one recorded game through the whole suite
 	swift build -c release
@@ -21,6 +21,9 @@ bench: bootstrap ## measure, each figure beside its peer in the same run
 
 bench-bus: bootstrap ## the bus's part of it: beside C hiredis and redis-py
 	scripts/bench.sh bus
+
+bench-postgres: bootstrap ## the database's part of it: beside asyncpg and psycopg 3
+	scripts/bench.sh postgres
 
 chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes
 	scripts/chaos.sh

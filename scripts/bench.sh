@@ -1,26 +1,40 @@
 #!/usr/bin/env bash
-# Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | all]`. Results: Benchmarks/results.
+# Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | all]`. Results:
+# Benchmarks/results.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The C peers, and redis-py in an environment of its own. Without redis-py its figures are skipped.
-prepare_peers() {
+build_c_peers() {
     local peer
     mkdir -p Benchmarks/.build/peers
     for peer in firehose subscribe publish paced; do
         cc -std=gnu11 -O2 -Wall -Wextra "Benchmarks/Peers/$peer.c" -o "Benchmarks/.build/peers/$peer" -lhiredis
     done
-    local venv=Benchmarks/.venv wanted=Benchmarks/Peers/requirements.txt
-    cmp -s "$wanted" "$venv/installed.txt" && return
-    rm -rf "$venv"
-    if python3 -m venv "$venv" && "$venv/bin/pip" install -q -r "$wanted"; then
-        cp "$wanted" "$venv/installed.txt"
+}
+
+# `install_python_peers <requirements> <who>`: into an environment of their own. Without them their figures are skipped.
+install_python_peers() {
+    local venv=Benchmarks/.venv wanted=Benchmarks/Peers/$1
+    cmp -s "$wanted" "$venv/$1.installed" && return
+    if { [[ -x $venv/bin/pip ]] || python3 -m venv "$venv"; } && "$venv/bin/pip" install -q -r "$wanted"; then
+        cp "$wanted" "$venv/$1.installed"
     else
-        rm -rf "$venv"
-        echo "bench: redis-py cannot be installed; its figures are skipped" >&2
+        echo "bench: $2 cannot be installed; the figures are skipped" >&2
     fi
 }
 
+peers_of() {
+    case $1 in
+    engine) ;;
+    bus*)
+        build_c_peers
+        install_python_peers requirements-bus.txt redis-py
+        ;;
+    postgres) install_python_peers requirements-postgres.txt "asyncpg and psycopg" ;;
+    *) peers_of bus && peers_of postgres ;;
+    esac
+}
+
 swift build -c release --package-path Benchmarks
-[[ "${1:-all}" == engine ]] || prepare_peers
+peers_of "${1:-all}"
 exec "$(swift build -c release --package-path Benchmarks --show-bin-path)/linesman-bench" "$@"

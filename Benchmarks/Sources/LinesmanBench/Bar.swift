@@ -7,6 +7,7 @@ struct Bar {
     enum Limit {
         case atMost(Double)
         case atLeast(Double)
+        case above(Double)
     }
 
     let title: String
@@ -28,6 +29,7 @@ struct Bar {
         return switch limit {
         case .atMost(let limit): value <= limit
         case .atLeast(let limit): value >= limit
+        case .above(let limit): value > limit
         }
     }
 
@@ -37,6 +39,7 @@ struct Bar {
             switch limit {
             case .atMost(let limit): "at most \(Self.number(limit))"
             case .atLeast(let limit): "at least \(Self.number(limit))"
+            case .above(let limit): "above \(Self.number(limit))"
             }
         guard let value, let isMet else { return [title, "", wanted, "skipped: \(reason)"] }
         return [title, Self.number(value), wanted, isMet ? "met" : "MISSED"]

@@ -4,10 +4,11 @@ import Foundation
 enum Suite: String, CaseIterable {
     case engine
     case bus
+    case postgres
     /// Takes half an hour, so it runs only when it is named.
     case busFaults = "bus-faults"
 
-    static let usual: [Suite] = [.engine, .bus]
+    static let usual: [Suite] = [.engine, .bus, .postgres]
 
     /// The name of its results file without `.json`; suites may share one.
     var resultName: String { self == .busFaults ? "bus" : rawValue }
@@ -16,6 +17,7 @@ enum Suite: String, CaseIterable {
         switch self {
         case .engine: try EngineSuite.run(options)
         case .bus: try await BusSuite.run(options)
+        case .postgres: try await PostgresSuite.run(options)
         case .busFaults: try await BusFaults.run(options)
         }
     }
@@ -31,6 +33,8 @@ struct Options {
     var rounds = 21
     /// What of the bus to measure; all when empty.
     var parts: Set<BusSuite.Part> = []
+    /// What of the database client to measure; all when empty.
+    var postgresParts: Set<PostgresSuite.Part> = []
     /// Which faults of the bus to make; all when empty.
     var faultParts: Set<BusFaults.Part> = []
     /// How often each fault is made.
@@ -41,10 +45,10 @@ struct Options {
     var minutes = 10.0
     /// Decides what is left to chance.
     var seed: UInt64 = 20_260_301
-    /// Where `scripts/bench.sh` puts the C peers, and redis-py if it could be had.
+    /// Where `scripts/bench.sh` puts the C peers, and the Python peers' packages if they could be had.
     var peers = "Benchmarks/.build/peers"
     var python = "Benchmarks/.venv/bin/python"
-    var pythonPeer = "Benchmarks/Peers/subscribe.py"
+    var pythonPeers = "Benchmarks/Peers"
     /// Where recordings lie that are not part of the repository.
     var recordings: String
 
@@ -90,8 +94,12 @@ struct Options {
             parts.insert(part)
         } else if let part = BusFaults.Part(rawValue: name) {
             faultParts.insert(part)
+        } else if let part = PostgresSuite.Part(rawValue: name) {
+            postgresParts.insert(part)
         } else {
-            let known = BusSuite.Part.allCases.map(\.rawValue) + BusFaults.Part.allCases.map(\.rawValue)
+            let known =
+                BusSuite.Part.allCases.map(\.rawValue) + PostgresSuite.Part.allCases.map(\.rawValue)
+                + BusFaults.Part.allCases.map(\.rawValue)
             throw BenchError(.usage, "--only needs one of \(known.joined(separator: " | "))")
         }
     }

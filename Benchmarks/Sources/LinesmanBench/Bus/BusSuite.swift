@@ -1,4 +1,3 @@
-import Foundation
 import Servers
 
 /// The client and the bus beside C hiredis and redis-py: CPU of a message received, published, paced and journaled.
@@ -39,15 +38,14 @@ struct BusBench {
 
     func hiredis(_ peer: String, _ arguments: [String], _ report: inout Report) throws(BenchError) -> ContenderProcess {
         let process = try ContenderProcess("hiredis", "\(options.peers)/\(peer)", arguments)
-        report.set("hiredis_version", to: .text(Self.version(process)))
+        report.set("hiredis_version", to: .text(process.version))
         return process
     }
 
     /// Nil, with the reason, where there is no redis-py.
     func redisPy(_ arguments: [String], _ report: inout Report) throws(BenchError) -> ContenderProcess? {
-        guard FileManager.default.isExecutableFile(atPath: options.python) else { return nil }
-        let process = try ContenderProcess("redis-py", options.python, [options.pythonPeer] + arguments)
-        report.set("redispy_version", to: .text(Self.version(process)))
+        guard let process = try PythonPeer.redis.start("redis-py", arguments, options) else { return nil }
+        report.set("redispy_version", to: .text(process.version))
         return process
     }
 
@@ -64,10 +62,5 @@ struct BusBench {
             await server.stop()
             throw error
         }
-    }
-
-    /// The second word of a greeting.
-    private static func version(_ process: ContenderProcess) -> String {
-        String(process.greeting.split(separator: " ").dropFirst().first ?? "unknown")
     }
 }

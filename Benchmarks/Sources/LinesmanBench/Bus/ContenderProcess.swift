@@ -24,6 +24,9 @@ final class ContenderProcess {
         greeting = try lines.next("ready")
     }
 
+    /// The second word of its greeting.
+    var version: String { String(greeting.split(separator: " ").dropFirst().first ?? "unknown") }
+
     /// The end of its standard input is its end too.
     deinit {
         lines.close()

@@ -2,19 +2,19 @@ import Foundation
 
 /// What the figures were measured on.
 enum Machine {
-    static func describe(_ report: inout Report) {
+    static func describe(_ report: inout Report, server: String = "redis", version: String? = redisVersion) {
         let cores = ProcessInfo.processInfo.activeProcessorCount
         var name = utsname()
         uname(&name)
         let kernel = withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         let processor = processor ?? "unknown processor"
-        let redis = redisVersion ?? "unknown"
+        let version = version ?? "unknown"
         report.set("machine_cores", to: .number(Double(cores)))
         report.set("machine_kernel", to: .text(kernel))
         report.set("machine_processor", to: .text(processor))
-        report.set("redis_version", to: .text(redis))
+        report.set("\(server)_version", to: .text(version))
         let load = load.map { String(format: ", load %.1f", $0) } ?? ""
-        report.note("\(cores) cores of \(processor), kernel \(kernel), redis-server \(redis)\(load)")
+        report.note("\(cores) cores of \(processor), kernel \(kernel), \(server) \(version)\(load)")
     }
 
     private static var processor: String? {
@@ -30,7 +30,7 @@ enum Machine {
         return getloadavg(&averages, 1) == 1 ? averages[0] : nil
     }
 
-    private static var redisVersion: String? {
+    static var redisVersion: String? {
         let process = Process()
         let output = Pipe()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")

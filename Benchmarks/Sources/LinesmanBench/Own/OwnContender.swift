@@ -13,16 +13,12 @@ protocol OwnRole: Sendable {
     func slice(_ count: Int, armed: @Sendable () -> Void) async throws -> [Double]
 }
 
-/// This program as a contender: `linesman-bench contender ROLE PORT CHANNEL …`, in the lines of `Peers/peer.h`.
+/// This program as a contender, in the lines of `Peers/peer.h`: `linesman-bench contender ROLE PORT CHANNEL …`, or
+/// `linesman-bench contender postgres ADDRESS ROLE CONNECTIONS`.
 enum OwnContender {
     static func run(_ arguments: [String]) async throws {
-        guard arguments.count >= 3, let port = Int(arguments[1]) else {
-            throw BenchError(.usage, "contender needs a role, a port and a channel")
-        }
         let lines = standardInput()
-        _ = Loops.only
-        let client = try await connected(port)
-        let role = try await role(arguments[0], client, arguments[2], arguments.dropFirst(3).map { $0 })
+        let role = try await role(arguments)
         say("ready linesman")
         for await line in lines {
             guard line.hasPrefix("slice "), let count = Int(line.dropFirst(6)), count > 0 else {
@@ -31,6 +27,16 @@ enum OwnContender {
             let figures = try await role.slice(count) { say("armed") }
             say("done " + figures.map { String(format: "%.3f", $0) }.joined(separator: " "))
         }
+    }
+
+    private static func role(_ arguments: [String]) async throws -> any OwnRole {
+        if arguments.first == "postgres" { return try await OwnPostgres.role(Array(arguments.dropFirst())) }
+        guard arguments.count >= 3, let port = Int(arguments[1]) else {
+            throw BenchError(.usage, "contender needs a role, a port and a channel")
+        }
+        _ = Loops.only
+        let client = try await connected(port)
+        return try await role(arguments[0], client, arguments[2], arguments.dropFirst(3).map { $0 })
     }
 
     private static func role(
