@@ -5,7 +5,7 @@ import Wire
 /// Messages received from a server that costs nothing.
 enum SubscribeBench {
     private static let count = 100_000
-    /// Decoding takes longer than reading: fewer messages than a subscription's queue holds.
+    /// Decoding takes longer than reading.
     private static let decodedCount = 20_000
 
     static func run(_ bench: BusBench, _ report: inout Report) throws {

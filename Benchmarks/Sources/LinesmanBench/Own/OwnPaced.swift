@@ -15,7 +15,7 @@ actor OwnPaced: OwnRole {
     private var due: Int64 = 0
     private var failure: (any Error)?
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { client.unownedExecutor }
 
     init(_ client: RedisClient, _ channel: String, bytes: Int, rate: Int) async throws {
         guard bytes >= 8 else { throw BenchError(.usage, "no room for a time") }

@@ -5,17 +5,15 @@ import Redis
 import Runtime
 import Wire
 
-import protocol NIOCore.EventLoop
-
 /// Counts messages and their bytes on the event loop's own thread, as a consumer that must not hop does.
 actor OwnSubscriber: OwnRole {
-    private let loop: any EventLoop
+    private let client: RedisClient
     private let subscription: RedisSubscription
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { client.unownedExecutor }
 
     init(_ client: RedisClient, _ channel: String) async throws {
-        loop = Loops.only
+        self.client = client
         subscription = try await client.subscribe(to: [channel])
     }
 
