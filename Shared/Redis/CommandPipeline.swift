@@ -26,9 +26,14 @@ struct CommandPipeline {
         var completion: Completion?
     }
 
+    /// Memory kept between two writes; more is given back.
+    private static let keptCapacity = 256 * 1024
+
     let maximumInFlight: Int
     let maximumInFlightBytes: Int
     private var outgoing = ByteBuffer()
+    /// What was handed out last.
+    private var taken = ByteBuffer()
     /// Bytes of the commands that are not answered yet.
     private var inFlightBytes = 0
     private var isFlushScheduled = false
@@ -82,8 +87,21 @@ struct CommandPipeline {
     mutating func takeOutgoing() -> ByteBuffer {
         isFlushScheduled = false
         let bytes = outgoing
-        outgoing = ByteBuffer()
+        // What was taken before is written by now, as a rule: then its memory is used again.
+        outgoing = taken
+        if outgoing.capacity > Self.keptCapacity { outgoing = ByteBuffer() } else { outgoing.clear() }
+        taken = bytes
         return bytes
+    }
+
+    /// A reply and the caller to be told it, nil if it is gone or waits for more.
+    typealias Answer = (reply: RESPValue, completion: Completion?)
+
+    /// Gives replies to the oldest commands, and appends what each found to `answers`.
+    ///
+    /// - Throws: as `complete(_:)`; the replies before that one are given.
+    mutating func complete(_ replies: [RESPValue], into answers: inout [Answer]) throws(RedisError) {
+        for reply in replies { answers.append((reply, try complete(reply))) }
     }
 
     /// Gives a reply to the oldest command.
@@ -133,6 +151,7 @@ struct CommandPipeline {
         guard closed == nil else { return [] }
         closed = reason
         outgoing = ByteBuffer()
+        taken = ByteBuffer()
         defer { waiters.removeAll() }
         return waiters.compactMap(\.completion)
     }

@@ -6,9 +6,11 @@ import NIOCore
 /// none: for an actor pinned to the loop, which has to come back, these are two changes of thread for each wait.
 final class LoopExecutor: TaskExecutor {
     let loop: any EventLoop
+    private let returning: ReturningExecutor
 
     init(_ loop: any EventLoop) {
         self.loop = loop
+        returning = ReturningExecutor(loop)
     }
 
     func enqueue(_ job: consuming ExecutorJob) {
@@ -21,10 +23,29 @@ final class LoopExecutor: TaskExecutor {
         isolation actor: isolated (any Actor)? = #isolation, _ body: () async throws -> R
     ) async rethrows -> R {
         guard loop.inEventLoop, !isPreferred else { return try await body() }
-        return try await withTaskExecutorPreference(self, isolation: actor, operation: body)
+        let executor: any TaskExecutor = actor == nil ? self : returning
+        return try await withTaskExecutorPreference(executor, isolation: actor, operation: body)
     }
 
     private var isPreferred: Bool {
         withUnsafeCurrentTask { $0?.unownedTaskExecutor == asUnownedTaskExecutor() }
+    }
+}
+
+/// Runs what an actor pinned to the loop has waited for, as that actor's executor does: it is where it belongs, and
+/// need not be enqueued again.
+private final class ReturningExecutor: TaskExecutor {
+    private let loop: any EventLoop
+
+    init(_ loop: any EventLoop) {
+        self.loop = loop
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        loop.execute {
+            job.runSynchronously(
+                isolatedTo: self.loop.executor.asUnownedSerialExecutor(), taskExecutor: self.asUnownedTaskExecutor())
+        }
     }
 }

@@ -11,6 +11,8 @@ final class RedisChannelHandler: ChannelInboundHandler {
     /// Takes the messages of a subscribing connection, one call per read; nil on a connection for commands.
     private let receive: (@Sendable (RedisMessages) -> Void)?
     private let onErrorReply: @Sendable (RedisError) -> Void
+    /// Of the read that is being handled; kept for its memory.
+    private var replies: [RESPValue] = []
 
     init(
         reader: RESPReader, pipeline: NIOLockedValueBox<CommandPipeline>, counter: NIOLockedValueBox<UInt64>,
@@ -26,7 +28,6 @@ final class RedisChannelHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         counter.withLockedValue { $0 += UInt64(bytes.readableBytes) }
-        var replies: [RESPValue] = []
         var failure: RedisError?
         do throws(RedisError) {
             try reader.read(&bytes) { replies.append($0) }
@@ -34,17 +35,25 @@ final class RedisChannelHandler: ChannelInboundHandler {
             failure = error
         }
         // What came before the garbage still counts.
-        do throws(RedisError) { try complete(replies) } catch { failure = failure ?? error }
+        let refusal = complete()
         if let receive {
             let messages = reader.takeMessages()
             if !messages.isEmpty { receive(messages) }
         }
-        if let failure { fail(failure, context: context) }
+        if let failure = failure ?? refusal { fail(failure, context: context) }
     }
 
-    private func complete(_ replies: [RESPValue]) throws(RedisError) {
-        for reply in replies {
-            let completion = try completion(for: reply)
+    /// Gives the replies of one read to the commands that wait for them, and says what is wrong with one.
+    private func complete() -> RedisError? {
+        guard !replies.isEmpty else { return nil }
+        var answers: [CommandPipeline.Answer] = []
+        answers.reserveCapacity(replies.count)
+        let refusal = pipeline.withLockedValue { pipeline -> RedisError? in
+            do throws(RedisError) { try pipeline.complete(replies, into: &answers) } catch { return error }
+            return nil
+        }
+        replies.removeAll(keepingCapacity: true)
+        for (reply, completion) in answers {
             if case .error(let error) = reply {
                 onErrorReply(error)
                 completion?(.failure(error))
@@ -52,13 +61,7 @@ final class RedisChannelHandler: ChannelInboundHandler {
                 completion?(.success(reply))
             }
         }
-    }
-
-    private func completion(for reply: RESPValue) throws(RedisError) -> CommandPipeline.Completion? {
-        let result = pipeline.withLockedValue { pipeline -> Result<CommandPipeline.Completion?, RedisError> in
-            do throws(RedisError) { return .success(try pipeline.complete(reply)) } catch { return .failure(error) }
-        }
-        return try result.get()
+        return refusal
     }
 
     func channelInactive(context: ChannelHandlerContext) {

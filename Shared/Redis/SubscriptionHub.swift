@@ -20,6 +20,8 @@ final class SubscriptionHub: Sendable {
         var nextID: UInt64 = 0
         var entries: [UInt64: Entry] = [:]
         var subscribers: [SubscriptionTarget: [UInt64]] = [:]
+        /// The queues of the subscribers, in the same order.
+        var queues: [SubscriptionTarget: [SubscriptionQueue]] = [:]
         /// Acknowledged on the present connection; empty without one.
         var observed: Set<SubscriptionTarget> = []
         /// Refused by the server on the present connection.
@@ -82,7 +84,10 @@ final class SubscriptionHub: Sendable {
             let id = state.nextID
             state.nextID += 1
             state.entries[id] = Entry(targets: targets, queue: queue)
-            for target in targets { state.subscribers[target, default: []].append(id) }
+            for target in targets {
+                state.subscribers[target, default: []].append(id)
+                state.queues[target, default: []].append(queue)
+            }
             // A new subscription is in no gap, so none can end here.
             _ = settle([id], &state)
             state.wake?.yield()
@@ -95,8 +100,10 @@ final class SubscriptionHub: Sendable {
             guard let entry = state.entries.removeValue(forKey: id) else { return (nil, nil) }
             for target in entry.targets {
                 state.subscribers[target]?.removeAll { $0 == id }
+                state.queues[target]?.removeAll { $0 === entry.queue }
                 if state.subscribers[target]?.isEmpty == true {
                     state.subscribers[target] = nil
+                    state.queues[target] = nil
                     state.refused[target] = nil
                 }
             }
@@ -135,12 +142,13 @@ final class SubscriptionHub: Sendable {
 
     /// Called on the event loop, once per read.
     func deliver(_ messages: RedisMessages) {
-        let routes = state.withLockedValue { state in
-            messages.origins.map { origin in
-                (state.subscribers[origin.target] ?? []).compactMap { state.entries[$0]?.queue }
-            }
+        if messages.origins.count == 1 {
+            let target = messages.origins[0].target
+            for queue in state.withLockedValue({ $0.queues[target] }) ?? [] { queue.push(messages) }
+            return
         }
-        // The rule: all of a read has one way to go, and is shared by those who get it.
+        let routes = state.withLockedValue { state in messages.origins.map { state.queues[$0.target] ?? [] } }
+        // As a rule all of a read has one way to go, and is shared by those who get it.
         if let first = routes.first, routes.allSatisfy({ $0.elementsEqual(first, by: ===) }) {
             for queue in first { queue.push(messages) }
             return

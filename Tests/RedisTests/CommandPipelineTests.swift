@@ -37,6 +37,46 @@ import Testing
         #expect(String(buffer: bytes) == "*2\r\n$3\r\nGET\r\n$1\r\nx\r\n*1\r\n$4\r\nPING\r\n")
     }
 
+    @Test func `every kind of word is written as a bulk string`() throws {
+        var pipeline = CommandPipeline(maximumInFlight: 10, maximumInFlightBytes: 1 << 20)
+        let long = String(repeating: "ä", count: 500)
+        let words: [RedisArgument] = [
+            "", .bytes([]), .bytes([0, 13, 10]), 0, -7, .integer(.min), .integer(.max), .text(long),
+        ]
+        _ = try pipeline.enqueue(words, replies: 1, deadline: deadline(1), completion: completion("a"))
+        let expected =
+            "*8\r\n$0\r\n\r\n$0\r\n\r\n$3\r\n\0\r\n\r\n$1\r\n0\r\n$2\r\n-7\r\n"
+            + "$20\r\n-9223372036854775808\r\n$19\r\n9223372036854775807\r\n$1000\r\n\(long)\r\n"
+        #expect(String(buffer: pipeline.takeOutgoing()) == expected)
+    }
+
+    @Test func `what was handed out to be written stays as it is while more gathers`() throws {
+        var pipeline = CommandPipeline(maximumInFlight: 1000, maximumInFlightBytes: 1 << 20)
+        var written: [ByteBuffer] = []
+        for number in 0..<20 {
+            _ = try pipeline.enqueue(
+                [.integer(Int64(number))], replies: 1, deadline: deadline(1), completion: completion("a"))
+            let bytes = pipeline.takeOutgoing()
+            // Some are written at once, some wait.
+            if number.isMultiple(of: 3) { written.append(bytes) }
+        }
+        let texts = written.map { String(buffer: $0).split(separator: "\r\n").last.map(String.init) }
+        #expect(texts == (0..<20).filter { $0.isMultiple(of: 3) }.map { "\($0)" })
+    }
+
+    @Test func `the replies of one read go to their commands until one that nobody asked for`() throws {
+        var pipeline = CommandPipeline(maximumInFlight: 10, maximumInFlightBytes: 1000)
+        _ = try pipeline.enqueue(["A"], replies: 1, deadline: deadline(1), completion: completion("a"))
+        let (gone, _) = try pipeline.enqueue(["B"], replies: 1, deadline: deadline(1), completion: completion("b"))
+        _ = pipeline.abandon(gone)
+        var answers: [CommandPipeline.Answer] = []
+        #expect(throws: RedisError.self) {
+            try pipeline.complete([.integer(1), .integer(2), .integer(3)], into: &answers)
+        }
+        #expect(answers.map(\.reply) == [.integer(1), .integer(2)])
+        #expect(answers.map { $0.completion != nil } == [true, false])
+    }
+
     @Test func `a command of several names waits for all replies or the first error`() throws {
         var pipeline = CommandPipeline(maximumInFlight: 10, maximumInFlightBytes: 1000)
         _ = try pipeline.enqueue(["S"], replies: 2, deadline: deadline(1), completion: completion("a"))

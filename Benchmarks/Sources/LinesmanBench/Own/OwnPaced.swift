@@ -3,13 +3,13 @@ import Redis
 
 /// Publishes on schedule and receives what it published, all on the event loop's own thread; the payload begins with
 /// the time it was sent.
-actor OwnPaced: OwnRole {
+actor OwnPaced: OwnRole, NIOScheduledCallbackHandler {
     private let loop: any EventLoop
     private let client: RedisClient
     private let subscription: RedisSubscription
     private let channel: String
     private let interval: Int64
-    private let filler: [UInt8]
+    private var payload: [UInt8]
     /// Of the slice that runs: messages still to be sent, when the next is due, and the first failure.
     private var unsent = 0
     private var due: Int64 = 0
@@ -23,7 +23,7 @@ actor OwnPaced: OwnRole {
         self.client = client
         self.channel = channel
         interval = Int64(1_000_000_000 / rate)
-        filler = Array(repeating: 0, count: bytes - 8)
+        payload = Array(repeating: 0, count: bytes)
         subscription = try await client.subscribe(to: [channel])
     }
 
@@ -49,13 +49,17 @@ actor OwnPaced: OwnRole {
         return spent + [latencies[count / 2], latencies[count * 99 / 100]].map { Double($0) / 1_000 }
     }
 
+    nonisolated func handleScheduledCallback(eventLoop: some EventLoop) {
+        assumeIsolated { $0.tick() }
+    }
+
     /// Sends what is due and comes back for the next.
     private func tick() {
         do {
             while unsent > 0 {
                 let now = try ProcessTime.monotonicNanoseconds()
                 guard now >= due else {
-                    loop.scheduleTask(in: .nanoseconds(due - now)) { self.assumeIsolated { $0.tick() } }
+                    try loop.scheduleCallback(in: .nanoseconds(due - now), handler: self)
                     return
                 }
                 publish(at: now)
@@ -68,7 +72,7 @@ actor OwnPaced: OwnRole {
     }
 
     private func publish(at now: Int64) {
-        let payload = withUnsafeBytes(of: now) { Array($0) } + filler
+        payload.withUnsafeMutableBytes { $0.storeBytes(of: now, as: Int64.self) }
         client.enqueue(["PUBLISH", .text(channel), .bytes(payload)]) { reply in
             guard case .failure(let error) = reply else { return }
             self.assumeIsolated { $0.failure = error }
