@@ -7,7 +7,18 @@ import NIOCore
 ///
 /// Legal transitions: `open -> closed`.
 struct CommandPipeline {
-    typealias Completion = @Sendable (Result<RESPValue, RedisError>) -> Void
+    /// Who waits for a reply; called once.
+    ///
+    /// A struct, since a bare function is wrapped in another one each time it is put into an optional or an array.
+    struct Completion: Sendable {
+        private let body: @Sendable (Result<RESPValue, RedisError>) -> Void
+
+        init(_ body: @escaping @Sendable (Result<RESPValue, RedisError>) -> Void) {
+            self.body = body
+        }
+
+        func callAsFunction(_ result: Result<RESPValue, RedisError>) { body(result) }
+    }
 
     /// What the caller of `enqueue` has to do.
     struct Followup {
@@ -54,7 +65,7 @@ struct CommandPipeline {
     /// `isBounded` is false for what must go out however much waits: the one PING that finds out whether there is life.
     mutating func enqueue(
         _ command: [RedisArgument], replies: Int, deadline: NIODeadline, isBounded: Bool = true,
-        completion: @escaping Completion
+        completion: Completion
     ) throws(RedisError) -> (id: UInt64, followup: Followup) {
         if let closed { throw RedisError(.notConnected, closed.message) }
         guard !isBounded || waiters.count < maximumInFlight else {

@@ -36,8 +36,7 @@ public final class RedisClient: Sendable {
         self.metrics = RedisMetrics(metrics)
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         executor = LoopExecutor(loop)
-        hub = SubscriptionHub(
-            settings: settings, clock: clock, events: self.log, dropped: self.metrics.dropped, executor: executor)
+        hub = SubscriptionHub(settings: settings, clock: clock, events: self.log, dropped: self.metrics.dropped)
         let context = RedisLink.Context(
             settings: settings, identity: RedisIdentity(name: name, incarnation: incarnation),
             locate: locator ?? { settings.endpoint }, clock: clock, random: random, events: self.log,

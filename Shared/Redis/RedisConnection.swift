@@ -141,13 +141,14 @@ final class RedisConnection: Sendable {
     @discardableResult
     func enqueue(
         _ command: [RedisArgument], replies: Int = 1, timeout: Duration, isBounded: Bool = true,
-        completion: @escaping CommandPipeline.Completion
+        completion: @escaping @Sendable (Result<RESPValue, RedisError>) -> Void
     ) -> UInt64? {
         let deadline = channel.eventLoop.now + .nanoseconds(timeout.wholeNanoseconds)
         do {
             let (id, followup) = try pipeline.withLockedValue { pipeline in
                 try pipeline.enqueue(
-                    command, replies: replies, deadline: deadline, isBounded: isBounded, completion: completion)
+                    command, replies: replies, deadline: deadline, isBounded: isBounded,
+                    completion: CommandPipeline.Completion(completion))
             }
             if followup.schedulesFlush { channel.eventLoop.execute { self.flush() } }
             if let sweep = followup.sweepAt { scheduleSweep(at: sweep) }

@@ -47,18 +47,14 @@ final class SubscriptionHub: Sendable {
     private let clock: MachineClock
     private let events: RedisEvents
     private let dropped: Counter
-    private let executor: LoopExecutor
     private let state = NIOLockedValueBox(State())
 
-    /// `dropped` counts messages that no queue could keep; `executor` is that of the connection's loop.
-    init(
-        settings: RedisSettings, clock: MachineClock, events: RedisEvents, dropped: Counter, executor: LoopExecutor
-    ) {
+    /// `dropped` counts messages that no queue could keep.
+    init(settings: RedisSettings, clock: MachineClock, events: RedisEvents, dropped: Counter) {
         self.settings = settings
         self.clock = clock
         self.events = events
         self.dropped = dropped
-        self.executor = executor
     }
 
     /// Names asked for, names acknowledged, and those asked for that are not.
@@ -79,7 +75,7 @@ final class SubscriptionHub: Sendable {
 
     func add(_ targets: Set<SubscriptionTarget>) -> (id: UInt64, queue: SubscriptionQueue) {
         let queue = SubscriptionQueue(
-            limit: settings.queueLimit, byteLimit: settings.queueByteLimit, dropped: dropped, executor: executor)
+            limit: settings.queueLimit, byteLimit: settings.queueByteLimit, dropped: dropped)
         return state.withLockedValue { state in
             let id = state.nextID
             state.nextID += 1

@@ -20,7 +20,8 @@ final class SubscriptionQueue: Sendable {
         /// Whether messages fall into a gap that is still to come.
         var isInterrupted = false
         var isFinished = false
-        var consumer: CheckedContinuation<RedisDelivery?, Never>?
+        /// Whether the consumer found nothing, and waits at the gate or is on its way there.
+        var isAwaited = false
 
         /// Small batches are put together, so that many reads of one message each do not cost memory of their own.
         mutating func append(_ messages: RedisMessages) {
@@ -80,15 +81,15 @@ final class SubscriptionQueue: Sendable {
     let limit: Int
     let byteLimit: Int
     private let counter: Counter
-    private let executor: LoopExecutor
+    /// Opened when there is news for a consumer that waits.
+    private let gate = Gate()
     private let state = NIOLockedValueBox(State())
 
-    /// `dropped` counts what is dropped, over all queues; `executor` is that of the loop that fills the queue.
-    init(limit: Int, byteLimit: Int, dropped: Counter, executor: LoopExecutor) {
+    /// `dropped` counts what is dropped, over all queues.
+    init(limit: Int, byteLimit: Int, dropped: Counter) {
         self.limit = limit
         self.byteLimit = byteLimit
         counter = dropped
-        self.executor = executor
     }
 
     var dropped: Int { state.withLockedValue { $0.dropped } }
@@ -132,45 +133,37 @@ final class SubscriptionQueue: Sendable {
 
     /// Hands out what is left, then nothing more.
     func finish() {
-        let consumer = state.withLockedValue { state in
-            state.isFinished = true
-            return state.consumer.take()
-        }
-        consumer?.resume(returning: nil)
+        wake { $0.isFinished = true }
     }
 
     private func wake(_ change: (inout State) -> Void) {
-        let woken = state.withLockedValue { state -> (CheckedContinuation<RedisDelivery?, Never>, RedisDelivery)? in
+        let isAwaited = state.withLockedValue { state in
             change(&state)
-            guard let consumer = state.consumer, let delivery = state.take() else { return nil }
-            state.consumer = nil
-            return (consumer, delivery)
+            defer { state.isAwaited = false }
+            return state.isAwaited
         }
-        if let (consumer, delivery) = woken { consumer.resume(returning: delivery) }
+        if isAwaited { gate.open() }
     }
 
     /// All that is there, or the next that comes; nil when finished or cancelled.
     ///
     /// One consumer at a time.
     func next(isolation actor: isolated (any Actor)? = #isolation) async -> RedisDelivery? {
-        if let ready = state.withLockedValue({ $0.take() }) { return ready }
-        return await executor.keeping { await wait(isolation: actor) }
-    }
-
-    private func wait(isolation actor: isolated (any Actor)?) async -> RedisDelivery? {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation(isolation: actor) { continuation in
-                let delivery = state.withLockedValue { state -> RedisDelivery?? in
-                    precondition(state.consumer == nil, "a subscription has one consumer")
-                    if let delivery = state.take() { return .some(delivery) }
-                    if state.isFinished || Task.isCancelled { return .some(nil) }
-                    state.consumer = continuation
-                    return .none
-                }
-                if let delivery { continuation.resume(returning: delivery) }
+        while true {
+            let (ready, isFinished) = state.withLockedValue { state in
+                let ready = state.take()
+                state.isAwaited = ready == nil
+                return (ready, state.isFinished)
             }
-        } onCancel: {
-            state.withLockedValue { $0.consumer.take() }?.resume(returning: nil)
+            if ready != nil || isFinished || Task.isCancelled { return ready }
+            await withTaskCancellationHandler {
+                await pass(isolation: actor)
+            } onCancel: {
+                gate.open()
+            }
         }
     }
+
+    /// Takes the caller's isolation, which the closure above would not have without naming it.
+    private func pass(isolation actor: isolated (any Actor)?) async { await gate.pass() }
 }

@@ -8,7 +8,9 @@ import Testing
     private let replies = NIOLockedValueBox<[String]>([])
 
     private func completion(_ name: String) -> CommandPipeline.Completion {
-        { [replies] result in replies.withLockedValue { $0.append("\(name): \(result)") } }
+        CommandPipeline.Completion { [replies] result in
+            replies.withLockedValue { $0.append("\(name): \(result)") }
+        }
     }
 
     private func deadline(_ seconds: Int64) -> NIODeadline { .uptimeNanoseconds(0) + .seconds(seconds) }

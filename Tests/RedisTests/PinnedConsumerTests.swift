@@ -37,8 +37,7 @@ private actor PinnedConsumer {
 
     private func queue() -> SubscriptionQueue {
         SubscriptionQueue(
-            limit: 1000, byteLimit: 1 << 20, dropped: MetricsRegistry().counter("dropped"),
-            executor: LoopExecutor(loop))
+            limit: 1000, byteLimit: 1 << 20, dropped: MetricsRegistry().counter("dropped"))
     }
 
     private static let message: RedisMessages = [RedisMessage(channel: "a", payload: [1])]

@@ -1,4 +1,3 @@
-import NIOPosix
 import Runtime
 import Testing
 
@@ -32,10 +31,9 @@ import Testing
     }
 
     @Test func `each queue gets its own messages and keeps no others`() async {
-        let executor = LoopExecutor(MultiThreadedEventLoopGroup.singleton.next())
         let counter = MetricsRegistry().counter("dropped")
         let queues = (0..<3).map { _ in
-            SubscriptionQueue(limit: 100, byteLimit: 1000, dropped: counter, executor: executor)
+            SubscriptionQueue(limit: 100, byteLimit: 1000, dropped: counter)
         }
         let batch: RedisMessages = [message("a", "1"), message("b", "22"), message("c", "333"), message("a", "4444")]
         let ways = ["a": [queues[0], queues[1]], "b": [queues[1]]]
@@ -47,9 +45,8 @@ import Testing
     }
 
     @Test func `a queue hands out small batches together and large ones apart`() async {
-        let executor = LoopExecutor(MultiThreadedEventLoopGroup.singleton.next())
         let queue = SubscriptionQueue(
-            limit: 1000, byteLimit: 1 << 20, dropped: MetricsRegistry().counter("dropped"), executor: executor)
+            limit: 1000, byteLimit: 1 << 20, dropped: MetricsRegistry().counter("dropped"))
         let payload = String(repeating: "x", count: 30_000)
         for _ in 0..<5 { queue.push([message("a", payload)]) }
         var sizes: [Int] = []

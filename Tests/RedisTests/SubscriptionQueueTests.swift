@@ -1,4 +1,3 @@
-import NIOPosix
 import Runtime
 import Testing
 
@@ -7,10 +6,8 @@ import Testing
 @Suite struct SubscriptionQueueTests {
     private let counter = MetricsRegistry().counter("dropped")
 
-    private let executor = LoopExecutor(MultiThreadedEventLoopGroup.singleton.next())
-
     private func queue(_ limit: Int, bytes: Int = 1000) -> SubscriptionQueue {
-        SubscriptionQueue(limit: limit, byteLimit: bytes, dropped: counter, executor: executor)
+        SubscriptionQueue(limit: limit, byteLimit: bytes, dropped: counter)
     }
 
     private func messages(_ numbers: ClosedRange<Int>) -> RedisMessages {

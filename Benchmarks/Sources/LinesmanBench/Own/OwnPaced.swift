@@ -3,27 +3,17 @@ import Redis
 
 /// Publishes on schedule and receives what it published, all on the event loop's own thread; the payload begins with
 /// the time it was sent.
-actor OwnPaced: OwnRole, NIOScheduledCallbackHandler {
-    private let loop: any EventLoop
+actor OwnPaced: OwnRole {
     private let client: RedisClient
     private let subscription: RedisSubscription
-    private let channel: String
-    private let interval: Int64
-    private var payload: [UInt8]
-    /// Of the slice that runs: messages still to be sent, when the next is due, and the first failure.
-    private var unsent = 0
-    private var due: Int64 = 0
-    private var failure: (any Error)?
+    private let pacer: Pacer
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { client.unownedExecutor }
 
     init(_ client: RedisClient, _ channel: String, bytes: Int, rate: Int) async throws {
         guard bytes >= 8 else { throw BenchError(.usage, "no room for a time") }
-        loop = Loops.only
         self.client = client
-        self.channel = channel
-        interval = Int64(1_000_000_000 / rate)
-        payload = Array(repeating: 0, count: bytes)
+        pacer = Pacer(client, channel, bytes: bytes, interval: Int64(1_000_000_000 / rate), on: Loops.only)
         subscription = try await client.subscribe(to: [channel])
     }
 
@@ -32,9 +22,7 @@ actor OwnPaced: OwnRole, NIOScheduledCallbackHandler {
         var latencies: [Int64] = []
         latencies.reserveCapacity(count)
         let watch = try Stopwatch()
-        unsent = count
-        due = try ProcessTime.monotonicNanoseconds()
-        tick()
+        try pacer.start(count)
         while latencies.count < count {
             guard case .messages(let messages) = await subscription.next() else {
                 throw BenchError(.disagreement, "the subscription ended or missed messages")
@@ -42,44 +30,73 @@ actor OwnPaced: OwnRole, NIOScheduledCallbackHandler {
             for message in messages {
                 latencies.append(try ProcessTime.monotonicNanoseconds() - Self.time(in: message.payload))
             }
-            if let failure { throw failure }
+            if let failure = pacer.failure { throw failure }
         }
         let spent = try watch.read()
         latencies.sort()
         return spent + [latencies[count / 2], latencies[count * 99 / 100]].map { Double($0) / 1_000 }
     }
 
-    nonisolated func handleScheduledCallback(eventLoop: some EventLoop) {
-        assumeIsolated { $0.tick() }
+    private static func time(in payload: ArraySlice<UInt8>) -> Int64 {
+        payload.withUnsafeBytes { $0.loadUnaligned(as: Int64.self) }
+    }
+}
+
+/// Publishes on schedule, on the event loop.
+private final class Pacer: NIOScheduledCallbackHandler, Sendable {
+    /// Of the slice that runs: messages still to be sent, when the next is due, and the first failure.
+    private struct State {
+        var unsent = 0
+        var due: Int64 = 0
+        var payload: [UInt8]
+        var failure: (any Error)?
+    }
+
+    private let client: RedisClient
+    private let channel: String
+    private let interval: Int64
+    private let loop: any EventLoop
+    private let state: NIOLoopBoundBox<State>
+
+    init(_ client: RedisClient, _ channel: String, bytes: Int, interval: Int64, on loop: any EventLoop) {
+        self.client = client
+        self.channel = channel
+        self.interval = interval
+        self.loop = loop
+        state = .makeBoxSendingValue(State(payload: Array(repeating: 0, count: bytes)), eventLoop: loop)
+    }
+
+    var failure: (any Error)? { state.value.failure }
+
+    func start(_ count: Int) throws {
+        state.value.unsent = count
+        state.value.due = try ProcessTime.monotonicNanoseconds()
+        handleScheduledCallback(eventLoop: loop)
     }
 
     /// Sends what is due and comes back for the next.
-    private func tick() {
+    func handleScheduledCallback(eventLoop: some EventLoop) {
         do {
-            while unsent > 0 {
-                let now = try ProcessTime.monotonicNanoseconds()
-                guard now >= due else {
-                    try loop.scheduleCallback(in: .nanoseconds(due - now), handler: self)
+            while state.value.unsent > 0 {
+                let wait = state.value.due - (try ProcessTime.monotonicNanoseconds())
+                guard wait <= 0 else {
+                    try eventLoop.scheduleCallback(in: .nanoseconds(wait), handler: self)
                     return
                 }
-                publish(at: now)
-                unsent -= 1
-                due += interval
+                try publish()
             }
         } catch {
-            failure = error
+            state.value.failure = error
         }
     }
 
-    private func publish(at now: Int64) {
-        payload.withUnsafeMutableBytes { $0.storeBytes(of: now, as: Int64.self) }
-        client.enqueue(["PUBLISH", .text(channel), .bytes(payload)]) { reply in
-            guard case .failure(let error) = reply else { return }
-            self.assumeIsolated { $0.failure = error }
+    private func publish() throws {
+        let now = try ProcessTime.monotonicNanoseconds()
+        state.value.payload.withUnsafeMutableBytes { $0.storeBytes(of: now, as: Int64.self) }
+        state.value.unsent -= 1
+        state.value.due += interval
+        client.enqueue(["PUBLISH", .text(channel), .bytes(state.value.payload)]) { reply in
+            if case .failure(let error) = reply { self.state.value.failure = error }
         }
-    }
-
-    private static func time(in payload: ArraySlice<UInt8>) -> Int64 {
-        payload.withUnsafeBytes { $0.loadUnaligned(as: Int64.self) }
     }
 }
