@@ -58,7 +58,7 @@ final class EncryptedCanceller: Canceller {
         else { return }
         let connection = Connection(handle: handle, id: 0, expiresAt: .origin, canceller: NoCanceller())
         let request = Operation(
-            .batch(Batch(statements: ["SELECT pg_cancel_backend(\(backend))"])), phase: .harmless, name: "cancel",
+            .batch(Batch(statements: Few("SELECT pg_cancel_backend(\(backend))"))), phase: .harmless, name: "cancel",
             deadline: LoopInstant.now.advanced(by: timeout))
         _ = try? await request.run(on: connection)
         connection.close()

@@ -156,7 +156,7 @@ final class Connection: LoopListener {
             }
         case .batch(let batch):
             for sql in batch.statements {
-                guard let problem = Parameters.problem(in: sql.values) else { continue }
+                guard let problem = Parameters.problem(in: sql.bound) else { continue }
                 let context = operation.name.map { "\($0): \(sql.summary)" } ?? sql.summary
                 return operation.finish(.failure(PostgresError(.encoding, problem, context: context)))
             }
@@ -187,12 +187,12 @@ final class Connection: LoopListener {
     private func send(_ batch: Batch, for operation: Operation) -> Bool {
         if let control = batch.opens, !send(control, for: operation) { return false }
         for (index, sql) in batch.statements.enumerated() {
-            parameters.load(sql.values)
+            parameters.load(sql.bound)
             let lookup = statements.use(sql.text, parameters.types)
             if lookup.isNew, !prepare(lookup, for: operation) { return false }
             operation.steps.append(.statement(index, lookup.statement))
             let isSent = parameters.withPointers { count, _, values, lengths, formats in
-                PQsendQueryPrepared(handle.pointer, lookup.statement.name, count, values, lengths, formats, 0)
+                PQsendQueryPrepared(handle.pointer, lookup.statement.terminatedName, count, values, lengths, formats, 0)
             }
             if isSent != 1 { return false }
         }

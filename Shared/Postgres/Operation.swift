@@ -28,7 +28,7 @@ struct Batch: Sendable {
     }
 
     var opens: Control?
-    var statements: [SQL] = []
+    var statements = Few<SQL>()
     var closes: Control?
 }
 
@@ -65,7 +65,7 @@ final class Operation {
     let name: String?
     let deadline: LoopInstant
 
-    var steps: [Step] = []
+    var steps = Few<Step>()
     var stepIndex = 0
     var abort: Abort?
     var failure: ServerFailure?
@@ -75,15 +75,15 @@ final class Operation {
     var isOutdated = false
     /// Whether a cancel request was on its way while this was under way.
     var isExposedToCancel = false
-    private(set) var results: [ResultSet] = []
+    private(set) var results = Few<ResultSet>()
     private(set) var isFinished = false
 
     /// Told once; set before it is submitted.
-    var whenFinished: ((Result<[ResultSet], PostgresError>) -> Void)?
+    var whenFinished: ((Result<Few<ResultSet>, PostgresError>) -> Void)?
 
     init(
         _ body: Body, phase: Phase, name: String? = nil, deadline: LoopInstant,
-        whenFinished: ((Result<[ResultSet], PostgresError>) -> Void)? = nil
+        whenFinished: ((Result<Few<ResultSet>, PostgresError>) -> Void)? = nil
     ) {
         self.body = body
         self.phase = phase
@@ -109,7 +109,7 @@ final class Operation {
     func add(_ result: ResultSet) { results.append(result) }
 
     /// Once; what comes later is dropped.
-    func finish(_ outcome: Result<[ResultSet], PostgresError>) {
+    func finish(_ outcome: Result<Few<ResultSet>, PostgresError>) {
         guard !isFinished else { return }
         isFinished = true
         let told = whenFinished
@@ -118,7 +118,7 @@ final class Operation {
     }
 
     /// Runs it where nobody can cancel it.
-    func run(on connection: Connection) async throws -> [ResultSet] {
+    func run(on connection: Connection) async throws -> Few<ResultSet> {
         try await withCheckedThrowingContinuation { continuation in
             whenFinished = { continuation.resume(with: $0.mapError { $0 }) }
             connection.submit(self)

@@ -9,21 +9,22 @@ struct Parameters: ~Copyable {
     private var pointers: [UnsafePointer<CChar>?] = []
 
     /// The first value of a statement that cannot be sent: `$2: text holds a NUL`.
-    static func problem(in values: [PostgresValue]) -> String? {
-        for (index, value) in values.enumerated() {
-            if case .unusable(let problem) = value.content { return "$\(index + 1): \(problem)" }
+    static func problem(in bound: [SQL.Bound]) -> String? {
+        for (index, bound) in bound.enumerated() {
+            if case .unusable(let problem) = bound.value.content { return "$\(index + 1): \(problem)" }
         }
         return nil
     }
 
     /// Takes the values of the next statement.
-    mutating func load(_ values: [PostgresValue]) {
+    mutating func load(_ bound: [SQL.Bound]) {
         types.removeAll(keepingCapacity: true)
         bytes.removeAll()
         starts.removeAll(keepingCapacity: true)
         lengths.removeAll(keepingCapacity: true)
         formats.removeAll(keepingCapacity: true)
-        for value in values {
+        for each in bound {
+            let value = each.value
             types.append(value.type)
             let start = bytes.count
             switch value.content {

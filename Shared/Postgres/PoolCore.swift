@@ -139,7 +139,7 @@ final class PoolCore {
     /// Whether the server answers at all.
     private func validate(_ connection: Connection, _ told: @escaping (Bool) -> Void) {
         let question = Operation(
-            .batch(Batch(statements: ["SELECT 1"])), phase: .harmless, name: "validation",
+            .batch(Batch(statements: Few("SELECT 1"))), phase: .harmless, name: "validation",
             deadline: LoopInstant.now.advanced(by: .seconds(1))
         ) { outcome in
             if case .success = outcome { told(true) } else { told(false) }

@@ -85,24 +85,24 @@ public final class PostgresPool: PostgresQuerying {
     // MARK: Statements on their own
 
     public nonisolated(nonsending) func query(_ sql: SQL, timeout: Duration?) async throws -> [Row] {
-        try await perform([sql], timeout).last?.rows ?? []
+        try await perform(Few(sql), timeout).last?.rows ?? []
     }
 
     @discardableResult
     public nonisolated(nonsending) func execute(_ sql: SQL, timeout: Duration?) async throws -> Int {
-        try await perform([sql], timeout).last?.affected ?? 0
+        try await perform(Few(sql), timeout).last?.affected ?? 0
     }
 
     /// Runs several statements in one round trip as one transaction: all of them, or none.
     @discardableResult
     public nonisolated(nonsending) func batch(_ statements: [SQL], timeout: Duration?) async throws -> [PostgresAnswer]
     {
-        try await perform(statements, timeout).map { PostgresAnswer(result: $0) }
+        try await perform(Few(statements), timeout).map { PostgresAnswer(result: $0) }
     }
 
     private nonisolated(nonsending) func perform(
-        _ statements: [SQL], _ timeout: Duration?
-    ) async throws -> [ResultSet] {
+        _ statements: Few<SQL>, _ timeout: Duration?
+    ) async throws -> Few<ResultSet> {
         let call = StatementCall(statements, timeout: timeout ?? settings.queryTimeout, on: core)
         return try await call.wait { LoopExecutor.shared.execute(call) }
     }

@@ -82,18 +82,18 @@ public final class PostgresTransaction: PostgresQuerying {
     }
 
     public nonisolated(nonsending) func query(_ sql: SQL, timeout: Duration?) async throws -> [Row] {
-        try await perform([sql], timeout).last?.rows ?? []
+        try await perform(Few(sql), timeout).last?.rows ?? []
     }
 
     @discardableResult
     public nonisolated(nonsending) func execute(_ sql: SQL, timeout: Duration?) async throws -> Int {
-        try await perform([sql], timeout).last?.affected ?? 0
+        try await perform(Few(sql), timeout).last?.affected ?? 0
     }
 
     @discardableResult
     public nonisolated(nonsending) func batch(_ statements: [SQL], timeout: Duration?) async throws -> [PostgresAnswer]
     {
-        try await perform(statements, timeout).suffix(statements.count).map { PostgresAnswer(result: $0) }
+        try await perform(Few(statements), timeout).suffix(statements.count).map { PostgresAnswer(result: $0) }
     }
 
     /// Sends a statement with the next round trip of the transaction, latest with COMMIT; nobody waits for its answer.
@@ -114,24 +114,24 @@ public final class PostgresTransaction: PostgresQuerying {
     /// Runs several trusted statements without values; the server parses them each time.
     public nonisolated(nonsending) func script(_ text: String, timeout: Duration? = nil) async throws {
         // BEGIN and what is queued go first: a script travels alone.
-        _ = try await perform([], timeout)
+        _ = try await perform(Few(), timeout)
         _ = try await onLoop { reply in
             self.run(.script(text), SQL(raw: text), timeout, reply)
         }
     }
 
     private nonisolated(nonsending) func perform(
-        _ statements: [SQL], _ timeout: Duration?
-    ) async throws -> [ResultSet] {
+        _ statements: Few<SQL>, _ timeout: Duration?
+    ) async throws -> Few<ResultSet> {
         try await onLoop { reply in
             let queued = self.takeQueue()
-            let batch = Batch(opens: self.begin(), statements: queued + statements)
+            let batch = Batch(opens: self.begin(), statements: queued.isEmpty ? statements : Few(queued + statements))
             self.run(.batch(batch), statements.first ?? queued.first, timeout, reply)
         }
     }
 
     @DatabaseLoop
-    private func run(_ body: Operation.Body, _ sql: SQL?, _ timeout: Duration?, _ reply: Reply<[ResultSet]>) {
+    private func run(_ body: Operation.Body, _ sql: SQL?, _ timeout: Duration?, _ reply: Reply<Few<ResultSet>>) {
         let context = "\(name): \(sql?.summary ?? "BEGIN")"
         guard isOpen else {
             return reply(.failure(PostgresError(.closed, "the transaction has ended", context: context)))
@@ -203,7 +203,7 @@ public final class PostgresTransaction: PostgresQuerying {
         if now >= deadline {
             return rollBack(because: .deadlineExceeded, "the deadline passed before the commit", reply)
         }
-        let batch = Batch(opens: begin(), statements: statements, closes: .commit)
+        let batch = Batch(opens: begin(), statements: Few(statements), closes: .commit)
         isOpen = false
         let operation = Operation(
             .batch(batch), phase: .commit, name: name,

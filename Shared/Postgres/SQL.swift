@@ -4,20 +4,23 @@
 public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomStringConvertible {
     /// The text with `$1`, `$2`, … where the values go.
     public let text: String
-    public let values: [PostgresValue]
-    /// Where in the text's bytes each value's `$n` begins.
-    private let marks: [Int]
+    public var values: [PostgresValue] { bound.map(\.value) }
+    let bound: [Bound]
+
+    /// A value, and where in the text's bytes its `$n` begins.
+    struct Bound: Hashable, Sendable {
+        let value: PostgresValue
+        let mark: Int
+    }
 
     public init(stringLiteral value: String) {
         text = value
-        values = []
-        marks = []
+        bound = []
     }
 
     public init(stringInterpolation: StringInterpolation) {
         text = stringInterpolation.text
-        values = stringInterpolation.values
-        marks = stringInterpolation.marks
+        bound = stringInterpolation.bound
     }
 
     /// Trusted text without values.
@@ -25,13 +28,11 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
 
     public struct StringInterpolation: StringInterpolationProtocol {
         fileprivate var text = ""
-        fileprivate var values: [PostgresValue] = []
-        fileprivate var marks: [Int] = []
+        fileprivate var bound: [Bound] = []
 
         public init(literalCapacity: Int, interpolationCount: Int) {
             text.reserveCapacity(literalCapacity + interpolationCount * 3)
-            values.reserveCapacity(interpolationCount)
-            marks.reserveCapacity(interpolationCount)
+            bound.reserveCapacity(interpolationCount)
         }
 
         public mutating func appendLiteral(_ literal: String) { text += literal }
@@ -47,9 +48,10 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
         public mutating func appendInterpolation(_ fragment: SQL) {
             var rest = fragment.text.utf8[...]
             var passed = 0
-            for (index, mark) in fragment.marks.enumerated() {
+            for (index, bound) in fragment.bound.enumerated() {
+                let mark = bound.mark
                 text += String(rest.prefix(mark - passed)) ?? ""
-                append(fragment.values[index])
+                append(bound.value)
                 let width = 1 + Self.digits(index + 1)
                 rest = rest.dropFirst(mark - passed + width)
                 passed = mark + width
@@ -61,9 +63,8 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
         public mutating func appendInterpolation(raw text: String) { self.text += text }
 
         private mutating func append(_ value: PostgresValue) {
-            marks.append(text.utf8.count)
-            values.append(value)
-            text += values.count < Self.places.count ? Self.places[values.count] : "$\(values.count)"
+            bound.append(Bound(value: value, mark: text.utf8.count))
+            text += bound.count < Self.places.count ? Self.places[bound.count] : "$\(bound.count)"
         }
 
         private static let places = (0..<100).map { "$\($0)" }

@@ -3,12 +3,15 @@ struct StatementCache {
     /// One statement with one list of parameter types.
     final class Prepared {
         let name: String
+        /// For libpq, so that its name need not be copied for each use.
+        let terminatedName: [CChar]
         let text: String
         let types: [UInt32]
         fileprivate var lastUse = 0
 
         fileprivate init(name: String, text: String, types: [UInt32]) {
             self.name = name
+            terminatedName = Array(name.utf8CString)
             self.text = text
             self.types = types
         }

@@ -4,9 +4,9 @@ import Resilience
 ///
 /// What was certainly not done is tried again within the one deadline (CHECKLIST R29, R31).
 @DatabaseLoop
-final class StatementCall: Reply<[ResultSet]>, LoopCall {
+final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
     private let core: PoolCore
-    private let statements: [SQL]
+    private let statements: Few<SQL>
     private let timeout: Duration
     private var deadline = LoopInstant.never
     private var attempt = 1
@@ -15,7 +15,7 @@ final class StatementCall: Reply<[ResultSet]>, LoopCall {
     private var operation: Operation?
     private var connection: Connection?
 
-    nonisolated init(_ statements: [SQL], timeout: Duration, on core: PoolCore) {
+    nonisolated init(_ statements: Few<SQL>, timeout: Duration, on core: PoolCore) {
         self.core = core
         self.statements = statements
         self.timeout = timeout
@@ -55,7 +55,7 @@ final class StatementCall: Reply<[ResultSet]>, LoopCall {
         if isCancelled { stop() }
     }
 
-    private func finish(_ outcome: Result<[ResultSet], PostgresError>) {
+    private func finish(_ outcome: Result<Few<ResultSet>, PostgresError>) {
         guard case .failure(let error) = outcome, error.permitsRetry, !isCancelled else {
             return self(outcome)
         }

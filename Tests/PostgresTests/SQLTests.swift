@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func `what cannot be sent is refused instead of cut or wrapped`() {
-        func problem(_ sql: SQL) -> String? { Parameters.problem(in: sql.values) }
+        func problem(_ sql: SQL) -> String? { Parameters.problem(in: sql.bound) }
         #expect(problem("SELECT \("a\0b")") == "$1: text holds a NUL")
         #expect(problem("SELECT \(1), \(["a", "b\0"])") == "$2: element 2: text holds a NUL")
         #expect(problem("SELECT \(UInt64.max)") == "$1: 18446744073709551615 is too large for a bigint")
