@@ -43,6 +43,34 @@ import Testing
         }
     }
 
+    @Test func `by default a server is asked after 1, 2, 4 up to 60 s, and found within a minute of its return`()
+        async throws
+    {
+        // CHECKLIST R1, R2.
+        let isAway = NIOLockedValueBox(true)
+        let fake = try await FakeRedis.start { _ in isAway.withLockedValue { $0 } ? .close : nil }
+        let time = ManualTime()
+        let environment = [
+            "REDIS_URL": fake.url, "REDIS_RECONNECT_JITTER_PCT": "0", "REDIS_CONNECT_TIMEOUT_MS": "15000",
+            "REDIS_PING_INTERVAL_MS": "600000",
+        ]
+        let settings = RedisSettings(SettingsReader(environment: environment))
+        try await withClient(settings, clock: .manual(time), awaitsConnection: false) { client in
+            let links = { @Sendable in [client.status.commands, client.status.subscriptions] }
+            for (index, delay) in [1, 2, 4, 8, 16, 32, 60, 60].enumerated() {
+                try await eventually(within: .seconds(20), "attempt \(index + 1) of both has failed") {
+                    links().allSatisfy { $0.failures == index + 1 && $0.breaker == .closed }
+                }
+                await time.untilSleepers(2)
+                #expect(time.nextDeadline == time.now.advanced(by: .seconds(delay)))
+                if index == 7 { isAway.withLockedValue { $0 = false } }
+                time.advance(by: .seconds(delay))
+            }
+            try await eventually(within: .seconds(20), "found") { client.status.isReady }
+            #expect(client.status.commands.reconnects == 0, "it was never there before")
+        }
+    }
+
     @Test func `who lets us log in and drops us is backed off from, up to the cap`() async throws {
         // CHECKLIST W3, W8, N27.
         let pings = NIOLockedValueBox<[Int: Int]>([:])
