@@ -52,7 +52,10 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             isBehind = true
             forgivesBreak = !isSame
             tracker = SequenceTracker(position.seen)
-            if !isSame { pendingGap = Gap(.dataLost) }
+            if !isSame {
+                cursor = min(cursor, tail)
+                pendingGap = Gap(.dataLost)
+            }
         }
         listener = watch.onChange { [weak redis] _ in redis?.interject(RedisGap(.dataLost)) }
         // A change between the question that gave `identity` and the listener is told to nobody else.
@@ -143,11 +146,7 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
     /// From then on every break of the chain is a gap of its own.
     /// - Returns: false when cancelled.
     private func settle() async -> Bool {
-        let stream = JournalScript.stream(channel)
-        let tail = await persistently { [client] in
-            try await client.last(of: stream).flatMap { JournalID($0.id) } ?? .zero
-        }
-        guard let tail else { return false }
+        guard let tail = await tail() else { return false }
         // Written meanwhile: read first.
         guard tail <= cursor else {
             isBehind = true
@@ -158,14 +157,29 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
         return true
     }
 
+    /// The newest entry, nil when cancelled.
+    private func tail() async -> JournalID? {
+        let stream = JournalScript.stream(channel)
+        return await persistently { [client] in
+            try await client.last(of: stream).flatMap { JournalID($0.id) } ?? .zero
+        }
+    }
+
     /// Asks which data the server holds, and starts over when it is not the data of the cursor: the one gap for that
     /// is the caller's to hand out.
     private func dataBeganAnew() async -> Bool {
         guard let found = await persistently({ [watch] in try await watch.check() }), found != identity else {
             return false
         }
-        // Ids of other data mean nothing; sequences tell what was delivered before.
-        if found.dataID != identity.dataID { cursor = .zero }
+        if found.dataID == identity.dataID {
+            // What the cursor points at may be lost, and a clock that was set back gives smaller ids: all that is
+            // stored behind the gap is behind the end of now.
+            guard let tail = await tail() else { return false }
+            cursor = min(cursor, tail)
+        } else {
+            // Ids of other data mean nothing; sequences tell what was delivered before.
+            cursor = .zero
+        }
         identity = found
         isBehind = true
         forgivesBreak = true
