@@ -105,7 +105,14 @@ public final class Bus: Sendable {
         let draft = try encoder.draft(message, trace: trace)
         guard draft.size <= settings.messageByteLimit else {
             metrics.tooLarge.increment()
-            throw BusError(.tooLarge, "\(Message.type) of \(draft.size) bytes")
+            throw BusError(.tooLarge, "\(Message.type) of \(draft.size) bytes: see BUS_MESSAGE_MAX_BYTES")
+        }
+        do throws(RedisError) {
+            // What its subscribers could not bear cuts them off, whichever way it is published.
+            try client.requireSendable(messageOf: draft.size)
+        } catch {
+            metrics.tooLarge.increment()
+            throw BusError(.tooLarge, "\(Message.type): \(error.message)")
         }
         guard let length = channel.kind.journalLength else { return await hints.publish(draft, on: channel.name) }
         return try await outbox.publish(draft, on: channel.name, journalLength: length)

@@ -119,8 +119,10 @@ public final class RedisClient: Sendable {
     ///
     /// - Throws: `messageTooLarge`.
     public func requireSendable(messageOf bytes: Int) throws(RedisError) {
-        let largest = largestMessage
-        guard bytes > largest else { return }
+        // Most are far smaller than any limit can be.
+        guard bytes > RedisSettings.smallestMessageLimit, case let largest = largestMessage, bytes > largest else {
+            return
+        }
         metrics.tooLarge.increment()
         throw RedisError(
             .messageTooLarge, "a message of \(bytes) bytes, at most \(largest) are allowed: see REDIS_MAX_MESSAGE_BYTES"
@@ -128,7 +130,6 @@ public final class RedisClient: Sendable {
     }
 
     private func requireSendable(_ command: [RedisArgument]) throws(RedisError) {
-        // Most are far smaller than any limit can be.
         guard let payload = command.last?.sizeLimit, payload > RedisSettings.smallestMessageLimit,
             command[0] == "PUBLISH"
         else { return }
