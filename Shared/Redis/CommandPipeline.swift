@@ -24,6 +24,11 @@ struct CommandPipeline {
     struct Followup {
         /// The one who finds no flush scheduled schedules it: one write per turn of the loop.
         var schedulesFlush = false
+        /// Nothing else is under way: who is on the loop writes at once.
+        ///
+        /// There is nothing to gather with. What follows before the reply gathers, so a burst costs two writes and not
+        /// one for each command.
+        var isAlone = false
         /// When the time-outs must be looked at, if nobody does so earlier.
         var sweepAt: NIODeadline?
     }
@@ -78,6 +83,7 @@ struct CommandPipeline {
         outgoing.writeCommand(command)
         let bytes = outgoing.writerIndex - start
         inFlightBytes += bytes
+        let isAlone = waiters.isEmpty
         let id = nextID
         nextID += 1
         waiters.append(
@@ -86,6 +92,7 @@ struct CommandPipeline {
         if !isFlushScheduled {
             isFlushScheduled = true
             followup.schedulesFlush = true
+            followup.isAlone = isAlone
         }
         if nextSweep.map({ deadline < $0 }) ?? true {
             nextSweep = deadline
@@ -97,12 +104,10 @@ struct CommandPipeline {
     /// The bytes to write now.
     mutating func takeOutgoing() -> ByteBuffer {
         isFlushScheduled = false
-        let bytes = outgoing
         // What was taken before is written by now, as a rule: then its memory is used again.
-        outgoing = taken
+        swap(&outgoing, &taken)
         if outgoing.capacity > Self.keptCapacity { outgoing = ByteBuffer() } else { outgoing.clear() }
-        taken = bytes
-        return bytes
+        return taken
     }
 
     /// A reply and the caller to be told it, nil if it is gone or waits for more.

@@ -7,27 +7,28 @@ final class RedisChannelHandler: ChannelInboundHandler {
 
     private let reader: RESPReader
     private let pipeline: NIOLockedValueBox<CommandPipeline>
-    private let counter: NIOLockedValueBox<UInt64>
+    private let traffic: RedisConnection.Traffic
     /// Takes the messages of a subscribing connection, one call per read; nil on a connection for commands.
     private let receive: (@Sendable (RedisMessages) -> Void)?
     private let onErrorReply: @Sendable (RedisError) -> Void
-    /// Of the read that is being handled; kept for its memory.
+    /// Of the read that is being handled; both kept for their memory.
     private var replies: [RESPValue] = []
+    private var answers: [CommandPipeline.Answer] = []
 
     init(
-        reader: RESPReader, pipeline: NIOLockedValueBox<CommandPipeline>, counter: NIOLockedValueBox<UInt64>,
+        reader: RESPReader, pipeline: NIOLockedValueBox<CommandPipeline>, traffic: RedisConnection.Traffic,
         callbacks: RedisConnection.Callbacks
     ) {
         self.reader = reader
         self.pipeline = pipeline
-        self.counter = counter
+        self.traffic = traffic
         receive = callbacks.messages
         onErrorReply = callbacks.errorReply
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
-        counter.withLockedValue { $0 += UInt64(bytes.readableBytes) }
+        traffic.read.wrappingAdd(UInt64(bytes.readableBytes), ordering: .relaxed)
         var failure: RedisError?
         do throws(RedisError) {
             try reader.read(&bytes) { replies.append($0) }
@@ -46,8 +47,6 @@ final class RedisChannelHandler: ChannelInboundHandler {
     /// Gives the replies of one read to the commands that wait for them, and says what is wrong with one.
     private func complete() -> RedisError? {
         guard !replies.isEmpty else { return nil }
-        var answers: [CommandPipeline.Answer] = []
-        answers.reserveCapacity(replies.count)
         let refusal = pipeline.withLockedValue { pipeline -> RedisError? in
             do throws(RedisError) { try pipeline.complete(replies, into: &answers) } catch { return error }
             return nil
@@ -61,6 +60,7 @@ final class RedisChannelHandler: ChannelInboundHandler {
                 completion?(.success(reply))
             }
         }
+        answers.removeAll(keepingCapacity: true)
         return refusal
     }
 

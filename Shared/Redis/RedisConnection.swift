@@ -4,6 +4,7 @@ import NIOPosix
 import NIOSSL
 import Resilience
 import Runtime
+import Synchronization
 
 /// One socket to the server: commands in, replies out, in order; closed once and never reopened.
 ///
@@ -11,15 +12,19 @@ import Runtime
 final class RedisConnection: Sendable {
     private let channel: any Channel
     private let pipeline: NIOLockedValueBox<CommandPipeline>
-    private let readCounter: NIOLockedValueBox<UInt64>
-    /// Bytes handed to the channel, of which some may still wait to be written.
-    private let flushed = NIOLockedValueBox<UInt64>(0)
+    private let traffic: Traffic
 
-    private init(channel: any Channel, pipeline: NIOLockedValueBox<CommandPipeline>, counter: NIOLockedValueBox<UInt64>)
-    {
+    private init(channel: any Channel, pipeline: NIOLockedValueBox<CommandPipeline>, traffic: Traffic) {
         self.channel = channel
         self.pipeline = pipeline
-        self.readCounter = counter
+        self.traffic = traffic
+    }
+
+    /// Bytes of one connection.
+    final class Traffic: Sendable {
+        let read = Atomic<UInt64>(0)
+        /// Handed to the channel; some may still wait to be written.
+        let flushed = Atomic<UInt64>(0)
     }
 
     /// What happens to what comes in; both are called on the event loop and must not block.
@@ -41,7 +46,7 @@ final class RedisConnection: Sendable {
         let pipeline = NIOLockedValueBox(
             CommandPipeline(
                 maximumInFlight: settings.maximumInFlight, maximumInFlightBytes: settings.maximumInFlightBytes))
-        let counter = NIOLockedValueBox<UInt64>(0)
+        let traffic = Traffic()
         do {
             let tls = try endpoint.usesTLS ? tlsContext(settings) : nil
             let bootstrap = bootstrap(for: endpoint, on: loop, resolver: resolver)
@@ -64,11 +69,11 @@ final class RedisConnection: Sendable {
                         }
                         try channel.pipeline.syncOperations.addHandler(
                             RedisChannelHandler(
-                                reader: reader, pipeline: pipeline, counter: counter, callbacks: callbacks))
+                                reader: reader, pipeline: pipeline, traffic: traffic, callbacks: callbacks))
                     }
                 }
             let channel = try await cancellable(bootstrap.connect(to: endpoint.address), on: loop)
-            return RedisConnection(channel: channel, pipeline: pipeline, counter: counter)
+            return RedisConnection(channel: channel, pipeline: pipeline, traffic: traffic)
         } catch {
             throw RedisError(connecting: error)
         }
@@ -126,8 +131,8 @@ final class RedisConnection: Sendable {
         // A closed channel has nothing left to write.
         let waiting = (try? await channel.getOption(.bufferedWritableBytes).get()) ?? 0
         return Progress(
-            read: readCounter.withLockedValue { $0 },
-            written: Int64(clamping: flushed.withLockedValue { $0 }) - Int64(waiting), waiting: waiting)
+            read: traffic.read.load(ordering: .relaxed),
+            written: Int64(clamping: traffic.flushed.load(ordering: .relaxed)) - Int64(waiting), waiting: waiting)
     }
 
     /// Whether it may still carry commands; false before `waitUntilClosed` returns.
@@ -150,7 +155,13 @@ final class RedisConnection: Sendable {
                     command, replies: replies, deadline: deadline, isBounded: isBounded,
                     completion: CommandPipeline.Completion(completion))
             }
-            if followup.schedulesFlush { channel.eventLoop.execute { self.flush() } }
+            if followup.schedulesFlush {
+                if followup.isAlone, channel.eventLoop.inEventLoop {
+                    flush()
+                } else {
+                    channel.eventLoop.execute { self.flush() }
+                }
+            }
             if let sweep = followup.sweepAt { scheduleSweep(at: sweep) }
             return id
         } catch {
@@ -185,7 +196,7 @@ final class RedisConnection: Sendable {
     private func flush() {
         let bytes = pipeline.withLockedValue { $0.takeOutgoing() }
         guard bytes.readableBytes > 0 else { return }
-        flushed.withLockedValue { $0 &+= UInt64(bytes.readableBytes) }
+        traffic.flushed.wrappingAdd(UInt64(bytes.readableBytes), ordering: .relaxed)
         channel.writeAndFlush(bytes, promise: nil)
     }
 

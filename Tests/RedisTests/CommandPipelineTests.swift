@@ -39,6 +39,24 @@ import Testing
         #expect(String(buffer: bytes) == "*2\r\n$3\r\nGET\r\n$1\r\nx\r\n*1\r\n$4\r\nPING\r\n")
     }
 
+    @Test func `a command is alone while no other waits for its reply`() throws {
+        var pipeline = CommandPipeline(maximumInFlight: 10, maximumInFlightBytes: 1000)
+        func enqueue() throws -> CommandPipeline.Followup {
+            try pipeline.enqueue(["A"], replies: 1, deadline: deadline(1), completion: completion("a")).followup
+        }
+        let first = try enqueue()
+        #expect(first.isAlone)
+        _ = pipeline.takeOutgoing()
+        let second = try enqueue()
+        #expect(second.schedulesFlush)
+        #expect(!second.isAlone)
+        _ = try pipeline.complete(.integer(1))
+        _ = try pipeline.complete(.integer(1))
+        _ = pipeline.takeOutgoing()
+        let third = try enqueue()
+        #expect(third.isAlone)
+    }
+
     @Test func `every kind of word is written as a bulk string`() throws {
         var pipeline = CommandPipeline(maximumInFlight: 10, maximumInFlightBytes: 1 << 20)
         let long = String(repeating: "ä", count: 500)

@@ -78,20 +78,19 @@ private final class Pacer: NIOScheduledCallbackHandler, Sendable {
     func handleScheduledCallback(eventLoop: some EventLoop) {
         do {
             while state.value.unsent > 0 {
-                let wait = state.value.due - (try ProcessTime.monotonicNanoseconds())
-                guard wait <= 0 else {
-                    try eventLoop.scheduleCallback(in: .nanoseconds(wait), handler: self)
+                let now = try ProcessTime.monotonicNanoseconds()
+                guard now >= state.value.due else {
+                    try eventLoop.scheduleCallback(in: .nanoseconds(state.value.due - now), handler: self)
                     return
                 }
-                try publish()
+                publish(at: now)
             }
         } catch {
             state.value.failure = error
         }
     }
 
-    private func publish() throws {
-        let now = try ProcessTime.monotonicNanoseconds()
+    private func publish(at now: Int64) {
         state.value.payload.withUnsafeMutableBytes { $0.storeBytes(of: now, as: Int64.self) }
         state.value.unsent -= 1
         state.value.due += interval
