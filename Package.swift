@@ -64,7 +64,8 @@ let package = Package(
                 "Recording", "Hosting", "Servers",
             ]),
         // For the measurements in `Benchmarks`.
-        .library(name: "BusTestKit", targets: ["BusTestKit", "RedisTestKit"]),
+        .library(name: "BusTestKit", targets: ["BusTestKit", "RedisTestKit", "TestKit"]),
+        .library(name: "PostgresTestKit", targets: ["PostgresTestKit"]),
         .executable(name: "orchestrator", targets: ["Orchestrator"]),
         .executable(name: "game-shard", targets: ["GameShard"]),
         .executable(name: "market-discovery", targets: ["MarketDiscovery"]),
@@ -170,7 +171,11 @@ let package = Package(
             "RedisConformance",
             ["Redis", "RedisTestKit", "Bus", "Wire", "Domain", "Runtime", "Resilience", "Servers", log] + nio),
         test("Bus", ["Bus", "BusTestKit", "Redis", "RedisTestKit", "Wire", "Domain", "Runtime", "Resilience"] + nio),
-        test("Postgres", ["Postgres", "Runtime", "Resilience", log] + nio),
+        .target(
+            name: "PostgresTestKit",
+            dependencies: ["Postgres", "Resilience", "Runtime", "Servers", "TestKit", log] + nio,
+            path: "Tests/PostgresTestKit", swiftSettings: settings),
+        test("Postgres", ["Postgres", "PostgresTestKit", "Runtime", "Resilience", "Servers", log] + nio),
         test("Alerting", ["Alerting", "Runtime", "Resilience", log]),
         test(
             "Venues",

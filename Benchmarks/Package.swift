@@ -22,6 +22,7 @@ let package = Package(
             dependencies: [
                 .product(name: "Core", package: "Linesman"),
                 .product(name: "BusTestKit", package: "Linesman"),
+                .product(name: "PostgresTestKit", package: "Linesman"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),

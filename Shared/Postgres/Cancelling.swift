@@ -28,6 +28,13 @@ final class PlainCanceller: Canceller {
         }
     }
 
+    /// A request whose server is silent blocks its thread; sessions are opened by others meanwhile.
+    private nonisolated static let threads: NIOThreadPool = {
+        let threads = NIOThreadPool(numberOfThreads: 2)
+        threads.start()
+        return threads
+    }()
+
     private let request: Request
 
     init?(_ handle: ConnectionHandle) {
@@ -37,7 +44,7 @@ final class PlainCanceller: Canceller {
 
     func cancel(_ backend: Int32) async {
         // Lost: the caller's grace ends the statement then.
-        try? await NIOThreadPool.singleton.runIfActive { [request] in request.send() }
+        try? await Self.threads.runIfActive { [request] in request.send() }
     }
 }
 

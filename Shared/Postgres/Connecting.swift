@@ -27,11 +27,12 @@ extension Connection {
         guard let handle = started else { throw PostgresError(.reconnect, "out of memory", context: "connecting") }
         var isKept = false
         defer { if !isKept { PQfinish(handle.pointer) } }
+        // From the start: libpq would print on the standard error what a server says while it ends a new session.
+        PQsetNoticeReceiver(handle.pointer, { _, _ in }, nil)
         // The SQLSTATE of a refused connection is only to be had in the verbose message.
         PQsetErrorVerbosity(handle.pointer, PQERRORS_VERBOSE)
         try await establish(handle, until: deadline)
         PQsetErrorVerbosity(handle.pointer, PQERRORS_DEFAULT)
-        PQsetNoticeReceiver(handle.pointer, { _, _ in }, nil)
         PQsetnonblocking(handle.pointer, 1)
         guard PQenterPipelineMode(handle.pointer) == 1 else {
             throw PostgresError(.reconnect, "no pipeline mode: \(handle.message)", context: "connecting")

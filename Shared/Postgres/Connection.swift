@@ -30,9 +30,9 @@ final class Connection: LoopListener {
 
     let handle: ConnectionHandle
     let socket: Int32
-    private let canceller: any Canceller
+    let canceller: any Canceller
     private let isEncrypted: Bool
-    private var isClosed = false
+    var isClosed = false
     private var isFlushed = true
     /// Whether the last operation's Sync, and with it most of what was sent, waits for the end of the loop's turn.
     private var isUnsynchronised = false
@@ -49,7 +49,7 @@ final class Connection: LoopListener {
     private var giveUp: LoopInstant?
     private var isCancelling = false
     /// A COPY has the connection for itself.
-    private var copy: LoopWait?
+    var copy: LoopWait?
 
     init(handle: ConnectionHandle, id: Int, expiresAt: MachineInstant, canceller: any Canceller) {
         self.handle = handle
@@ -72,7 +72,7 @@ final class Connection: LoopListener {
         return status == PQTRANS_INTRANS || status == PQTRANS_INERROR
     }
 
-    private var isIdle: Bool { sent.isEmpty && queued.isEmpty && copy == nil }
+    var isIdle: Bool { sent.isEmpty && queued.isEmpty && copy == nil }
 
     /// The statement under way, for the acquire time-out's message.
     var current: String? { (sent.first ?? queued.first)?.context() }
@@ -141,7 +141,7 @@ final class Connection: LoopListener {
         return sent.count < Self.depth
     }
 
-    private func sendQueued() {
+    func sendQueued() {
         while isUsable, let next = queued.first, maySend(next) {
             queued.removeFirst()
             send(next)
@@ -325,12 +325,14 @@ final class Connection: LoopListener {
         guard case .batch = operation.body else { return }
         // Without a state it is libpq's word about a lost connection: the server has not answered this step.
         if failure.sqlState == nil { return }
-        if case .statement(_, let statement) = operation.steps[operation.stepIndex] {
-            // The table has changed: prepared anew, it runs.
-            if failure.sqlState == "0A000", !operation.prepares(statement) {
-                operation.isOutdated = true
-                statements.drop(statement)
-            }
+        // At the Sync, when every step is answered: a deferred constraint, or the session's end.
+        guard operation.stepIndex < operation.steps.count else { return }
+        // The table has changed: prepared anew, it runs.
+        if failure.sqlState == "0A000", case .statement(_, let statement) = operation.steps[operation.stepIndex],
+            !operation.prepares(statement)
+        {
+            operation.isOutdated = true
+            statements.drop(statement)
         }
         // Somebody deallocated it, and perhaps all of them.
         if failure.sqlState == "26000" {
@@ -423,7 +425,7 @@ final class Connection: LoopListener {
     }
 
     /// The connection is gone or must not be trusted: everything under way ends.
-    private func lose(_ message: String? = nil) {
+    func lose(_ message: String? = nil) {
         guard isUsable || !sent.isEmpty else { return }
         isUsable = false
         LoopExecutor.shared.forget(socket)

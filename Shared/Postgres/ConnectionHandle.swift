@@ -29,7 +29,10 @@ struct ServerFailure {
         sqlState = field("C")
         message = field("M") ?? PQresultErrorMessage(result).map { String(cString: $0) } ?? "no message"
         message = message.split(whereSeparator: \.isNewline).joined(separator: " ")
-        detail = field("D")
+        // Of a COPY, the server says elsewhere which line and column it was.
+        let place = field("W").flatMap { $0.hasPrefix("COPY ") ? $0 : nil }
+        detail = [field("D"), place].compactMap { $0 }.joined(separator: "; ")
+        if detail == "" { detail = nil }
         constraint = field("n")
     }
 }

@@ -312,8 +312,16 @@ final class LoopWait: LoopListener {
     private var waiter: CheckedContinuation<Bool, Never>?
     private var deadline = LoopInstant.never
     private var socket: Int32?
+    /// Set by `cancel`, also before anybody waits.
+    private(set) var isCancelled = false
 
     nonisolated init() {}
+
+    /// Ends the wait, and says to whoever waits next that there is nothing to wait for.
+    func cancel() {
+        isCancelled = true
+        end(false)
+    }
 
     /// - Returns: false when the deadline came first.
     func wait(for interest: LoopExecutor.Interest, on socket: Int32, until deadline: LoopInstant) async -> Bool {

@@ -46,6 +46,9 @@ struct PoolEngine: Sendable {
         }
     }
 
+    /// Sessions being opened at once: a burst of callers is no burst of logins.
+    static let attemptsAtOnce = 4
+
     struct Lease: Sendable {
         var holder: Holder
         var since: MachineInstant
@@ -185,7 +188,7 @@ struct PoolEngine: Sendable {
         if isClosing { return effects }
         let missing = max(waiters.count, keepsMinimum ? settings.minConnections - size : 0) - opening
         // While the server is failing, one attempt at a time finds out.
-        let room = lastFailure == nil ? settings.maxConnections - size - opening : opening == 0 ? 1 : 0
+        let room = (lastFailure == nil ? Self.attemptsAtOnce : 1) - opening
         for _ in 0..<max(0, min(missing, room, settings.maxConnections - size - opening)) {
             guard now >= nextAttempt, breaker.permits(at: now) else {
                 // The shortest wait keeps a half-open breaker, which tells no time, from being asked in a circle.

@@ -31,6 +31,7 @@ struct PoolMetrics: Sendable {
     let retries: Counter
     let probes: Counter
     let leaksReported: Counter
+    private let size: Gauge
     private let idle: Gauge
     private let active: Gauge
     private let waiting: Gauge
@@ -42,12 +43,14 @@ struct PoolMetrics: Sendable {
         retries = registry.counter("db_transaction_retries", "statements and transactions run again")
         probes = registry.counter("db_pool_probes", "idle connections asked whether they still answer")
         leaksReported = registry.counter("db_pool_leaks_reported", "connections held for longer than the limit")
+        size = registry.gauge("db_pool_size", "open connections")
         idle = registry.gauge("db_pool_idle", "connections that nobody holds")
         active = registry.gauge("db_pool_active", "connections that somebody holds")
         waiting = registry.gauge("db_pool_waiting", "callers waiting for a connection")
     }
 
     func set(idle: Int, active: Int, waiting: Int) {
+        size.set(idle + active)
         self.idle.set(idle)
         self.active.set(active)
         self.waiting.set(waiting)

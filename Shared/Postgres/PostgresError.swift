@@ -73,6 +73,7 @@ public struct PostgresError: Error, Hashable, Sendable, CustomStringConvertible 
         if let sqlState { text += " (\(sqlState))" }
         text += " in \(context): \(message)"
         if let detail { text += " (\(detail))" }
+        if let advice { text += "; \(advice)" }
         return text
     }
 }

@@ -159,6 +159,9 @@ public struct PostgresSettings: Sendable {
             ("statement_timeout", "\(statementTimeout.wholeMilliseconds)"),
             ("lock_timeout", "\(lockTimeout.wholeMilliseconds)"),
             ("idle_in_transaction_session_timeout", "\(idleInTransactionTimeout.wholeMilliseconds)"),
+            // The server's half: a client that vanished holds its locks no longer than this.
+            ("tcp_user_timeout", "\(tcpUserTimeout.wholeMilliseconds)"),
+            ("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3"),
             // What `Row` decodes.
             ("TimeZone", "UTC"), ("DateStyle", "ISO,YMD"), ("bytea_output", "hex"),
         ]

@@ -120,6 +120,19 @@ public final class PostgresTransaction: PostgresQuerying {
         }
     }
 
+    /// What a COPY works with.
+    @DatabaseLoop
+    func copySession(_ context: String, _ timeout: Duration?) throws -> (Connection, LoopInstant) {
+        guard isOpen else { throw PostgresError(.closed, "the transaction has ended", context: context) }
+        return (connection, until(timeout))
+    }
+
+    /// Keeps the failure that aborted the transaction, if it is the first.
+    @DatabaseLoop
+    func copyFailed(_ error: any Error) {
+        if failure == nil { failure = error as? PostgresError }
+    }
+
     private nonisolated(nonsending) func perform(
         _ statements: Few<SQL>, _ timeout: Duration?
     ) async throws -> Few<ResultSet> {

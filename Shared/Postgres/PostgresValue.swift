@@ -48,6 +48,9 @@ enum ObjectID {
         jsonb: 3807,
     ]
 
+    /// Types whose binary form is their text; `jsonb` puts a version before it.
+    static let texts: Set<UInt32> = [text, varchar, 1042, json, jsonb]
+
     /// The name that SQL gives a type; `type 4711` when it is none of the usual.
     static func name(_ type: UInt32) -> String {
         if let name = names[type] { return name }

@@ -16,7 +16,7 @@ extension PostgresPool {
             do {
                 return try await transaction(name, isolation: isolation, timeout: timeout, body)
             } catch let error as PostgresError where error.permitsRetry && !Task.isCancelled {
-                try await wait(after: error, attempt, name, policy)
+                guard await wait(after: error, attempt, name, policy) else { throw error }
                 attempt += 1
             }
         }
@@ -42,35 +42,41 @@ extension PostgresPool {
                     return stored
                 }
                 return try await transaction(name, isolation: isolation, timeout: timeout, body)
-            } catch let error as PostgresError where !Task.isCancelled {
+            } catch {
+                let failure = error as? PostgresError
+                let wasInDoubt = isInDoubt
+                if failure?.code == .unknownCommit { isInDoubt = true }
                 // In doubt, a taken key is the earlier attempt's: it was committed while this one ran.
-                guard error.permitsRetry || error.code == .unknownCommit || (isInDoubt && error.isUniqueViolation)
-                else { throw error }
-                if error.code == .unknownCommit { isInDoubt = true }
-                do {
-                    try await wait(after: error, attempt, name, policy)
-                } catch let last as PostgresError where isInDoubt && last.code != .unknownCommit {
-                    // Whatever ended the last attempt, an earlier one may have been stored.
-                    throw PostgresError(
-                        .unknownCommit, "an earlier attempt may have been committed; \(last.message)",
-                        context: last.context, sqlState: last.sqlState)
-                }
+                guard let failure, !Task.isCancelled,
+                    failure.permitsRetry || isInDoubt && (failure.code == .unknownCommit || failure.isUniqueViolation),
+                    await wait(after: failure, attempt, name, policy)
+                else { throw wasInDoubt ? Self.doubtful(error, name) : error }
                 attempt += 1
             }
         }
     }
 
-    /// Waits for the next attempt, or throws the error when that was the last.
+    /// Whatever ended the last attempt, an earlier one may have been stored: a server that is away now, a cancelled
+    /// task and the scope's own error say nothing about that.
+    private static func doubtful(_ error: any Error, _ name: String) -> PostgresError {
+        let last = error as? PostgresError
+        if let last, last.code == .unknownCommit { return last }
+        return PostgresError(
+            .unknownCommit, "an earlier attempt may have been committed; \(last?.message ?? "\(error)")",
+            context: last?.context ?? name, sqlState: last?.sqlState)
+    }
+
+    /// Waits for the next attempt; false when that was the last, or when the task was cancelled meanwhile.
     private nonisolated(nonsending) func wait(
         after error: PostgresError, _ attempt: Int, _ name: String, _ policy: RetryPolicy
-    ) async throws {
+    ) async -> Bool {
         guard let delay = random.withGenerator({ policy.delay(afterAttempt: attempt, using: &$0) }) else {
-            throw error
+            return false
         }
         await countRetry()
         log.debug(
             "database transaction retried",
             metadata: ["transaction": "\(name)", "attempt": "\(attempt)", "code": "\(error.code)"])
-        try await clock.sleep(for: delay)
+        return (try? await clock.sleep(for: delay)) != nil
     }
 }

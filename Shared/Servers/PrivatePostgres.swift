@@ -26,6 +26,7 @@ public final class PrivatePostgres: Sendable {
     private let tools: PostgresTools
     private let fsync: Bool
     private let maxConnections: Int
+    private let settings: [String: String]
     private let clock: MachineClock
     private let child: NIOLockedValueBox<ChildProcess>
 
@@ -37,9 +38,10 @@ public final class PrivatePostgres: Sendable {
     /// - `directory`: must exist; when root, the user `postgres` must be able to pass through it.
     /// - `fsync`: false gives up durability over a crash of the machine for speed; a crash of the server is survived.
     /// - `databases`: created at once.
+    /// - `settings`: further settings of the server by name.
     public static func start(
         in directory: String, port: Int? = nil, fsync: Bool = false, maxConnections: Int = 200,
-        databases: [String] = [], clock: MachineClock = .real
+        databases: [String] = [], settings: [String: String] = [:], clock: MachineClock = .real
     ) async throws -> PrivatePostgres {
         let tools = try PostgresTools()
         try await tools.checkAccess(to: directory)
@@ -54,7 +56,7 @@ public final class PrivatePostgres: Sendable {
         try await tools.run("/bin/cp", ["-a", template, "\(own)/data"])
         let server = try PrivatePostgres(
             tools: tools, directory: own, port: port ?? FreePort.find(), password: password, fsync: fsync,
-            maxConnections: maxConnections, clock: clock)
+            maxConnections: maxConnections, settings: settings, clock: clock)
         do {
             try await server.untilReady()
             for database in databases { try await server.createDatabase(database) }
@@ -67,7 +69,7 @@ public final class PrivatePostgres: Sendable {
 
     private init(
         tools: PostgresTools, directory: String, port: Int, password: Secret, fsync: Bool, maxConnections: Int,
-        clock: MachineClock
+        settings: [String: String], clock: MachineClock
     ) throws(ServersError) {
         self.tools = tools
         self.directory = directory
@@ -75,13 +77,16 @@ public final class PrivatePostgres: Sendable {
         self.password = password
         self.fsync = fsync
         self.maxConnections = maxConnections
+        self.settings = settings
         self.clock = clock
         child = NIOLockedValueBox(
-            try Self.spawn(tools, directory, port: port, fsync: fsync, maxConnections: maxConnections))
+            try Self.spawn(
+                tools, directory, port: port, fsync: fsync, maxConnections: maxConnections, settings: settings))
     }
 
     private static func spawn(
-        _ tools: PostgresTools, _ directory: String, port: Int, fsync: Bool, maxConnections: Int
+        _ tools: PostgresTools, _ directory: String, port: Int, fsync: Bool, maxConnections: Int,
+        settings: [String: String]
     ) throws(ServersError) -> ChildProcess {
         var options = [
             "listen_addresses=127.0.0.1", "port=\(port)", "unix_socket_directories=\(directory)/s",
@@ -89,6 +94,7 @@ public final class PrivatePostgres: Sendable {
             "dynamic_shared_memory_type=mmap", "logging_collector=off", "log_line_prefix=%m [%p] ",
         ]
         if !fsync { options += ["fsync=off", "full_page_writes=off", "synchronous_commit=off"] }
+        options += settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let arguments = ["-D", "\(directory)/data"] + options.flatMap { ["-c", $0] }
         // SIGQUIT lets an orphaned server remove its shared memory.
         return try tools.spawn(
@@ -129,7 +135,7 @@ public final class PrivatePostgres: Sendable {
         let end = clock.now.advanced(by: .seconds(10))
         while true {
             let next = try Self.spawn(
-                tools, directory, port: port, fsync: fsync, maxConnections: maxConnections)
+                tools, directory, port: port, fsync: fsync, maxConnections: maxConnections, settings: settings)
             child.withLockedValue { $0 = next }
             do {
                 return try await untilReady()

@@ -74,6 +74,9 @@ private func withHost(
                 #expect(one.service == "test-service" && one.processID == 4_242 && one.startedAt > 0)
                 #expect(one.checks == ["redis": true, "bus": true, "database": true])
                 #expect(!one.metrics.isEmpty && one.build == "dev")
+                // CHECKLIST R33: this very probe's connection at least.
+                let pool = try ["size", "idle", "active", "waiting"].map { try #require(one.metrics["db_pool_\($0)"]) }
+                #expect(pool[0] >= 1 && pool[0] == pool[1] + pool[2] && pool[3] == 0, "\(pool)")
                 let bus = BusReport(one)
                 #expect(bus.state == .live && bus.reconnects == 0, "\(bus)")
                 #expect(Set(all.map(\.incarnation)).count == 1)

@@ -1,3 +1,4 @@
+import PostgresTestKit
 import Runtime
 import Testing
 

@@ -1,4 +1,5 @@
 import NIOConcurrencyHelpers
+import PostgresTestKit
 import Runtime
 import TestKit
 import Testing

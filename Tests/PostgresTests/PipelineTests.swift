@@ -1,3 +1,5 @@
+import PostgresTestKit
+import Resilience
 import Runtime
 import TestKit
 import Testing
@@ -32,6 +34,42 @@ import Testing
             #expect(error?.context == "INSERT INTO t VALUES (1)")
             let stored = try await ids(pool)
             #expect(stored == [1])
+        }
+    }
+
+    @Test func `a constraint that is checked at the end names the statement that broke it`() async throws {
+        try await withTable { pool, _ in
+            try await pool.execute(
+                "CREATE TABLE child (id int REFERENCES t DEFERRABLE INITIALLY DEFERRED)")
+            let alone = await #expect(throws: PostgresError.self) {
+                try await pool.execute("INSERT INTO child VALUES (1)")
+            }
+            #expect(alone?.isForeignKeyViolation ?? false)
+            #expect(alone?.code == .permanent)
+            #expect(alone?.context == "INSERT INTO child VALUES (1)")
+            let committed = await #expect(throws: PostgresError.self) {
+                try await pool.transaction("deferred") { try $0.enqueue("INSERT INTO child VALUES (2)") }
+            }
+            #expect(committed?.isForeignKeyViolation ?? false)
+            let rows = try await pool.query("SELECT * FROM child")
+            #expect(rows.isEmpty)
+            #expect(pool.statistics.opened == 1)
+        }
+    }
+
+    @Test func `a session that ends between its last answer and the batch's end is a lost one`() async throws {
+        try await withTable { pool, _ in
+            for _ in 0..<20 {
+                let error = await #expect(throws: PostgresError.self) {
+                    try await pool.transaction("ends itself") { transaction in
+                        _ = try await transaction.query("SELECT pg_terminate_backend(pg_backend_pid())")
+                        _ = try await transaction.query("SELECT 1")
+                    }
+                }
+                #expect(error?.code == .reconnect)
+            }
+            let still = try await pool.query("SELECT 1")
+            #expect(still.count == 1)
         }
     }
 
@@ -175,6 +213,50 @@ import Testing
             #expect(second == 8)
             let stored = try await ids(pool)
             #expect(stored == [1, 2])
+        }
+    }
+
+    /// The server goes away, the task is cancelled, the scope changes its mind.
+    @Test(arguments: ["unavailable", "cancelled", "refused"])
+    func `an outcome that nobody knows stays unknown whatever ends the next attempt`(end: String) async throws {
+        struct Refusal: Error {}
+        try await withTable { pool, _ in
+            let attempts = Attempts()
+            let call = Task {
+                try await pool.idempotentTransaction("in doubt") { _ -> Int? in
+                    if end == "unavailable" { throw PostgresError(.unavailable, "away", context: "test") }
+                    if end == "cancelled" { withUnsafeCurrentTask { $0?.cancel() } }
+                    return nil
+                } _: { _ in
+                    attempts.add()
+                    if attempts.value > 1 { throw Refusal() }
+                    throw PostgresError(.unknownCommit, "cut", context: "test")
+                }
+            }
+            let error = await #expect(throws: PostgresError.self) { try await call.value }
+            #expect(error?.code == .unknownCommit)
+            #expect(error?.message.hasPrefix("an earlier attempt may have been committed; ") ?? false, "\(end)")
+            #expect(attempts.value == (end == "refused" ? 2 : 1))
+        }
+    }
+
+    @Test func `a task cancelled while it waits for another attempt throws what it knew`() async throws {
+        try await withTable { pool, _ in
+            let policy = RetryPolicy(attempts: 2, delays: [.seconds(3600)])
+            for code in [PostgresError.Code.unknownCommit, .reconnect] {
+                let retries = pool.statistics.retries
+                let call = Task {
+                    try await pool.idempotentTransaction("waits", policy: policy) { _ -> Int? in
+                        nil
+                    } _: { _ in
+                        throw PostgresError(code, "cut", context: "test")
+                    }
+                }
+                try await eventually("it waits") { pool.statistics.retries == retries + 1 }
+                call.cancel()
+                let error = await #expect(throws: PostgresError.self) { try await call.value }
+                #expect(error?.code == code)
+            }
         }
     }
 

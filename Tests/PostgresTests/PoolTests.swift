@@ -1,4 +1,5 @@
 import Foundation
+import PostgresTestKit
 import Resilience
 import Runtime
 import TestKit

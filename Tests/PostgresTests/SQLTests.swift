@@ -72,22 +72,46 @@ import Testing
         #expect(Timestamp.microseconds(text) == nil)
     }
 
+    private typealias Code = PostgresError.Code
+
+    /// What a failure means in the phases harmless, transaction, autocommit and commit; in the last two also when every
+    /// statement had been answered, so that only the end was under way (CHECKLIST R30).
+    private static let meanings: [(states: [String?], codes: [PostgresError.Code])] = [
+        (["40001", "40P01"], [.retryTransaction, .retryTransaction, .retryTransaction, .retryTransaction]),
+        (["53300", "55P03"], [.wait, .wait, .wait, .wait]),
+        (["57014"], [.cancelled, .cancelled, .cancelled, .cancelled]),
+        (["40003"], [.unknownCommit, .unknownCommit, .unknownCommit, .unknownCommit]),
+        // The server says "done" before it commits: without that word nothing was committed.
+        (
+            ["08000", "08001", "08003", "08004", "08006", "08P01", "57P01", "57P02", "57P03", "57P05", "25P03"],
+            [.reconnect, .reconnect, .reconnect, .reconnect]
+        ),
+        // Lost without a word.
+        ([nil], [.reconnect, .reconnect, .unknownCommit, .unknownCommit]),
+        (
+            [
+                "23505", "23503", "23514", "23502", "22003", "22021", "22P02", "42601", "42P01", "53100", "53200",
+                "57P04", "28P01", "3D000", "XX000", "25P02", "58030",
+            ],
+            [.permanent, .permanent, .permanent, .permanent]
+        ),
+    ]
+
     @Test func `failures are classified by state and phase`() {
-        #expect(Classifier.code(sqlState: "40001", phase: .transaction) == .retryTransaction)
-        #expect(Classifier.code(sqlState: "40P01", phase: .commit) == .retryTransaction)
-        #expect(Classifier.code(sqlState: "53300", phase: .harmless) == .wait)
-        #expect(Classifier.code(sqlState: "55P03", phase: .transaction) == .wait)
-        #expect(Classifier.code(sqlState: "57014", phase: .transaction) == .cancelled)
-        #expect(Classifier.code(sqlState: "57P01", phase: .transaction) == .reconnect)
-        #expect(Classifier.code(sqlState: "08006", phase: .harmless) == .reconnect)
-        #expect(Classifier.code(sqlState: nil, phase: .transaction) == .reconnect)
-        #expect(Classifier.code(sqlState: nil, phase: .commit) == .unknownCommit)
-        #expect(Classifier.code(sqlState: "57P01", phase: .commit, isCompleted: true) == .unknownCommit)
-        #expect(Classifier.code(sqlState: "57P01", phase: .commit) == .reconnect)
-        #expect(Classifier.code(sqlState: nil, phase: .autocommit) == .unknownCommit)
-        #expect(Classifier.code(sqlState: "57P01", phase: .autocommit) == .reconnect)
-        #expect(Classifier.code(sqlState: "57P01", phase: .autocommit, isCompleted: true) == .unknownCommit)
-        #expect(Classifier.code(sqlState: "23505", phase: .autocommit) == .permanent)
+        let phases = [Phase.harmless, .transaction, .autocommit, .commit]
+        for (states, codes) in Self.meanings {
+            for state in states {
+                for (phase, code) in zip(phases, codes) {
+                    #expect(Classifier.code(sqlState: state, phase: phase) == code, "\(state ?? "lost") \(phase)")
+                    let isEnd = phase == .autocommit || phase == .commit
+                    let late: Code = isEnd && code == .reconnect ? .unknownCommit : code
+                    let found = Classifier.code(sqlState: state, phase: phase, isCompleted: true)
+                    #expect(found == late, "\(state ?? "lost") at the end of \(phase)")
+                }
+            }
+        }
+        let retried = Code.allCases.filter { PostgresError($0, "", context: "").permitsRetry }
+        #expect(retried == [.retryTransaction, .wait, .reconnect])
     }
 
     @Test(

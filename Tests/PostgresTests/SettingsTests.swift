@@ -22,6 +22,25 @@ import Testing
         #expect(!"\(settings)".contains("\"p\""))
     }
 
+    @Test func `libpq's own variables name the server, and the URL wins over them`() throws {
+        let own = [
+            "PGHOST": "a", "PGPORT": "5440", "PGUSER": "u", "PGPASSWORD": "secret", "PGDATABASE": "d",
+            "PGSSLMODE": "verify-full",
+        ]
+        let parameters = try settings(own).parameters(application: "test")
+        for (keyword, value) in [
+            ("host", "a"), ("port", "5440"), ("user", "u"), ("password", "secret"), ("dbname", "d"),
+            ("sslmode", "verify-full"),
+        ] { #expect(parameters[keyword] == value) }
+        let url = "postgresql://v:other@b:5441/e?sslmode=require&sslrootcert=/ca.crt"
+        let both = try settings(own.merging(["DATABASE_URL": url]) { $1 })
+        #expect(both.target == "b:5441/e")
+        let chosen = both.parameters(application: "test")
+        #expect(chosen["sslmode"] == "require")
+        #expect(chosen["sslrootcert"] == "/ca.crt")
+        #expect(chosen["password"] == "other")
+    }
+
     @Test(arguments: [
         ("standard", 20, 5, 600, 30), ("high_throughput", 50, 10, 300, 30), ("low_latency", 10, 5, 600, 5),
     ])

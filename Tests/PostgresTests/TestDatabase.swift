@@ -1,19 +1,7 @@
-import Logging
 import Postgres
+import PostgresTestKit
 import Runtime
 import TestKit
-
-func makePool(
-    _ url: String, application: String = "test", clock: MachineClock = .real,
-    _ change: (inout PostgresSettings) -> Void = { _ in }
-) throws -> PostgresPool {
-    var settings = try PostgresSettings(url: url)
-    settings.minConnections = 0
-    change(&settings)
-    return PostgresPool(
-        settings: settings, application: application, clock: clock, random: .seeded(1),
-        log: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), metrics: MetricsRegistry())
-}
 
 /// A change of the settings for one test.
 struct Tuned: Sendable {

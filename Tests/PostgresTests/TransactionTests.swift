@@ -1,5 +1,6 @@
 import Foundation
 import NIOConcurrencyHelpers
+import PostgresTestKit
 import Resilience
 import Runtime
 import TestKit

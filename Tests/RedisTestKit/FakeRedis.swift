@@ -1,6 +1,7 @@
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import TestKit
 
 /// A server that answers as a script says, for what a real one cannot be made to do.
 public final class FakeRedis: Sendable {

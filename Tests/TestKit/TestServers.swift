@@ -79,11 +79,12 @@ public func withPostgres<R: Sendable>(_ body: (TestDatabase) async throws -> R) 
 
 /// Runs a test against a PostgreSQL server of its own, which it may stop, kill and pause.
 public func withOwnPostgres<R: Sendable>(
-    fsync: Bool = false, maxConnections: Int = 200, _ body: (PrivatePostgres) async throws -> R
+    fsync: Bool = false, maxConnections: Int = 200, settings: [String: String] = [:],
+    _ body: (PrivatePostgres) async throws -> R
 ) async throws -> R {
     let directory = try TemporaryDirectory("pg")
     let server = try await PrivatePostgres.start(
-        in: directory.path, fsync: fsync, maxConnections: maxConnections, databases: ["linesman"])
+        in: directory.path, fsync: fsync, maxConnections: maxConnections, databases: ["linesman"], settings: settings)
     do {
         let result = try await body(server)
         await server.stop(.immediate)

@@ -7,11 +7,19 @@ enum Suite: String, CaseIterable {
     case postgres
     /// Takes half an hour, so it runs only when it is named.
     case busFaults = "bus-faults"
+    /// Takes a few minutes, so it runs only when it is named.
+    case postgresFaults = "postgres-faults"
 
     static let usual: [Suite] = [.engine, .bus, .postgres]
 
     /// The name of its results file without `.json`; suites may share one.
-    var resultName: String { self == .busFaults ? "bus" : rawValue }
+    var resultName: String {
+        switch self {
+        case .engine, .bus, .postgres: rawValue
+        case .busFaults: "bus"
+        case .postgresFaults: "postgres"
+        }
+    }
 
     func run(_ options: Options) async throws -> Report {
         switch self {
@@ -19,6 +27,7 @@ enum Suite: String, CaseIterable {
         case .bus: try await BusSuite.run(options)
         case .postgres: try await PostgresSuite.run(options)
         case .busFaults: try await BusFaults.run(options)
+        case .postgresFaults: try await PostgresFaults.run(options)
         }
     }
 }

@@ -3,6 +3,7 @@ import BusTestKit
 import RedisTestKit
 import Resilience
 import Runtime
+import TestKit
 import Wire
 
 /// Links that carry nothing any more though nobody closed them: how long until that is found, and until all is live.

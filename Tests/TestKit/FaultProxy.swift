@@ -2,7 +2,8 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
-/// A TCP proxy between a client and a server on loopback whose links can be broken at run time.
+/// A TCP proxy between a client of Redis or PostgreSQL and its server on loopback, whose links can be broken at run
+/// time.
 ///
 /// A fault holds when the call that sets it returns, for present and future links, until `pass` lifts it. A stalled
 /// link is half-open: nothing is closed, and what is written goes into the kernel's buffers. Everything ends with the
@@ -76,6 +77,7 @@ public final class FaultProxy: Sendable {
         loop.execute { [core] in core.value.stop() }
     }
 
+    /// For a client of Redis.
     public var url: String { "redis://127.0.0.1:\(port)" }
 
     // MARK: Faults
@@ -123,7 +125,12 @@ public final class FaultProxy: Sendable {
         }
     }
 
-    /// Asks for a verdict on each command on its way to the server; runs on the proxy's event loop.
+    /// Closes each present link once it has carried so many bytes more in that direction; new ones pass.
+    public func cutPresent(after bytes: Int, _ direction: Direction) async throws {
+        try await change { core in for link in core.links.values { link.budget[direction] = bytes } }
+    }
+
+    /// Asks for a verdict on each Redis command on its way to the server; runs on the proxy's event loop.
     public func judge(_ verdict: @escaping @Sendable (Command) -> Verdict) async throws {
         try await change { $0.faults.judge = verdict }
     }
