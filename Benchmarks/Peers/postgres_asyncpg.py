@@ -1,6 +1,7 @@
-"""postgres_asyncpg.py <address> insert|unnest|copy <connections>: asyncpg on uvloop, from a pool.
+"""postgres_asyncpg.py <address> insert|insert-pool|unnest|copy <connections>: asyncpg on uvloop, from a pool.
 
-Each task keeps a connection and a prepared statement for the whole slice, which costs a third of `pool.execute`.
+Each task keeps a connection and a prepared statement for the whole slice, which costs a third of `pool.execute`; only
+`insert-pool` takes and gives back a connection for each row.
 """
 
 import asyncio
@@ -19,6 +20,19 @@ async def insert(pool, count, connections):
             statement = await connection.prepare(INSERT)
             for index in range(first, first + share):
                 await statement.fetchval(*row(index))
+
+    watch = Watch()
+    await asyncio.gather(*(task(index * share) for index in range(connections)))
+    return watch.read()
+
+
+async def insert_pool(pool, count, connections):
+    """A connection from the pool for each row, as a service would that has many callers."""
+    share = count // connections
+
+    async def task(first):
+        for index in range(first, first + share):
+            await pool.execute(INSERT, *row(index))
 
     watch = Watch()
     await asyncio.gather(*(task(index * share) for index in range(connections)))
@@ -44,7 +58,7 @@ async def copy(pool, count, connections):
 
 
 async def main(address, role, connections):
-    work = {"insert": insert, "unnest": unnest, "copy": copy}[role]
+    work = {"insert": insert, "insert-pool": insert_pool, "unnest": unnest, "copy": copy}[role]
     size = int(connections)
     async with asyncpg.create_pool(address, min_size=size, max_size=size) as pool:
         ready(f"asyncpg {asyncpg.__version__}")

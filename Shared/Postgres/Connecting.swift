@@ -34,11 +34,23 @@ extension Connection {
         try await establish(handle, until: deadline)
         PQsetErrorVerbosity(handle.pointer, PQERRORS_DEFAULT)
         PQsetnonblocking(handle.pointer, 1)
+        giveRoom(PQsocket(handle.pointer))
         guard PQenterPipelineMode(handle.pointer) == 1 else {
             throw PostgresError(.reconnect, "no pipeline mode: \(handle.message)", context: "connecting")
         }
         isKept = true
         return handle
+    }
+
+    /// A local socket's usual buffer is told to be free only when the server is about to run out of work (COPY); over
+    /// the network, the kernel finds the size itself.
+    private static func giveRoom(_ socket: Int32) {
+        var address = sockaddr()
+        var length = socklen_t(MemoryLayout<sockaddr>.size)
+        guard getsockname(socket, &address, &length) == 0, address.sa_family == sa_family_t(AF_UNIX) else { return }
+        var size: Int32 = 1 << 20
+        // Refused or cut, it only stays slower.
+        setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     }
 
     private static func establish(_ handle: ConnectionHandle, until deadline: LoopInstant) async throws {

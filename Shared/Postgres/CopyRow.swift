@@ -13,6 +13,7 @@ public struct CopyRow: ~Copyable {
     static let chunk = 65_536
 
     private let columns: [Column]
+    private let types: [UInt32]
     private var bytes = Bytes(capacity: CopyRow.chunk + CopyRow.chunk / 4)
     private var position = 0
     private var row = 0
@@ -20,6 +21,7 @@ public struct CopyRow: ~Copyable {
 
     init(_ columns: [Column]) {
         self.columns = columns
+        types = columns.map(\.type)
         bytes.append("PGCOPY\n")
         bytes.append(bigEndian: 0xFF0D_0A00 as UInt32)
         // No flags, no extension of the header.
@@ -29,13 +31,29 @@ public struct CopyRow: ~Copyable {
     public mutating func append(_ value: some PostgresEncodable) { append(value.postgresValue) }
 
     public mutating func append(_ value: Int64) {
-        guard position < columns.count else { return count(of: position + 1) }
-        guard columns[position].type == ObjectID.int8 else { return append(value.postgresValue) }
+        guard position < types.count else { return count(of: position + 1) }
+        guard types[position] == ObjectID.int8 else { return append(value.postgresValue) }
         position += 1
         bytes.append(length: 8, value)
     }
 
     public mutating func append(_ value: Int) { append(Int64(value)) }
+
+    public mutating func append(_ value: Int32) {
+        guard position < types.count else { return count(of: position + 1) }
+        guard types[position] == ObjectID.int4 else { return append(value.postgresValue) }
+        position += 1
+        bytes.append(length: 4, value)
+    }
+
+    public mutating func append(_ value: String) {
+        guard position < types.count else { return count(of: position + 1) }
+        let isText = types[position] == ObjectID.text || types[position] == ObjectID.varchar
+        guard isText, !value.holdsNUL else { return append(value.postgresValue) }
+        position += 1
+        bytes.append(bigEndian: Int32(value.utf8.count))
+        bytes.append(value)
+    }
 
     // MARK: Driven by the COPY
 

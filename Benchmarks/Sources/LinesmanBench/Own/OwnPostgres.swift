@@ -15,6 +15,7 @@ enum OwnPostgres {
         case "insert": return OwnInserts(pool, tasks: connections, prefersLoop: true)
         case "insert-anywhere": return OwnInserts(pool, tasks: connections, prefersLoop: false)
         case "unnest": return OwnUnnest(pool)
+        case "copy": return OwnCopy(pool)
         case "fairness": return OwnFairness(pool)
         case "leases": return OwnLeases(pool)
         default: throw BenchError(.usage, "no such role: \(arguments[1])")
@@ -124,6 +125,32 @@ final class OwnUnnest: OwnRole {
                         INSERT INTO ticks SELECT * FROM unnest(\(at), \(market), \(yesBid), \(yesAsk), \(homeScore), \
                         \(awayScore))
                         """)
+                }
+            }
+        }
+    }
+}
+
+/// Stores all rows of a slice with one COPY.
+final class OwnCopy: OwnRole {
+    private static let columns = ["at", "market_id", "yes_bid", "yes_ask", "home_score", "away_score"]
+
+    private let pool: PostgresPool
+
+    init(_ pool: PostgresPool) { self.pool = pool }
+
+    func slice(_ count: Int, armed: @Sendable () -> Void) async throws -> [Double] {
+        let ticks = (0..<count).map { SampleTick($0) }
+        let pool = pool
+        return try await OwnPostgres.measure(pool) {
+            try await withTaskExecutorPreference(PostgresPool.executor) {
+                _ = try await pool.copy(into: "ticks", columns: Self.columns, ticks) { tick, row in
+                    row.append(tick.at)
+                    row.append(tick.market)
+                    row.append(tick.yesBid)
+                    row.append(tick.yesAsk)
+                    row.append(tick.homeScore)
+                    row.append(tick.awayScore)
                 }
             }
         }

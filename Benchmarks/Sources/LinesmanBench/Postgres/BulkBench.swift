@@ -1,6 +1,7 @@
 /// Many rows at once, by one connection.
 struct BulkBench {
-    static let unnest = BulkBench(role: "unnest", title: "unnest, 1,000 rows at once", rows: 100_000)
+    static let unnest = BulkBench(role: "unnest", title: "unnest, 1,000 rows at once", rows: 200_000)
+    static let copy = BulkBench(role: "copy", title: "COPY", rows: 400_000)
 
     let role: String
     let title: String

@@ -7,18 +7,27 @@ enum InsertBench {
         for (connections, rows) in loads {
             let key = "insert_\(connections)conn"
             let ours = [try bench.ours("insert", connections)]
+            let peers = try bench.peers("insert", connections, &report)
             let anywhere = [try bench.ours("insert-anywhere", connections)]
-            let contenders = try ours + bench.peers("insert", connections, &report) + anywhere
-            let figures = try bench.measure(contenders, rows: rows)
-            report.add("insert by \(connections)", key: key, figures.dropLast())
-            for peer in figures.dropFirst().dropLast() {
+            let pooled = try bench.asyncpgPool(connections)
+            let figures = try bench.measure(ours + peers + anywhere + pooled, rows: rows)
+            report.add("insert by \(connections)", key: key, Array(figures[...peers.count]))
+            for peer in figures[1...].prefix(peers.count) {
                 let share = figures[0].cpu.median / peer.cpu.median
                 shares[peer.cpu.name, default: []].append(share)
                 report.set("\(key)_cpu_ratio_vs_\(peer.cpu.name)", to: .number(share))
             }
-            if let other = figures.last {
-                report.set("\(key)_anywhere_rows_per_second", to: .number(1_000_000 / other.elapsed.median))
-                report.set("\(key)_anywhere_cpu_us", to: .number(other.cpu.median))
+            for (name, other) in zip(["anywhere", "asyncpg_pool"], figures[(1 + peers.count)...]) {
+                report.set("\(key)_\(name)_rows_per_second", to: .number(1_000_000 / other.elapsed.median))
+                report.set("\(key)_\(name)_cpu_us", to: .number(other.cpu.median))
+                if name == "anywhere" { continue }
+                report.add(
+                    ReportLine(title: "insert by \(connections), CPU", ours: figures[0].cpu, peer: other.cpu),
+                    as: "\(key)_cpu_us", peerAs: "\(key)_\(name)_cpu_us")
+                report.set(
+                    "\(key)_cpu_ratio_vs_\(name)", to: .number(figures[0].cpu.median / other.cpu.median))
+                report.set(
+                    "\(key)_rate_ratio_vs_\(name)", to: .number(other.elapsed.median / figures[0].elapsed.median))
             }
             report.note("insert by \(connections): \(bench.rounds) slices of \(rows) rows")
         }

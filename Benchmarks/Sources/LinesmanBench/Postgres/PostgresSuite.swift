@@ -9,6 +9,7 @@ enum PostgresSuite {
     enum Part: String, CaseIterable {
         case insert
         case unnest
+        case copy
         case fairness
     }
 
@@ -37,6 +38,7 @@ enum PostgresSuite {
         let parts = Part.allCases.filter { options.postgresParts.isEmpty || options.postgresParts.contains($0) }
         if parts.contains(.insert) { try InsertBench.run(bench, &report) }
         if parts.contains(.unnest) { try BulkBench.unnest.run(bench, &report) }
+        if parts.contains(.copy) { try BulkBench.copy.run(bench, &report) }
         if parts.contains(.fairness) { try FairnessBench.run(bench, &report) }
         report.note("Unix socket, synchronous_commit=off, fsync=off; a table of six plain columns without an index")
         let version = try await server.run(sql: "SHOW server_version")
@@ -77,6 +79,12 @@ struct PostgresBench {
             peers.append(process)
         }
         return peers
+    }
+
+    /// asyncpg with a connection from its pool for each row; empty where it is not installed.
+    func asyncpgPool(_ connections: Int) throws(BenchError) -> [ContenderProcess] {
+        let arguments = [address("asyncpg"), "insert-pool", "\(connections)"]
+        return try PythonPeer.asyncpg.start("asyncpg-pool", arguments, options).map { [$0] } ?? []
     }
 
     /// Slices of `count` rows, each of which must have stored them all.
