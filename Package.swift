@@ -25,9 +25,10 @@ let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 
-/// A library of `Shared/`.
-func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Shared/\(name)", swiftSettings: settings)
+/// A library of `Shared/`; the resources are compiled into it.
+func shared(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Shared/\(name)", resources: resources, swiftSettings: settings)
 }
 
 /// The pure part of a service: decides, and may import nothing that does.
@@ -102,7 +103,11 @@ let package = Package(
         shared("Runtime", ["Resilience", log, crypto, lifecycle, unixSignals, httpServer, "TOMLKit"] + nio),
         shared("Servers", ["CSpawn", "Runtime", "Resilience", log] + nio),
         shared("Redis", ["CHiredis", "Resilience", "Runtime", log, tls, crypto] + nio),
-        shared("Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio),
+        shared(
+            "Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio,
+            resources: [
+                "M0001-fleet", "M0002-trading", "M0003-records", "M0004-positions", "M0005-failures",
+            ].map { .embedInCode("Migrations/\($0).sql") }),
         shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
         shared(
             "Venues",
@@ -175,17 +180,25 @@ let package = Package(
             name: "PostgresTestKit",
             dependencies: ["Postgres", "Resilience", "Runtime", "Servers", "TestKit", log] + nio,
             path: "Tests/PostgresTestKit", swiftSettings: settings),
-        test("Postgres", ["Postgres", "PostgresTestKit", "Runtime", "Resilience", "Servers", log] + nio),
-        test("Alerting", ["Alerting", "Runtime", "Resilience", log]),
+        .executableTarget(
+            name: "JournalWriter", dependencies: ["Postgres", "Runtime", log] + nio, path: "Tests/JournalWriter",
+            swiftSettings: settings),
+        test(
+            "Postgres",
+            ["Postgres", "PostgresTestKit", "JournalWriter", "Runtime", "Resilience", "Servers", log] + nio),
+        test("Alerting", ["Alerting", "Runtime", "Resilience", "Servers", log, httpServer] + nio),
         test(
             "Venues",
             [
                 "Venues", "Domain", "Matching", "Runtime", "Resilience", "VenueSimulator", "Recording", log, crypto,
                 tls, httpClient, .product(name: "CryptoExtras", package: "swift-crypto"),
             ] + nio + webSocket),
-        test("Hosting", ["Hosting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience", log] + nio),
+        test(
+            "Hosting",
+            ["Hosting", "Alerting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience", log] + nio),
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
+        test("Simulation", ["OrchestratorEngine", "GameShardEngine", "Domain", "Resilience"]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
         test("SignalProcessorEngine", ["SignalProcessorEngine", "Domain", "Resilience"]),
         test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),
@@ -202,8 +215,11 @@ let package = Package(
         test("Linesman", ["Linesman", "Domain", "Recording", "Runtime"]),
         test(
             "System",
-            ["Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log, httpClient] + nio
-                + webSocket),
+            [
+                "Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log, httpClient,
+                httpServer,
+            ]
+                + nio + webSocket),
         test("Tidy", []),
     ],
     swiftLanguageModes: [.v6]

@@ -72,15 +72,30 @@ extension ServiceHost {
     /// Starts the relay that announces what was committed; `outbox()` wakes it after a commit.
     public func relayOutbox() {
         let publisher = OutboxPublisher(bus: bus)
-        supervisor.add("outbox-relay", .important) { [database, outbox, log] in
-            await OutboxRelay.run(pool: database, nudge: outbox) { row in
-                do {
-                    try await publisher.publish(row)
-                } catch let error as OutboxPublisher.Unreadable {
-                    // Marked as published: it would hold up its key for ever, and the row itself is kept.
-                    log.error("outbox row cannot be announced", metadata: [Key.reason: "\(error)"])
-                }
+        let relay = OutboxRelay(pool: database, nudge: outbox, metrics: context.metrics) { row in
+            do {
+                try await publisher.publish(row)
+            } catch let error as OutboxPublisher.Unreadable {
+                throw OutboxRefusal("\(error)")
             }
+        } buried: { row, reason in
+            await raise(deadLetter: row, reason)
+        }
+        supervisor.add("outbox-relay", .important) { await relay.run() }
+    }
+
+    /// Somebody must look: what was committed will not be announced by itself.
+    private func raise(deadLetter row: OutboxRow, _ reason: String) async {
+        do {
+            let alert = SystemAlert(
+                id: try AlertID(context.random.uuid()), kind: "outboxDeadLetter",
+                fingerprint: "outboxDeadLetter:\(row.topic)", state: .firing,
+                summary: "An announcement was put aside; its receivers learn of it only from the database",
+                detail: ["row": "\(row.id)", "topic": row.topic, "key": row.key, "reason": reason],
+                at: context.wallClock.microseconds)
+            _ = try await bus.publish(alert, on: Channels.alerts)
+        } catch {
+            log.error("alert not published", metadata: [Key.kind: "outboxDeadLetter", Key.reason: "\(error)"])
         }
     }
 }

@@ -1,131 +1,220 @@
 import Logging
-import NIOConcurrencyHelpers
 import Resilience
 import Runtime
 
-/// Wakes the relay after a commit that wrote to the outbox; nudges while it works are not lost.
-public final class OutboxNudge: Sendable {
-    private struct State {
-        var isPending = false
-        var waiter: CheckedContinuation<Void, Never>?
-    }
+/// What `publish` throws for a row that can never be announced: it is put aside at once.
+public struct OutboxRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+    public let reason: String
+    public var description: String { reason }
 
-    private let state = NIOLockedValueBox(State())
+    public init(_ reason: String) { self.reason = reason }
+}
+
+/// Bounds of the relay.
+public struct OutboxPolicy: Sendable {
+    /// Rows of one batch, and among them rows that have failed before.
+    public var limit = 100
+    public var failedLimit = 20
+    /// How long one batch may publish; at least one row of either kind is tried.
+    public var timeLimit = Duration.seconds(5)
+    /// The safety net when nobody nudges.
+    public var sweep = Duration.seconds(1)
+    /// Failures that make a row a dead letter.
+    ///
+    /// They count only in a batch in which another row could be published: then it is the row's fault, not the bus's.
+    /// With the waits below that takes at least ten minutes.
+    public var attemptLimit = 20
+    /// The wait after a row's own failure: base, doubled with each, up to the cap.
+    public var base = Duration.milliseconds(100)
+    public var cap = Duration.seconds(60)
+    /// The wait when nothing can be published: of the row and, at most, of the relay.
+    public var pause = Duration.seconds(2)
+    /// What is published is kept so long, and removed in pieces of `pruneLimit` every `pruneInterval`.
+    public var retention = Duration.seconds(7 * 86_400)
+    public var pruneInterval = Duration.seconds(60)
+    public var pruneLimit = 10_000
 
     public init() {}
 
-    public func callAsFunction() {
-        let waiter = state.withLockedValue { state in
-            let waiter = state.waiter
-            state.waiter = nil
-            state.isPending = waiter == nil
-            return waiter
-        }
-        waiter?.resume()
+    func delay(afterAttempt attempt: Int) -> Duration {
+        var delay = base
+        for _ in 1..<max(attempt, 1) where delay < cap { delay = delay * 2 }
+        return min(delay, cap)
     }
+}
 
-    /// Returns at a nudge, when `sweep` has passed, or when the task is cancelled.
-    func wait(atMost sweep: Duration, clock: MachineClock) async {
-        // Ended below; what it nudges too late is one sweep more.
-        let timer = Task {
-            guard (try? await clock.sleep(for: sweep)) != nil else { return }  // cancelled: the nudge came first
-            self()
-        }
-        await withTaskCancellationHandler {
-            await nudged()
-        } onCancel: {
-            self()
-        }
-        timer.cancel()
-    }
+/// The relay's metrics.
+struct OutboxMetrics: Sendable {
+    let published: Counter
+    let failures: Counter
+    let deadLetters: Counter
+    let pruned: Counter
 
-    private func nudged() async {
-        await withCheckedContinuation { continuation in
-            let isPending = state.withLockedValue { state in
-                if state.isPending {
-                    state.isPending = false
-                    return true
-                }
-                state.waiter = continuation
-                return false
-            }
-            if isPending { continuation.resume() }
-        }
+    init(_ registry: MetricsRegistry) {
+        published = registry.counter("outbox_published_total", "announcements published and marked")
+        failures = registry.counter("outbox_failures_total", "announcements that could not be published this time")
+        deadLetters = registry.counter("outbox_dead_letters_total", "announcements put aside for the operator")
+        pruned = registry.counter("outbox_pruned_total", "published rows removed after their time")
     }
 }
 
 /// Publishes what waits in the outbox, at least once each, in order per key (DESIGN section 5).
 ///
 /// Each batch is one transaction: take and lock, publish, mark, commit. A crash in between publishes again what was
-/// not marked; the receivers know it by `messageID`. Several relays may run at once.
-public enum OutboxRelay {
-    /// Bounds of one batch: rows, time, and failed keys before it stops.
-    private static let limit = 100
-    private static let timeLimit = Duration.seconds(5)
-    private static let failureLimit = 3
+/// not marked; receivers act on what the message names, or know it by `messageID`. Several relays may run at once.
+///
+/// A row that fails holds back its key, and nothing else: it is tried again at its own time, and rows that never failed
+/// come first.
+public struct OutboxRelay: Sendable {
+    private let pool: PostgresPool
+    private let nudge: OutboxNudge
+    private let policy: OutboxPolicy
+    private let metrics: OutboxMetrics
+    private let publish: @Sendable (OutboxRow) async throws -> Void
+    private let buried: @Sendable (OutboxRow, String) async -> Void
 
     private struct Batch {
         var taken = 0
         var published: [Int64] = []
-        var failures = 0
-        var lastError: (any Error)?
+        var failed: [(row: OutboxRow, error: any Error)] = []
+        var dead: [(row: OutboxRow, reason: String)] = []
     }
 
-    /// Runs until cancelled: at each nudge, and each `sweep` as the safety net.
+    /// A relay that does nothing yet.
     ///
-    /// `publish` throws when the row must be tried again; until it succeeds, later rows of its key wait.
-    public static func run(
-        pool: PostgresPool, nudge: OutboxNudge, sweep: Duration = .seconds(1),
-        publish: @escaping @Sendable (OutboxRow) async throws -> Void
-    ) async {
-        var backoff = Backoff(base: .milliseconds(100), cap: .seconds(5), jitter: 0.2)
+    /// `publish` throws when the row must be tried again, `OutboxRefusal` when that is of no use. `buried` is told of
+    /// each dead letter after it was committed as one, and why.
+    public init(
+        pool: PostgresPool, nudge: OutboxNudge, metrics: MetricsRegistry, policy: OutboxPolicy = OutboxPolicy(),
+        publish: @escaping @Sendable (OutboxRow) async throws -> Void,
+        buried: @escaping @Sendable (OutboxRow, String) async -> Void = { _, _ in }
+    ) {
+        self.pool = pool
+        self.nudge = nudge
+        self.policy = policy
+        self.metrics = OutboxMetrics(metrics)
+        self.publish = publish
+        self.buried = buried
+    }
+
+    /// Runs until cancelled: at each nudge, and at each sweep as the safety net.
+    public func run() async {
+        var backoff = Backoff(
+            base: min(policy.base, policy.pause), cap: policy.pause, jitter: 0.2, jitterOnlyShortens: true)
+        var pruneAt = pool.clock.now.advanced(by: policy.pruneInterval)
         while !Task.isCancelled {
-            var failure: (any Error)?
             do {
-                let batch = try await relay(pool, publish)
-                failure = batch.lastError
-                if failure == nil, batch.taken > 0 {
+                let batch = try await relay()
+                await tell(batch)
+                if !batch.published.isEmpty || !batch.dead.isEmpty {
                     backoff.reset()
-                    continue
+                } else if let failed = batch.failed.first {
+                    await pause(after: failed.error, &backoff)
+                } else {
+                    pruneAt = await prune(at: pruneAt)
+                    await nudge.wait(atMost: policy.sweep, clock: pool.clock)
                 }
             } catch {
-                failure = error
+                await pause(after: error, &backoff)
             }
-            guard let failure else {
-                await nudge.wait(atMost: sweep, clock: pool.clock)
-                continue
-            }
-            if Task.isCancelled { return }
-            let delay = pool.random.withGenerator { backoff.next(using: &$0) }
-            pool.log.warning(
-                "outbox relay failed",
-                metadata: ["error": "\(failure)", "delay_ms": "\(delay.wholeMilliseconds)"])
-            try? await pool.clock.sleep(for: delay)  // cancelled: the loop's condition sees it
         }
     }
 
-    private static func relay(
-        _ pool: PostgresPool, _ publish: @Sendable (OutboxRow) async throws -> Void
-    ) async throws -> Batch {
+    private func tell(_ batch: Batch) async {
+        metrics.published.increment(by: batch.published.count)
+        metrics.failures.increment(by: batch.failed.count)
+        metrics.deadLetters.increment(by: batch.dead.count)
+        for (row, reason) in batch.dead {
+            pool.log.error(
+                "outbox row put aside", metadata: ["row": "\(row.id)", "key": "\(row.key)", "reason": "\(reason)"])
+            await buried(row, reason)
+        }
+        guard let failed = batch.failed.first else { return }
+        pool.log.warning(
+            "outbox rows not published",
+            metadata: [
+                "count": "\(batch.failed.count)", "row": "\(failed.row.id)", "key": "\(failed.row.key)",
+                "reason": "\(failed.error)",
+            ])
+    }
+
+    private func pause(after error: any Error, _ backoff: inout Backoff) async {
+        if Task.isCancelled { return }
+        let delay = pool.random.withGenerator { backoff.next(using: &$0) }
+        pool.log.warning(
+            "outbox relay failed", metadata: ["error": "\(error)", "delay_ms": "\(delay.wholeMilliseconds)"])
+        try? await pool.clock.sleep(for: delay)  // cancelled: the loop's condition sees it
+    }
+
+    private func prune(at due: MachineInstant) async -> MachineInstant {
+        guard pool.clock.now >= due else { return due }
+        do {
+            let removed = try await OutboxStore.prune(
+                olderThan: policy.retention, limit: policy.pruneLimit, pool)
+            metrics.pruned.increment(by: removed)
+        } catch {
+            pool.log.warning("outbox not pruned", metadata: ["error": "\(error)"])
+        }
+        return pool.clock.now.advanced(by: policy.pruneInterval)
+    }
+
+    // MARK: One batch
+
+    private func relay() async throws -> Batch {
         try await pool.transaction("outbox relay") { transaction in
             var batch = Batch()
-            let began = pool.clock.now
-            let rows = try await OutboxStore.take(limit, in: transaction)
-            batch.taken = rows.count
-            var blocked: Set<String> = []
-            for row in rows where !blocked.contains(row.key) {
-                if batch.failures >= failureLimit || pool.clock.now.since(began) >= timeLimit { break }
-                do {
-                    try await publish(row)
-                    batch.published.append(row.id)
-                } catch {
-                    blocked.insert(row.key)
-                    batch.failures += 1
-                    batch.lastError = error
-                }
-            }
+            // Rows that never failed first: those that fail for ever must not use up the batch.
+            let fresh = try await OutboxStore.take(policy.limit, in: transaction)
+            await announce(fresh, &batch)
+            await announce(try await OutboxStore.takeFailed(policy.failedLimit, in: transaction), &batch)
             try await OutboxStore.markPublished(batch.published, in: transaction)
+            try await note(&batch, transaction)
             return batch
         }
+    }
+
+    private func announce(_ rows: [OutboxRow], _ batch: inout Batch) async {
+        batch.taken += rows.count
+        let began = pool.clock.now
+        var blocked: Set<String> = []
+        for row in rows where !blocked.contains(row.key) {
+            do {
+                try await publish(row)
+                batch.published.append(row.id)
+            } catch let refusal as OutboxRefusal {
+                blocked.insert(row.key)
+                batch.dead.append((row, refusal.reason))
+            } catch {
+                blocked.insert(row.key)
+                batch.failed.append((row, error))
+            }
+            if Task.isCancelled || pool.clock.now.since(began) >= policy.timeLimit { break }
+        }
+    }
+
+    /// A failure counts against the row only when another row could be published: else the bus may be away.
+    private func note(_ batch: inout Batch, _ transaction: PostgresTransaction) async throws {
+        for (row, reason) in batch.dead {
+            try await OutboxStore.bury(row, attempts: row.attempts + 1, failure: reason, in: transaction)
+        }
+        guard !batch.published.isEmpty else {
+            for (row, _) in batch.failed {
+                try await OutboxStore.postpone(row, attempts: row.attempts, by: policy.pause, in: transaction)
+            }
+            return
+        }
+        var waiting: [(row: OutboxRow, error: any Error)] = []
+        for (row, error) in batch.failed {
+            let attempts = row.attempts + 1
+            if attempts >= policy.attemptLimit {
+                batch.dead.append((row, "\(error)"))
+                try await OutboxStore.bury(row, attempts: attempts, failure: "\(error)", in: transaction)
+            } else {
+                waiting.append((row, error))
+                try await OutboxStore.postpone(
+                    row, attempts: attempts, by: policy.delay(afterAttempt: attempts), in: transaction)
+            }
+        }
+        batch.failed = waiting
     }
 }

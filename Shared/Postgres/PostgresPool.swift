@@ -67,7 +67,7 @@ public final class PostgresPool: PostgresQuerying {
                 try await ping()
                 healthBox.succeeded(at: clock.now, took: clock.now.since(began), log: log)
             } catch let error where !Task.isCancelled {
-                healthBox.failed(error, threshold: settings.healthAlertThreshold, log: log)
+                healthBox.failed(error, since: began, threshold: settings.healthAlertThreshold, log: log)
             } catch {
                 return
             }

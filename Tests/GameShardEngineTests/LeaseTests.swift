@@ -69,6 +69,20 @@ import Testing
         #expect(try fixture.book(bid: 58, ask: 60).reasons == [.notAuthorised])
     }
 
+    // CHECKLIST N22: an outage of the database ends the lease, and loses no observation.
+    @Test func `a silent shard says nothing and still stores what it sees, unless the game is another's`() throws {
+        var fixture = try Fixture.watching()
+        fixture.machine = second(60)
+        let effects = try fixture.state(home: 99, play: "play-2")
+        #expect(effects.stored.map(\.homeScore) == [99] && effects.published.isEmpty && effects.signals.isEmpty)
+        let again = try fixture.state(home: 99, play: "play-2")
+        #expect(again.stored.isEmpty)
+        _ = try fixture.assign(epoch: 1, game: "other")
+        _ = fixture.send(.epochsAnswered(["other": .first], asked: fixture.machine))
+        let lost = try fixture.state(home: 101, play: "play-3")
+        #expect(lost.stored.isEmpty)
+    }
+
     @Test func `a game that the database gives to another is silent, the others are not`() throws {
         var fixture = try Fixture.watching()
         _ = try fixture.assign(epoch: 1, game: "other")

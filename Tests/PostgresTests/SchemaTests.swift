@@ -1,4 +1,6 @@
 import Runtime
+import Servers
+import TestKit
 import Testing
 
 @testable import Postgres
@@ -111,6 +113,54 @@ import Testing
             "positions_settled_when"
         ),
         ("", "UPDATE kill_switch SET id = 2", "kill_switch_id_check"),
+        (
+            "UPDATE market_mappings SET status = 'settled', settlement_price = 10000",
+            "UPDATE market_mappings SET settlement_price = 0", "market_mappings_settled_stays"
+        ),
+        (
+            "UPDATE market_mappings SET status = 'voided'", "UPDATE market_mappings SET status = 'active'",
+            "market_mappings_settled_stays"
+        ),
+        (
+            "UPDATE orders SET state = 'partially_filled', filled = 100, sent_at = now(), closed_at = now()",
+            "UPDATE orders SET filled = 0", "orders_filled_grows"
+        ),
+        (
+            "", "UPDATE orders SET state = 'partially_filled', sent_at = now(), closed_at = now()",
+            "orders_filled_in_part"
+        ),
+        ("", "DELETE FROM signals", "signals_kept"),
+        ("", "DELETE FROM reservations", "reservations_kept"),
+        ("", "DELETE FROM intents", "intents_kept"),
+        ("", "DELETE FROM orders", "orders_kept"),
+        ("", "DELETE FROM positions", "positions_kept"),
+        ("", "DELETE FROM bankroll", "bankroll_kept"),
+        ("", "DELETE FROM leadership", "leadership_kept"),
+        ("", "TRUNCATE fills", "fills_kept"),
+        ("", "TRUNCATE audit_log", "audit_log_kept"),
+        (
+            "INSERT INTO journal_positions (stream, sequence) VALUES ('s', 5)",
+            "UPDATE journal_positions SET sequence = 4", "journal_positions_grow"
+        ),
+        (
+            "INSERT INTO outbox (topic, key, message_type, payload, trace) VALUES ('t', 'k', 'm', '{}', '')",
+            "UPDATE outbox SET attempts = -1", "outbox_attempts_check"
+        ),
+        ("", "INSERT INTO fills SELECT * FROM fills", "fills_pkey"),
+        (
+            "",
+            "INSERT INTO fills SELECT 'f2', 'nobody', market_id, outcome, action, price, quantity, fee, venue_at "
+                + "FROM fills", "fills_order_id_fkey"
+        ),
+        (
+            "", "INSERT INTO assignments (game_id, shard, epoch, state) VALUES ('nobody', 's', 1, 'assigned')",
+            "assignments_game_id_fkey"
+        ),
+        (
+            "", "INSERT INTO assignments (game_id, shard, epoch, state) SELECT game_id, 's9', 9, 'assigned' FROM games",
+            "assignments_pkey"
+        ),
+        ("", "INSERT INTO bankroll (account, cash, initial) VALUES ('a', 0, -1)", "bankroll_initial_check"),
     ]
 
     @Test func `what must not be is refused by its constraint`() async throws {
@@ -145,6 +195,8 @@ import Testing
                 "UPDATE orders SET state = 'resting', venue_order_id = 'v'",
                 "UPDATE orders SET state = 'partially_filled', filled = 100, closed_at = now()",
                 "UPDATE orders SET filled = 150",
+                // A straggler completes it; its state stays what it ended in.
+                "UPDATE orders SET filled = 200",
                 "UPDATE intents SET state = 'done'",
                 "UPDATE audit_log SET previous_hash = '\\x00', hash = '\\x01'",
             ]
@@ -154,6 +206,135 @@ import Testing
             }
             let open = try await pool.query("SELECT engaged FROM kill_switch")
             #expect(try !open[0].bool("engaged"))
+        }
+    }
+
+    @Test func `money, prices and quantities are whole numbers, and nothing else is called so`() async throws {
+        try await withDatabase(migrated: true) { pool, _ in
+            let rows = try await pool.query(
+                """
+                SELECT table_name || '.' || column_name AS name, data_type FROM information_schema.columns
+                WHERE table_schema = 'public' AND data_type IN ('double precision', 'real', 'numeric', 'money')
+                ORDER BY 1
+                """)
+            let probabilitiesAndClocks = [
+                "game_states.clock_seconds", "game_states.home_probability", "game_states.source_probability",
+                "games.clock_seconds", "games.pregame_home_probability", "signals.model_probability",
+            ]
+            #expect(try rows.map { try $0.text("name") } == probabilitiesAndClocks)
+        }
+    }
+
+    @Test func `every table of the suite is there, each with a primary key but the ticks`() async throws {
+        try await withDatabase(migrated: true) { pool, _ in
+            let rows = try await pool.query(
+                """
+                SELECT relname, EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AS keyed
+                FROM pg_class c WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1
+                """)
+            let keyed = try rows.filter { try $0.bool("keyed") }.map { try $0.text("relname") }
+            #expect(
+                keyed == [
+                    "assignment_log", "assignments", "audit_log", "bankroll", "consumed", "consumer_positions",
+                    "daily_stats", "fills", "game_states", "games", "intents", "journal_dead_letters",
+                    "journal_positions", "kill_switch", "leadership", "market_mappings", "orders", "outbox",
+                    "outbox_dead_letters", "positions", "reservations", "schema_migrations", "signals",
+                    "trading_rules",
+                ])
+            #expect(try rows.filter { try !$0.bool("keyed") }.map { try $0.text("relname") } == ["ticks"])
+        }
+    }
+
+    // CHECKLIST H6, H7: counters are changed in the transaction of what they count.
+    @Test func `fifty writers at once lose no count, and a kill in between leaves counters equal to rows`() async throws
+    {
+        try await withDatabase(migrated: true) { pool, _ in
+            let write: @Sendable (Int) async throws -> Void = { number in
+                try await pool.retryingTransaction("count") { transaction in
+                    try await transaction.execute("INSERT INTO audit_log (event) VALUES (\("n\(number)"))")
+                    if number.isMultiple(of: 5) {
+                        // Between the row and its counter the session is gone.
+                        _ = try await transaction.query("SELECT pg_terminate_backend(pg_backend_pid())")
+                    }
+                    try await transaction.execute(
+                        """
+                        INSERT INTO daily_stats (day, key, value) VALUES ('2026-01-01', 'rows', 1)
+                        ON CONFLICT (day, key) DO UPDATE SET value = daily_stats.value + 1
+                        """)
+                }
+            }
+            let failed = await withTaskGroup(of: Int.self) { group in
+                for number in 0..<50 {
+                    group.addTask {
+                        do {
+                            try await write(number)
+                            return 0
+                        } catch {
+                            return 1
+                        }
+                    }
+                }
+                return await group.reduce(0, +)
+            }
+            #expect(failed == 10)
+            let row = try await pool.query(
+                """
+                SELECT (SELECT count(*) FROM audit_log) AS rows, (SELECT count(DISTINCT id) FROM audit_log) AS ids,
+                    (SELECT value FROM daily_stats WHERE key = 'rows') AS counted
+                """)[0]
+            #expect(try row.int("rows") == 40 && row.int("ids") == 40 && row.int("counted") == 40)
+        }
+    }
+
+    // CHECKLIST H8.
+    @Test func `a value that its column cannot hold fails at once and leaves no row`() async throws {
+        try await withDatabase(migrated: true) { pool, _ in
+            let before = pool.statistics.retries
+            let refused: [SQL] = [
+                "INSERT INTO daily_stats (day, key, value) VALUES ('2026-01-01', 'k', \("99999999999999999999")::int8)",
+                "INSERT INTO daily_stats (day, key, value) VALUES (\("no day")::text::date, 'k', 1)",
+                "INSERT INTO audit_log (event, details) VALUES ('e', \("{broken")::text::jsonb)",
+                "INSERT INTO audit_log (event) VALUES (\("nul \0 inside"))",
+            ]
+            for statement in refused {
+                let error = await #expect(throws: PostgresError.self) {
+                    try await pool.retryingTransaction("invalid") { transaction in
+                        try await transaction.execute("INSERT INTO audit_log (event) VALUES ('before')")
+                        try await transaction.execute(statement)
+                    }
+                }
+                #expect(error?.code == .permanent || error?.code == .encoding, "\(error?.description ?? "")")
+            }
+            let rows = try await pool.query(
+                "SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM daily_stats) AS n")
+            #expect(try rows[0].int("n") == 0)
+            #expect(pool.statistics.retries == before)
+        }
+    }
+
+    // CHECKLIST N3: what was committed is there after the server was killed.
+    @Test func `fifty assignments survive a kill of the server with their epochs`() async throws {
+        try await withOwnPostgres(fsync: true) { server in
+            let pool = try makePool(server.socketURL(database: "linesman"))
+            try await Migrations.run(pool)
+            try await pool.transaction("assign") { transaction in
+                try await transaction.script(
+                    """
+                    INSERT INTO games (game_id, sport, home_name, home_abbreviation, away_name, away_abbreviation,
+                        scheduled_at, status)
+                    SELECT 'g' || i, 'nba', 'H', 'H', 'A', 'A', 1, 'live' FROM generate_series(1, 50) AS i;
+                    INSERT INTO assignments (game_id, shard, epoch, state)
+                    SELECT 'g' || i, 's' || i % 3, i, 'assigned' FROM generate_series(1, 50) AS i;
+                    """)
+            }
+            let question: SQL = "SELECT game_id || ' ' || shard || ' ' || epoch AS line FROM assignments ORDER BY 1"
+            let before = try await pool.query(question).map { try $0.text("line") }
+            await server.kill()
+            try await server.startAgain()
+            try await eventually(within: .seconds(30), "it answers") { (try? await pool.ping()) != nil }
+            let after = try await pool.query(question).map { try $0.text("line") }
+            #expect(before.count == 50 && after == before)
+            await pool.close(grace: .milliseconds(100))
         }
     }
 }

@@ -11,9 +11,9 @@ enum Executable {
 
     static func path(_ name: String) -> String { folder.appending(path: name).path }
 
-    /// What a shell would give, without any setting of Linesman's own.
+    /// What a shell would give, without any setting of Linesman's own but where to put files.
     static func environment(temporary: String, _ more: [String: String] = [:]) -> [String: String] {
-        var environment = ["TMPDIR": temporary]
+        var environment = ["TMPDIR": temporary, "DB_JOURNAL_PATH": "\(temporary)/journal"]
         for key in ["PATH", "HOME", "LD_LIBRARY_PATH"] { environment[key] = ProcessInfo.processInfo.environment[key] }
         environment["LINESMAN_RECORDINGS"] =
             URL(filePath: #filePath).deletingLastPathComponent()

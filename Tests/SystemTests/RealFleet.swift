@@ -1,3 +1,4 @@
+import AsyncHTTPClient
 import Foundation
 import Runtime
 import Servers
@@ -16,6 +17,7 @@ struct RealFleet {
     let statusPort: Int
     private(set) var processes: [String: ChildProcess] = [:]
     private var environment: [String: String] = [:]
+    private var controlURL = ""
 
     init() throws {
         folder = try TemporaryDirectory("fleet")
@@ -23,13 +25,15 @@ struct RealFleet {
     }
 
     /// Starts the simulated venue, then the five; does not wait for them.
-    mutating func start(redis: String, database: String, _ more: [String: String] = [:]) async throws {
+    mutating func start(
+        redis: String, database: String, speed: Int = 1, _ more: [String: String] = [:]
+    ) async throws {
         let recordings = Executable.environment(temporary: folder.path)["LINESMAN_RECORDINGS"] ?? ""
         let ready = "\(folder.path)/venue.json"
         try spawn(
             "venue-simulator",
             [
-                "SIMULATOR_READY_FILE": ready,
+                "SIMULATOR_READY_FILE": ready, "SIMULATOR_SPEED": "\(speed)",
                 "SIMULATOR_RECORDING": "\(recordings)/tor-at-cle-2026-04-20.recording",
             ])
         try await eventually(within: .seconds(30), "the venue listens") {
@@ -38,8 +42,9 @@ struct RealFleet {
         let data = FileManager.default.contents(atPath: ready) ?? Data()
         let ports = try JSONDecoder().decode(Ports.self, from: data)
         let venue = "http://127.0.0.1:\(ports.http)"
+        controlURL = "\(venue)/control"
         environment = [
-            "REDIS_URL": redis, "DATABASE_URL": database, "REPLAY_SPEED": "1", "SPORTS": "nba",
+            "REDIS_URL": redis, "DATABASE_URL": database, "REPLAY_SPEED": "\(speed)", "SPORTS": "nba",
             "STATUS_PORT": "\(statusPort)", "DB_POOL_MAX_CONNECTIONS": "5", "DB_POOL_MIN_CONNECTIONS": "1",
             "KALSHI_BASE_URL": "\(venue)/trade-api/v2", "PAPER_VENUE_URL": "\(venue)/trade-api/v2",
             "KALSHI_WS_URL": "ws://127.0.0.1:\(ports.ws)/trade-api/ws/v2",
@@ -55,6 +60,18 @@ struct RealFleet {
             Executable.path(name),
             environment: Executable.environment(temporary: folder.path, environment), directory: folder.path,
             output: .file("\(folder.path)/\(name).log"))
+    }
+
+    /// Lets the venue's recording run.
+    func startGame() async throws {
+        _ = try await HTTPClient.shared.execute(
+            Self.post("\(controlURL)/start"), timeout: .seconds(10))
+    }
+
+    private static func post(_ url: String) -> HTTPClientRequest {
+        var request = HTTPClientRequest(url: url)
+        request.method = .POST
+        return request
     }
 
     var areAllRunning: Bool { processes.values.allSatisfy(\.isRunning) }

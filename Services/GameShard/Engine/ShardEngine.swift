@@ -192,10 +192,13 @@ extension ShardEngine {
         else { return effects.append(.report(.oddity(.unknownGame))) }
         effects += seen.oddities.map { .report(.oddity($0)) }
         if seen.isIgnored { return }
-        if mayEmit(state.game, machine) {
-            let home = try? games[state.game]?.homeProbability.get()  // its absence is counted by the evaluation
-            if seen.isNew { effects.append(.storeState(state, homeProbability: home)) }
-            if seen.isDue { effects.append(.publishState(state, homeProbability: home, epoch: epoch)) }
+        let home = try? games[state.game]?.homeProbability.get()  // its absence is counted by the evaluation
+        // What was observed is a fact, whoever else observes it too; a shard cut off from the database keeps it.
+        if seen.isNew, games[state.game]?.isOurs == true {
+            effects.append(.storeState(state, homeProbability: home))
+        }
+        if seen.isDue, mayEmit(state.game, machine) {
+            effects.append(.publishState(state, homeProbability: home, epoch: epoch))
         }
         if state.status.isEnd {
             effects.append(.gameEnded(state, epoch: epoch))

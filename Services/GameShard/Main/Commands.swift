@@ -3,6 +3,7 @@ import Domain
 import GameShardEngine
 import Hosting
 import Logging
+import Postgres
 import Resilience
 import Runtime
 import Wire
@@ -78,10 +79,11 @@ struct Commands: Sendable {
         }
     }
 
-    func writeRecords() async {
+    /// Hands rows to the journal, which stores them now or when the database is back.
+    func keepRecords(in journal: WriteJournal) async {
         await lanes.records.run { record in
             do {
-                try await store.write(record)
+                journal.submit(try ShardRow.deferred(record))
             } catch {
                 failed("record", error)
             }

@@ -1,6 +1,7 @@
 import Domain
 import GameShardEngine
 import Hosting
+import Postgres
 import Runtime
 import Venues
 import Wire
@@ -15,6 +16,7 @@ struct GameShard: Sendable {
     let watcher: GameWatcher
     let poller: ScorePoller
     let commands: Commands
+    let journal: WriteJournal
 
     init(_ settings: GameShardSettings, _ host: ServiceHost) throws {
         let shard = try ShardID(settings.host.instance)
@@ -28,6 +30,9 @@ struct GameShard: Sendable {
         let steps = ReplaySteps(host: host, books: feeds.books, watcher: watcher, store: store)
         poller = ScorePoller(settings, feeds.scores, watcher, steps: host.settings.isReplay ? steps : nil, host)
         commands = Commands(host: host, shard: shard, store: store, watcher: watcher, lanes: lanes)
+        journal = WriteJournal(
+            settings: settings.journal, name: "game-shard-\(shard)", pool: host.database, metrics: host.context.metrics
+        ) { try ShardRow.apply($0, $1) }
     }
 
     /// Adds every part to the supervisor; they run until the process ends.
@@ -36,13 +41,25 @@ struct GameShard: Sendable {
         let supervisor = host.supervisor
         supervisor.add("hints", .important) { await lanes.hints.run { await announcer.announce($0) } }
         supervisor.add("messages", .critical) { await lanes.messages.run { await announcer.announce($0) } }
-        supervisor.add("records", .bestEffort) { await commands.writeRecords() }
+        supervisor.add("records", .important) { await commands.keepRecords(in: journal) }
+        supervisor.add("journal", .important) { await journal.run() }
+        // Half of the drain's bound at most: what is not stored by then is on disk.
+        let limit = host.context.process.drainTimeout / 2
+        supervisor.onDrain("records") {
+            await lanes.records.finish()
+            await journal.drain(within: limit)
+        }
         supervisor.add("questions", .critical) { await commands.answerQuestions(within: .seconds(1)) }
         supervisor.add("rereads", .critical) { await commands.reread() }
         supervisor.add("commands", .important) { try await commands.follow() }
         supervisor.add("grants", .important) { try await commands.followGrants() }
         supervisor.add("ticks", .critical) { try await tick() }
         feeds.start(telling: watcher, polling: poller)
+    }
+
+    /// Whether rows would be kept if the database went away.
+    private var journalProbe: HealthProbe {
+        HealthProbe("journal", timeout: .seconds(1)) { [journal] in try journal.checkHealth() }
     }
 
     private func tick() async throws {
@@ -55,7 +72,8 @@ struct GameShard: Sendable {
     /// Says how the shard is, with checks that were measured; before the last heartbeat it says what it had to say.
     func sendHeartbeats() {
         let board = HealthBoard(
-            host.baseProbes() + feeds.probes(poller), every: host.settings.healthInterval, clock: host.clock,
+            host.baseProbes() + feeds.probes(poller) + [journalProbe], every: host.settings.healthInterval,
+            clock: host.clock,
             log: host.log,
             metrics: host.context.metrics)
         host.supervisor.add("health", .critical) { try await board.run() }

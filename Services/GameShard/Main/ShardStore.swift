@@ -6,12 +6,6 @@ import Postgres
 import Resilience
 import Runtime
 
-/// A row to be written; none of them is needed to trade.
-enum ShardRecord: Sendable {
-    case state(GameState, homeProbability: Probability?)
-    case pregame(GameID, Probability)
-}
-
 /// When a question was asked, by the machine's clock.
 struct Asked: Hashable, Sendable {
     let at: MachineInstant
@@ -79,28 +73,6 @@ struct ShardStore: Sendable {
             )
             """)
         return try row?.int("open") == 0
-    }
-
-    func write(_ record: ShardRecord) async throws {
-        switch record {
-        case .state(let state, let home):
-            try await pool.execute(
-                """
-                INSERT INTO game_states (game_id, venue_at, play_id, home_score, away_score, period, clock_seconds,
-                                         home_probability, source_probability)
-                VALUES (\(state.game.rawValue), \(state.observedAt.microseconds), \(state.play?.rawValue),
-                        \(state.homeScore), \(state.awayScore), \(state.period), \(state.clockSeconds),
-                        \(home?.value), \(state.sourceHomeProbability?.value))
-                ON CONFLICT DO NOTHING
-                """)
-        case .pregame(let game, let chance):
-            // The first owner's observation stays: later ones are taken nearer to the start, or after it.
-            try await pool.execute(
-                """
-                UPDATE games SET pregame_home_probability = \(chance.value)
-                WHERE game_id = \(game.rawValue) AND pregame_home_probability IS NULL
-                """)
-        }
     }
 
     private static func assigned(_ rows: ArraySlice<Row>) throws -> Assigned {

@@ -21,6 +21,7 @@ struct DemoPlan: Sendable {
             ("REDIS_RECONNECT_JITTER_PCT", "0.5"), ("DB_POOL_MAX_CONNECTIONS", "5"), ("DB_POOL_MIN_CONNECTIONS", "1"),
             ("DISCOVERY_INTERVAL_SECS", "1"),
             ("ALERT_LOG_PATH", "\(directory)/critical_alerts.log"), ("STATUS_PORT", "\(statusPort)"),
+            ("DB_JOURNAL_PATH", "\(directory)/journal"),
         ]
         if let venue {
             values += [

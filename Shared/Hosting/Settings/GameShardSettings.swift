@@ -1,3 +1,4 @@
+import Postgres
 import Resilience
 import Runtime
 import Venues
@@ -30,6 +31,8 @@ public struct GameShardSettings: Sendable {
     /// Failed polls in a row of one sport, and how long it is left alone then.
     public let scoreFailures: Int
     public let scoreCooldown: Duration
+    /// Where rows wait that are not needed to trade.
+    public let journal: JournalSettings
 
     public init(_ reader: SettingsReader) {
         host = HostSettings(reader, instanceKey: "SHARD_ID", instanceDefault: "shard-01")
@@ -70,6 +73,7 @@ public struct GameShardSettings: Sendable {
         scoreCooldown = reader.seconds(
             "ESPN_CB_RECOVERY_TIMEOUT_SECS", default: .seconds(30), in: .milliseconds(10)...(.seconds(3_600)),
             "How long the breaker of the score feed stays open.")
+        journal = JournalSettings(reader)
         checkRelations(reader)
     }
 

@@ -1,0 +1,63 @@
+import Logging
+import Runtime
+import Servers
+import TestKit
+import Testing
+
+@testable import Postgres
+
+/// CHECKLIST R27, R28: the pool's own checks against a server that goes away.
+@Suite struct HealthTests {
+    @Test(arguments: [true, false])
+    func `an outage is counted, told at the threshold, and its end with its length`(isKilled: Bool) async throws {
+        try await withOwnPostgres { server in
+            var settings = try PostgresSettings(url: server.socketURL(database: "linesman"))
+            settings.minConnections = 0
+            settings.healthCheckInterval = .milliseconds(50)
+            settings.breakerCooldown = .milliseconds(100)
+            settings.connectTimeout = .milliseconds(300)
+            let capture = LogCapture()
+            let pool = PostgresPool(
+                settings: settings, application: "health", clock: .real, random: .seeded(1), log: capture.logger(),
+                metrics: MetricsRegistry())
+            let running = Task { await pool.run(closeGrace: .milliseconds(100)) }
+            try await eventually("a good check") { pool.health.isHealthy == true }
+            let stopped = MachineClock.real.now
+            if isKilled { await server.kill() } else { await server.stop(.fast) }
+            try await eventually(within: .seconds(30), "the alert is due") { pool.health.isAlertDue }
+            let lines = capture.lines
+            for attempt in 1...3 {
+                #expect(
+                    lines.filter { $0.contains("attempt=\(attempt) of 3") || $0.contains("\"\(attempt) of 3\"") }.count
+                        == 1)
+            }
+            #expect(lines.filter { $0.contains("database unreachable") }.count == 1)
+            #expect(pool.health.isHealthy == false && (pool.health.awaySince ?? .origin) >= stopped)
+            try await server.startAgain()
+            try await eventually(within: .seconds(30), "it has recovered") { pool.health.isHealthy == true }
+            let health = pool.health
+            #expect(health.outages == 1 && !health.isAlertDue && health.consecutiveFailures == 0)
+            let outage = try #require(health.lastOutage)
+            #expect(outage > .zero && outage <= MachineClock.real.now.since(stopped))
+            let recovered = capture.lines.filter { $0.contains("database recovered") }
+            #expect(recovered.count == 1 && recovered[0].contains("outage_ms"))
+            running.cancel()
+            await running.value
+        }
+    }
+
+    @Test func `a server that hangs fails the check within its time-out`() async throws {
+        try await withOwnPostgres { server in
+            let pool = try makePool(server.socketURL(database: "linesman"))
+            try await pool.ping()
+            server.pause()
+            let error = await #expect(throws: PostgresError.self) { try await pool.ping(timeout: .milliseconds(200)) }
+            #expect([.deadlineExceeded, .reconnect, .acquireTimeout].contains(error?.code))
+            server.resume()
+            try await eventually(within: .seconds(30), "it answers again") {
+                (try? await pool.ping(timeout: .seconds(1))) != nil
+            }
+            await pool.close(grace: .milliseconds(100))
+        }
+    }
+}
