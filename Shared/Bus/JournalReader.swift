@@ -8,7 +8,11 @@ import Wire
 /// Legal transitions: `inChain -> behind` (a broken chain, a gap of the connection or of the queue), `behind ->
 /// inChain` (the journal was read to its end).
 actor JournalReader<Message: WireMessage>: DeliverySource {
-    private static var pageSize: Int { 256 }
+    /// The most entries of a page, and of the first one, whose size nobody knows.
+    private static var pageLimit: Int { 256 }
+    private static var firstPage: Int { 32 }
+    /// The most bytes that a page is meant to have.
+    private static var pageBytes: Int { 4 << 20 }
 
     private let channel: String
     private let redis: RedisSubscription
@@ -28,6 +32,7 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
     /// A gap to hand out before anything else.
     private var pendingGap: Gap?
     private var tracker = SequenceTracker()
+    private var pageSize = JournalReader.firstPage
 
     init(
         channel: String, start: JournalStart, tail: JournalID, identity: JournalIdentity, redis: RedisSubscription,
@@ -50,12 +55,12 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             let keepsIDs = position.identity.dataID == identity.dataID
             cursor = keepsIDs ? JournalID(position.id) ?? .zero : .zero
             isBehind = true
-            forgivesBreak = !isSame
-            tracker = SequenceTracker(position.seen)
             if !isSame {
                 cursor = min(cursor, tail)
                 pendingGap = Gap(.dataLost)
             }
+            forgivesBreak = isSame ? false : cursor != tail
+            tracker = SequenceTracker(position.seen)
         }
         listener = watch.onChange { [weak redis] _ in redis?.interject(RedisGap(.dataLost)) }
         // A change between the question that gave `identity` and the listener is told to nobody else.
@@ -115,12 +120,7 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
     ///
     /// - Returns: false when cancelled.
     private func readPage(into items: inout [Item<Message>]) async -> Bool {
-        let stream = JournalScript.stream(channel)
-        let from = "(\(cursor)"
-        let page = await persistently { [client] in
-            try await client.range(of: stream, from: from, count: Self.pageSize)
-        }
-        guard let page else { return false }
+        guard let (page, isLast) = await page() else { return false }
         for entry in page {
             guard let id = JournalID(entry.id) else { continue }
             if entry["p"].flatMap({ JournalID($0) }) != cursor, !forgivesBreak {
@@ -134,11 +134,47 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             metrics.replayed.increment()
             advance(to: id, (entry["m"] ?? [])[...], into: &items)
         }
-        if page.count < Self.pageSize {
+        if isLast {
             isBehind = false
             if forgivesBreak { return await settle() }
         }
         return true
+    }
+
+    /// The next entries, and whether they are the last ones for now; nil when cancelled.
+    ///
+    /// Pages are as large as the entries allow: a reply beyond `REDIS_MAX_REPLY_BYTES`, or one that takes too long,
+    /// would cost the connection each time it is asked for.
+    private func page() async -> (entries: [RedisStreamEntry], isLast: Bool)? {
+        let stream = JournalScript.stream(channel)
+        let from = "(\(cursor)"
+        while !Task.isCancelled {
+            let asked = pageSize
+            let outcome = await persistently { [client] () async throws -> [RedisStreamEntry]? in
+                do {
+                    return try await client.range(of: stream, from: from, count: asked)
+                } catch let error as RedisError where asked > 1 && Self.mayBeTooLarge(error) {
+                    return nil
+                }
+            }
+            guard let outcome else { return nil }
+            guard let entries = outcome else {
+                // The connection is lost as well, which costs less than asking for the same again.
+                pageSize = max(1, asked / 4)
+                continue
+            }
+            let bytes = entries.reduce(0) { $0 + $1.fields.reduce(0) { $0 + $1.count } }
+            if !entries.isEmpty {
+                let target = min(Self.pageBytes, client.settings.maximumReplyBytes / 4)
+                pageSize = min(Self.pageLimit, max(1, target / max(1, bytes / entries.count)))
+            }
+            return (entries, entries.count < asked)
+        }
+        return nil
+    }
+
+    private static func mayBeTooLarge(_ error: RedisError) -> Bool {
+        error.code == .protocolViolation || error.code == .commandTimedOut
     }
 
     /// Puts the cursor where the journal really ends: what it pointed at may be lost, and newer ids may be smaller.
@@ -176,13 +212,15 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             // stored behind the gap is behind the end of now.
             guard let tail = await tail() else { return false }
             cursor = min(cursor, tail)
+            // At the end the chain must hold from here on.
+            forgivesBreak = cursor != tail
         } else {
             // Ids of other data mean nothing; sequences tell what was delivered before.
             cursor = .zero
+            forgivesBreak = true
         }
         identity = found
         isBehind = true
-        forgivesBreak = true
         return true
     }
 

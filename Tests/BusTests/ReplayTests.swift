@@ -45,6 +45,29 @@ import Wire
         }
     }
 
+    @Test func `a page of a journal is no larger than a reply may be, however large its entries are`() async throws {
+        let server = try await OwnRedis.started()
+        let text = String(repeating: "x", count: 60_000)
+        try await withBus(patientSettings(server.url), source: "publisher/1") { publisher in
+            for number in 1...300 {
+                // Small ones first: the size of a page is guessed from the page before.
+                let note = Note(number: number, text: number <= 100 ? "" : text)
+                try await publisher.bus.publish(note, on: Notes.journal)
+            }
+            let settings = patientSettings(server.url, ["REDIS_MAX_REPLY_BYTES": "\(1 << 20)"])
+            try await withBus(settings, source: "subscriber/1") { subscriber in
+                let subscription = try await subscriber.bus.subscribe(to: Notes.journal, from: .beginning)
+                try await collecting([subscription]) { received in
+                    try await eventually(within: .seconds(60), "all") { received[0].numbers.count >= 300 }
+                    #expect(received[0].numbers == Array(1...300))
+                    #expect(received[0].gaps.isEmpty)
+                }
+                // Too large are the page that follows the last small ones, a quarter of it, and no later one.
+                #expect(subscriber.client.status.commands.reconnects <= 4)
+            }
+        }
+    }
+
     @Test func `a journal trimmed under its reader is one gap, and what is left comes in order`() async throws {
         let server = try await OwnRedis.started(["--stream-node-max-entries", "10"])
         let settings = fastSettings(server.url)

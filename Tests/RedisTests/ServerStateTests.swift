@@ -31,9 +31,12 @@ import Testing
             try await hearing(client) { heard in
                 await server.kill()
                 try await server.start()
-                try await eventually(within: .seconds(30), "live again") { client.status.isReady }
                 try await eventually(within: .seconds(30), "both waited") {
                     Set(heard.waited).isSuperset(of: [.commands, .subscriptions])
+                }
+                try await eventually(within: .seconds(30), "live again") {
+                    let status = client.status
+                    return status.isReady && status.commands.reconnects == 1 && status.subscriptions.reconnects == 1
                 }
                 let after = heard.events.drop { if case .waiting = $0 { false } else { true } }
                 let failed = after.filter { if case .attemptFailed = $0 { true } else { false } }
@@ -68,6 +71,38 @@ import Testing
             }
             #expect(client.status.commands.reconnects == 0 && client.status.subscriptions.reconnects == 0)
             subscription.cancel()
+        }
+    }
+
+    @Test func `a server that pauses its clients for less than a PONG may take costs nothing`() async throws {
+        let server = try await OwnRedis.started()
+        try await withClient(patientSettings(server.url, ["REDIS_PING_INTERVAL_MS": "50"])) { client in
+            let subscription = try await client.subscribe(to: ["a"])
+            #expect(try await server.ask("CLIENT", "PAUSE", "1000", "ALL") == ["OK"])
+            #expect(try await client.publish("1", on: "a") == 1)
+            #expect(await subscription.next() == .messages([RedisMessage(channel: "a", payload: Array("1".utf8))]))
+            #expect(client.status.commands.reconnects == 0 && client.status.subscriptions.reconnects == 0)
+        }
+    }
+
+    @Test func `a server that pauses its clients for longer is left, and found again when it goes on`() async throws {
+        let server = try await OwnRedis.started()
+        try await withClient(fastSettings(server.url)) { client in
+            let subscription = try await client.subscribe(to: ["a"])
+            // Nobody can lift it: the server would hold that back too.
+            #expect(try await server.ask("CLIENT", "PAUSE", "6000", "ALL") == ["OK"])
+            try await eventually(within: .seconds(20), "both are left") {
+                client.status.commands.failures >= 1 && client.status.subscriptions.failures >= 1
+                    && client.status.gapSince != nil
+            }
+            try await eventually(within: .seconds(40), "both are back") { client.status.isReady }
+            // What was connected meanwhile and given up is closed, so nobody hears twice.
+            try await eventually(within: .seconds(20), "one subscriber") {
+                try await server.subscribers(of: "a") == 1
+            }
+            #expect(try await client.publish("1", on: "a") == 1)
+            #expect(await subscription.next() == .gap(RedisGap(.reconnected)))
+            #expect(await subscription.next() == .messages([RedisMessage(channel: "a", payload: Array("1".utf8))]))
         }
     }
 

@@ -28,6 +28,28 @@ import Testing
         #expect(Set(delays).count > 190)
     }
 
+    @Test func `five processes that lost the server together do not come back together`() {
+        // CHECKLIST R3.
+        /// When the process tries again, counted from the loss.
+        func instants(seed: UInt64) -> [Duration] {
+            var backoff = Backoff()
+            var random = SeededGenerator(seed: seed)
+            var elapsed = Duration.zero
+            return (0..<10).map { _ in
+                elapsed += backoff.next(using: &random)
+                return elapsed
+            }
+        }
+        for group in 1...40 {
+            let processes = (0..<5).map { instants(seed: UInt64(group * 100 + $0)) }
+            // From the third attempt on they have drifted apart, whatever was drawn first.
+            for attempt in 2..<10 {
+                let sorted = processes.map { $0[attempt] }.sorted()
+                #expect(sorted[4] - sorted[0] > .milliseconds(50), "attempt \(attempt + 1), seeds from \(group)00")
+            }
+        }
+    }
+
     @Test func `jitter that only shortens never exceeds the delay`() {
         var backoff = Backoff(base: .seconds(1), cap: .seconds(1), jitter: 0.5, jitterOnlyShortens: true)
         var random = SeededGenerator(seed: 7)
