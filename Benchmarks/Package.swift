@@ -17,9 +17,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: [
+        .target(name: "CTimer"),
         .executableTarget(
             name: "linesman-bench",
             dependencies: [
+                "CTimer",
                 .product(name: "Core", package: "Linesman"),
                 .product(name: "BusTestKit", package: "Linesman"),
                 .product(name: "PostgresTestKit", package: "Linesman"),
@@ -28,7 +30,7 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            path: "Sources/LinesmanBench", swiftSettings: settings)
+            path: "Sources/LinesmanBench", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

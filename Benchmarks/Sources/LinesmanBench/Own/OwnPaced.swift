@@ -1,4 +1,6 @@
+import CTimer
 import NIOCore
+import NIOPosix
 import Redis
 
 /// Publishes on schedule and receives what it published, all on the event loop's own thread; the payload begins with
@@ -13,7 +15,7 @@ actor OwnPaced: OwnRole {
     init(_ client: RedisClient, _ channel: String, bytes: Int, rate: Int) async throws {
         guard bytes >= 8 else { throw BenchError(.usage, "no room for a time") }
         self.client = client
-        pacer = Pacer(client, channel, bytes: bytes, interval: Int64(1_000_000_000 / rate), on: Loops.only)
+        pacer = try await Pacer.open(client, channel, bytes: bytes, interval: Int64(1_000_000_000 / rate))
         subscription = try await client.subscribe(to: [channel])
     }
 
@@ -43,11 +45,15 @@ actor OwnPaced: OwnRole {
 }
 
 /// Publishes on schedule, on the event loop.
-private final class Pacer: NIOScheduledCallbackHandler, Sendable {
-    /// Of the slice that runs: messages still to be sent, when the next is due, and the first failure.
+///
+/// The timer is one that the kernel repeats: the loop's own would be set anew for each message, and that is no part of
+/// what is measured. The C peer's `ppoll` has its time-out for nothing.
+private final class Pacer: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+
+    /// Of the slice that runs: messages still to be sent, and the first failure.
     private struct State {
         var unsent = 0
-        var due: Int64 = 0
         var payload: [UInt8]
         var failure: (any Error)?
     }
@@ -55,45 +61,51 @@ private final class Pacer: NIOScheduledCallbackHandler, Sendable {
     private let client: RedisClient
     private let channel: String
     private let interval: Int64
-    private let loop: any EventLoop
+    private let timer: Int32
     private let state: NIOLoopBoundBox<State>
 
-    init(_ client: RedisClient, _ channel: String, bytes: Int, interval: Int64, on loop: any EventLoop) {
+    private init(_ client: RedisClient, _ channel: String, bytes: Int, interval: Int64) throws {
         self.client = client
         self.channel = channel
         self.interval = interval
-        self.loop = loop
-        state = .makeBoxSendingValue(State(payload: Array(repeating: 0, count: bytes)), eventLoop: loop)
+        timer = timer_open()
+        guard timer >= 0 else { throw BenchError(.failure, "no timer") }
+        state = .makeBoxSendingValue(State(payload: Array(repeating: 0, count: bytes)), eventLoop: Loops.only)
+    }
+
+    /// Opened once, for as long as the process lives.
+    static func open(_ client: RedisClient, _ channel: String, bytes: Int, interval: Int64) async throws -> Pacer {
+        let pacer = try Pacer(client, channel, bytes: bytes, interval: interval)
+        _ = try await NIOPipeBootstrap(group: Loops.only)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(pacer) }
+            }
+            .takingOwnershipOfDescriptor(input: pacer.timer).get()
+        return pacer
     }
 
     var failure: (any Error)? { state.value.failure }
 
     func start(_ count: Int) throws {
         state.value.unsent = count
-        state.value.due = try ProcessTime.monotonicNanoseconds()
-        handleScheduledCallback(eventLoop: loop)
+        guard timer_repeat(timer, interval) == 0 else { throw BenchError(.failure, "the timer does not run") }
     }
 
-    /// Sends what is due and comes back for the next.
-    func handleScheduledCallback(eventLoop: some EventLoop) {
+    /// Sends what is due: the timer says how often it has expired since it was read.
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        let due = Int(bytes.readInteger(endianness: .host, as: UInt64.self) ?? 0)
         do {
-            while state.value.unsent > 0 {
-                let now = try ProcessTime.monotonicNanoseconds()
-                guard now >= state.value.due else {
-                    try eventLoop.scheduleCallback(in: .nanoseconds(state.value.due - now), handler: self)
-                    return
-                }
-                publish(at: now)
-            }
+            for _ in 0..<min(due, state.value.unsent) { publish(at: try ProcessTime.monotonicNanoseconds()) }
         } catch {
             state.value.failure = error
         }
+        if state.value.unsent == 0 { _ = timer_repeat(timer, 0) }
     }
 
     private func publish(at now: Int64) {
         state.value.payload.withUnsafeMutableBytes { $0.storeBytes(of: now, as: Int64.self) }
         state.value.unsent -= 1
-        state.value.due += interval
         client.enqueue(["PUBLISH", .text(channel), .bytes(state.value.payload)]) { reply in
             if case .failure(let error) = reply { self.state.value.failure = error }
         }
