@@ -8,6 +8,6 @@ struct LinesmanCommand: AsyncParsableCommand {
         abstract: "Trades live prediction markets on sports games, and stays correct while things break.",
         subcommands: [
             DemoCommand.self, StatusCommand.self, WhyCommand.self, DeadLettersCommand.self, RecordCommand.self,
-            ConfigCommand.self,
+            ConfigCommand.self, CheckCommand.self,
         ])
 }

@@ -1,144 +1,406 @@
-import AsyncHTTPClient
 import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
 import Resilience
 import Runtime
 
 /// Tells operators what they must know: first the synced file, then Slack and the webhook, not too often.
 ///
-/// `raise` returns when the alert is in the file; sending happens beside it and never delays the caller.
-public actor AlertDispatcher {
-    private let settings: AlertSettings
-    private let source: String
-    private let clock: MachineClock
-    private let wall: WallClock
-    private let log: Logger
-    private let file: AlertFile
-    private let sinks: [WebhookSink]
-    private let written: Counter
-    private let held: Counter
-    private let failed: Counter
-    private var limiter: AlertLimiter
-    private var waiting: [Alert] = []
-    private var kept: [Alert] = []
-    private var serial = 0
+/// The shell of `AlertEngine`. `fire` and `resolve` decide at once and never wait: writing, each sink and the clock are
+/// tasks of their own inside `run`, so that neither a disk nor a sink that hangs delays anybody.
+public final class AlertDispatcher: Sendable {
+    /// Who uses it.
+    public enum Role: Sendable {
+        /// The orchestrator: its file is that of the settings, and it shows to the outside that it lives.
+        case main
+        /// Any other service: it delivers itself only what the orchestrator does not take, from a file of its own.
+        case fallback
+    }
 
-    /// The most alerts that wait to be sent; older ones stay in the file only.
-    static let queueLimit = 1_000
+    enum Job: Sendable {
+        case append([Alert])
+        case saveCursor(SinkCursor, sink: String)
+    }
 
+    struct Core: Sendable {
+        var engine: AlertEngine
+        /// Until the file was read: what comes meanwhile.
+        var early: [AlertEngine.Event]? = []
+        var jobs: [Job] = []
+        var outgoing: [String: AlertMessage] = [:]
+        var sinks: [String: AlertSink]
+        var wakers: [AsyncStream<Void>.Continuation] = []
+        var settings: AlertSettings
+        var exported = AlertEngine.Statistics()
+        var isStoring = false
+        var serial = 0
+    }
+
+    let source: String
+    let role: Role
+    let clock: MachineClock
+    let wall: WallClock
+    let log: Logger
+    let metrics: AlertMetrics
+    let file: AlertFile
+    let http: AlertHTTP
+    let core: NIOLockedValueBox<Core>
+
+    /// Events that may come before the file was read.
+    static let earlyLimit = 10_000
+
+    /// - Parameters:
+    ///   - settings: where alerts go and how often.
+    ///   - source: `service/instance`.
+    ///   - role: whose alerts they are.
+    ///   - policy: every bound; nil for those of the settings.
+    ///   - clock: of the process.
+    ///   - wall: for what people read, and for what must outlive the process.
+    ///   - random: seeds the jitter between attempts.
+    ///   - log: of the process.
+    ///   - metrics: of the process.
     public init(
-        settings: AlertSettings, source: String, clock: MachineClock, wall: WallClock, log: Logger,
-        metrics: MetricsRegistry
+        settings: AlertSettings, source: String, role: Role = .main, policy: AlertPolicy? = nil, clock: MachineClock,
+        wall: WallClock, random: RandomSource = .system, log: Logger, metrics: MetricsRegistry
     ) {
-        self.settings = settings
         self.source = source
+        self.role = role
         self.clock = clock
         self.wall = wall
         self.log = log
-        file = AlertFile(path: settings.logPath)
-        limiter = AlertLimiter(window: settings.rateLimit)
-        sinks = [
-            settings.slackWebhook.map { WebhookSink(name: "slack", url: $0, shape: .slack) },
-            settings.customWebhook.map { WebhookSink(name: "webhook", url: $0, shape: .plain) },
-        ].compactMap { $0 }
-        written = metrics.counter("alerts_written_total", "Alerts written to the alert file.")
-        held = metrics.counter("alerts_suppressed_total", "Alerts held back by the rate limit.")
-        failed = metrics.counter("alerts_failed_total", "Alerts that a sink or the file did not take.")
+        self.metrics = AlertMetrics(metrics)
+        let path = role == .main ? settings.logPath : AlertFile.named(settings.logPath, AlertFile.tag(source))
+        file = AlertFile(path: path, byteLimit: settings.logByteLimit, files: settings.logFiles)
+        http = AlertHTTP(clock: clock)
+        let sinks = settings.sinks
+        let engine = AlertEngine(
+            policy: policy ?? settings.policy(for: role), isEnabled: settings.isEnabled, source: source,
+            sinks: Array(sinks.keys),
+            seed: random.withGenerator { $0.next() }, at: clock.now)
+        core = NIOLockedValueBox(Core(engine: engine, sinks: sinks, settings: settings))
     }
 
-    /// The newest alerts, newest last.
-    public var recent: [Alert] { kept }
+    // MARK: - What others say
+
+    /// Something is wrong, or still is: told at once, and as a repeat at most once in each window.
+    ///
+    /// Never waits. `isLasting` is false for what merely happened and has no recovery; `id` is set for what was raised
+    /// elsewhere: the same id counts once.
+    public func fire(
+        _ kind: String, fingerprint: String, _ summary: String, fields: [String: String] = [:],
+        severity: AlertSeverity = .critical, isLasting: Bool = true, source: String? = nil, id: String? = nil
+    ) {
+        let at = wall.microseconds
+        handle(
+            .fire(
+                AlertRequest(
+                    id: id ?? newID(at), kind: kind, severity: severity, fingerprint: fingerprint, summary: summary,
+                    detail: fields, source: source ?? self.source, at: at, isLasting: isLasting)))
+    }
+
+    /// It is gone: told with its length exactly when the firing was; cheap and harmless when nothing fires.
+    public func resolve(_ fingerprint: String, _ summary: String? = nil) {
+        handle(.resolve(fingerprint: fingerprint, summary: summary, at: wall.microseconds))
+    }
+
+    /// Ends what an earlier life of this process had told and this one has not seen again; call it when everything
+    /// that could still be wrong would have been noticed.
+    public func resolveUnconfirmed(kinds: Set<String>) {
+        handle(.resolveUnconfirmed(kinds: kinds, at: wall.microseconds))
+    }
+
+    /// Raises what was bounded already.
+    public func fire(_ request: AlertRequest) { handle(.fire(request)) }
+
+    /// Tells the end of something that another process had told.
+    public func tellRecovery(of request: AlertRequest, lasted: Duration) {
+        handle(.tellRecovery(request, lasted: lasted))
+    }
+
+    /// Takes over what an operator has changed: on or off, addresses, rate limit; not the file.
+    public func apply(_ settings: AlertSettings) {
+        let sinks = settings.sinks
+        core.withLockedValue { core in
+            core.settings = settings
+            core.sinks = sinks
+        }
+        handle(.configured(settings.policy(for: role), sinks: sinks.keys.sorted()))
+        handle(.switched(isEnabled: settings.isEnabled, at: wall.microseconds))
+        wakeAll()
+        log.info("alerting configured", metadata: [Key.state: settings.isEnabled ? "on" : "off"])
+    }
+
+    private func newID(_ at: Int64) -> String {
+        let serial = core.withLockedValue { core in
+            core.serial += 1
+            return core.serial
+        }
+        return "\(source)/\(at)/\(serial)"
+    }
+
+    // MARK: - What others see
+
+    /// The newest alerts that were told, newest last, at most 100.
+    public var recent: [Alert] { core.withLockedValue { $0.engine.recent } }
     /// Fingerprints that fire now.
-    public var firing: [String] { limiter.firing }
+    public var firing: [String] { core.withLockedValue { $0.engine.firing } }
+    public var isEnabled: Bool { core.withLockedValue { $0.engine.isEnabled } }
+    /// Sinks that do not take alerts at present.
+    public var failingSinks: [String] { core.withLockedValue { $0.engine.failingSinks } }
+    /// Alerts that wait for each sink.
+    public var waiting: [String: Int] { core.withLockedValue { $0.engine.waiting } }
+    /// The alert file in use.
+    public var path: String { file.path }
+    /// Whether everything told has reached the file and every sink.
+    public var isIdle: Bool { core.withLockedValue { $0.early == nil && $0.jobs.isEmpty && $0.engine.isIdle } }
+    /// Whether everything fired so far is in the file.
+    public var isStored: Bool {
+        core.withLockedValue { $0.early == nil && !$0.isStoring && $0.jobs.isEmpty && $0.engine.isStored }
+    }
 
-    /// Raises an alert; the same fingerprint is told at most once per window.
-    public func raise(kind: String, fingerprint: String, summary: String, detail: [String: String] = [:]) {
-        guard settings.isEnabled else { return }
-        switch limiter.fire(fingerprint, at: clock.now) {
-        case .tell(let suppressed):
-            var alert = make(kind: kind, fingerprint: fingerprint, state: .firing, summary: summary, detail: detail)
-            alert.suppressed = suppressed
-            tell(alert)
-        case .suppress, .ignore, .tellRecovery:
-            held.increment()
+    /// Waits until everything fired so far is in the file, at most for `limit`; returns whether it is.
+    public func stored(within limit: Duration) async -> Bool {
+        let end = clock.now.advanced(by: limit)
+        while !isStored {
+            guard clock.now < end, (try? await clock.sleep(for: .milliseconds(5))) != nil else { return false }
+        }
+        return true
+    }
+
+    /// Before the end of the process: waits until everything has arrived, at most for `limit`; the file has the rest.
+    public func drain(within limit: Duration) async {
+        let end = clock.now.advanced(by: limit)
+        while clock.now < end, !isIdle {
+            // Cancelled: the file has it.
+            guard (try? await clock.sleep(for: .milliseconds(20))) != nil else { return }
         }
     }
 
-    /// Says that a cause is gone, when it had been told that it was there.
-    public func recover(kind: String, fingerprint: String, summary: String) {
-        guard settings.isEnabled else { return }
-        guard case .tellRecovery(let lasted, let suppressed) = limiter.recover(fingerprint, at: clock.now) else {
-            return
+    // MARK: - The engine
+
+    func handle(_ event: AlertEngine.Event) {
+        let wakers: [AsyncStream<Void>.Continuation] = core.withLockedValue { core in
+            if core.early != nil {
+                if let count = core.early?.count, count < Self.earlyLimit { core.early?.append(event) }
+                return []
+            }
+            decide(event, &core)
+            return core.wakers
         }
-        var alert = make(kind: kind, fingerprint: fingerprint, state: .recovered, summary: summary, detail: [:])
-        alert.suppressed = suppressed
-        alert.lastedMilliseconds = lasted.wholeMilliseconds
-        tell(alert)
+        for waker in wakers { waker.yield() }
     }
 
-    private func make(
-        kind: String, fingerprint: String, state: Alert.State, summary: String, detail: [String: String]
-    ) -> Alert {
-        serial += 1
-        let now = wall.microseconds
-        return Alert(
-            id: "\(source)-\(now)-\(serial)", kind: kind, fingerprint: fingerprint, state: state, summary: summary,
-            detail: detail, source: source, at: now)
-    }
-
-    private func tell(_ alert: Alert) {
-        kept.append(alert)
-        if kept.count > 100 { kept.removeFirst() }
-        do {
-            try file.append(alert)
-            written.increment()
-        } catch {
-            failed.increment()
-            log.error("alert not written", metadata: [Key.error: "\(error)", Key.kind: "\(alert.kind)"])
+    private func decide(_ event: AlertEngine.Event, _ core: inout Core) {
+        for effect in core.engine.handle(event, at: clock.now) {
+            switch effect {
+            case .append(let alerts): core.jobs.append(.append(alerts))
+            case .saveCursor(let cursor, let sink):
+                core.jobs.removeAll { if case .saveCursor(_, sink) = $0 { true } else { false } }
+                core.jobs.append(.saveCursor(cursor, sink: sink))
+            case .send(let message, let sink): core.outgoing[sink] = message
+            }
         }
-        guard !sinks.isEmpty else { return }
-        waiting.append(alert)
-        if waiting.count > Self.queueLimit { waiting.removeFirst() }
+        metrics.export(core.engine, since: &core.exported)
     }
 
-    /// Sends what waits, one message a second to each sink, until cancelled.
+    private func wakeAll() {
+        for waker in core.withLockedValue({ $0.wakers }) { waker.yield() }
+    }
+
+    /// A stream that yields whenever something may be there to do, at once for the first time.
+    private func wakeUps() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        continuation.yield()
+        core.withLockedValue { $0.wakers.append(continuation) }
+        return stream
+    }
+
+    // MARK: - The tasks
+
+    /// Writes, sends and watches the time until cancelled.
     public func run() async throws {
-        guard !sinks.isEmpty else { return }
-        let client = HTTPClient(eventLoopGroupProvider: .singleton)
-        do {
-            while !Task.isCancelled {
-                guard !waiting.isEmpty else {
-                    try await clock.sleep(for: .milliseconds(200))
-                    continue
-                }
-                await send(waiting.removeFirst(), with: client)
-                try await clock.sleep(for: .seconds(1))
+        core.withLockedValue { $0.wakers = [] }
+        await restoreOnce()
+        await withTaskGroup(of: Void.self) { tasks in
+            for body in [writeFile, keepTime, keepSinks, callWatcher] {
+                let wakes = wakeUps()
+                tasks.addTask { await body(wakes) }
             }
-            try await client.shutdown()
+        }
+        try Task.checkCancellation()
+    }
+
+    /// Reads file and cursors, once in a life, and lets in what came meanwhile.
+    private func restoreOnce() async {
+        let names: [String]? = core.withLockedValue { $0.early == nil ? nil : Array($0.sinks.keys) }
+        guard let names else { return }
+        var restored = AlertFile.Restored()
+        do {
+            restored = try await withDeadline(.seconds(5), clock: clock) { [file, source] in
+                try await NIOThreadPool.singleton.runIfActive {
+                    try file.restore(sinks: names, otherName: source)
+                }
+            }
+            if restored.unreadable > 0 {
+                log.warning("alert file has unreadable lines", metadata: [Key.count: "\(restored.unreadable)"])
+            }
+            metrics.unreadable.increment(by: restored.unreadable)
         } catch {
-            try await client.shutdown()
-            throw error
+            metrics.fileFailures.increment()
+            log.error("alert file not read", metadata: [Key.error: "\(error)"])
+        }
+        let at = wall.microseconds
+        core.withLockedValue { core in
+            let early = core.early ?? []
+            core.early = nil
+            decide(.restore(records: restored.records, cursors: restored.cursors, at: at), &core)
+            for event in early { decide(event, &core) }
         }
     }
 
-    private func send(_ alert: Alert, with client: HTTPClient) async {
-        for sink in sinks {
-            for attempt in 1...3 {
-                do {
-                    try await sink.send(alert, with: client)
-                    break
-                } catch {
-                    let isTransient = (error as? AlertError)?.isTransient ?? false
-                    log.warning(
-                        "alert not delivered",
-                        metadata: [Key.error: "\(error)", Key.attempt: "\(attempt)", Key.kind: "\(alert.kind)"])
-                    if !isTransient || attempt == 3 {
-                        failed.increment()
-                        break
-                    }
-                    // Cancelled while waiting: the alert is in the file.
-                    guard (try? await clock.sleep(for: .seconds(attempt))) != nil else { return }
+    /// Everything that waits for the disk, with one sync for all of it.
+    private func writeFile(_ wakes: AsyncStream<Void>) async {
+        for await _ in wakes {
+            while !Task.isCancelled {
+                let jobs = core.withLockedValue { core in
+                    defer { core.jobs = [] }
+                    core.isStoring = !core.jobs.isEmpty
+                    return core.jobs
+                }
+                if jobs.isEmpty { break }
+                await perform(jobs)
+            }
+        }
+    }
+
+    private func perform(_ jobs: [Job]) async {
+        var alerts: [Alert] = []
+        var cursors: [String: SinkCursor] = [:]
+        for job in jobs {
+            switch job {
+            case .append(let more): alerts += more
+            case .saveCursor(let cursor, let sink): cursors[sink] = cursor
+            }
+        }
+        let (written, saved) = await write(alerts, cursors)
+        let sequences = alerts.map(\.sequence)
+        if case .failure(let error) = written {
+            metrics.fileFailures.increment()
+            log.error("alert not written", metadata: [Key.error: "\(error)", Key.count: "\(alerts.count)"])
+            handle(.notStored(sequences, error.code))
+        } else if !alerts.isEmpty {
+            metrics.written.increment(by: alerts.count)
+            handle(.stored(sequences, at: wall.microseconds))
+        }
+        if case .failure(let error) = saved {
+            metrics.fileFailures.increment()
+            log.warning("alert cursor not saved", metadata: [Key.error: "\(error)"])
+        }
+    }
+
+    private typealias Written = Result<Void, AlertError>
+
+    /// Cursors before alerts: a new sink's cursor must not lie behind the first alert that is for it.
+    private func write(_ alerts: [Alert], _ cursors: [String: SinkCursor]) async -> (Written, Written) {
+        let work = { @Sendable [file] () -> (Written, Written) in
+            var (written, saved) = (Written.success(()), Written.success(()))
+            for (sink, cursor) in cursors {
+                do throws(AlertError) { try file.save(cursor, of: sink) } catch { saved = .failure(error) }
+            }
+            if !alerts.isEmpty {
+                do throws(AlertError) { try file.append(alerts) } catch { written = .failure(error) }
+            }
+            return (written, saved)
+        }
+        do {
+            return try await NIOThreadPool.singleton.runIfActive(work)
+        } catch {
+            let error = AlertError(.file, "no thread to write with")
+            return (.failure(error), .failure(error))
+        }
+    }
+
+    /// Tells the engine that time has passed, when that can matter.
+    private func keepTime(_ wakes: AsyncStream<Void>) async {
+        for await _ in wakes {
+            while let due = core.withLockedValue({ $0.engine.nextDeadline }), !Task.isCancelled {
+                // Something may become due sooner meanwhile, so it never sleeps for long.
+                let most: Duration = isIdle ? .seconds(1) : .milliseconds(100)
+                let pause = max(.milliseconds(10), min(clock.now.duration(to: due), most))
+                guard (try? await clock.sleep(for: pause)) != nil else { return }
+                if due <= clock.now { handle(.tick(at: wall.microseconds)) }
+                metrics.undelivered.set(file.removedUndelivered)
+                metrics.firing.set(core.withLockedValue { $0.engine.firingCount })
+            }
+        }
+    }
+
+    /// One task for each sink that was ever set; a sink that hangs holds up only itself.
+    private func keepSinks(_ wakes: AsyncStream<Void>) async {
+        await withTaskGroup(of: Void.self) { tasks in
+            var served: Set<String> = []
+            for await _ in wakes {
+                let names = core.withLockedValue { Set($0.sinks.keys) }
+                for name in names.subtracting(served).sorted() {
+                    served.insert(name)
+                    let wakes = wakeUps()
+                    tasks.addTask { await self.serve(name, wakes) }
                 }
             }
+            tasks.cancelAll()
+        }
+    }
+
+    private func serve(_ name: String, _ wakes: AsyncStream<Void>) async {
+        for await _ in wakes {
+            while let (message, sink, timeout) = outgoing(to: name), !Task.isCancelled {
+                let answer = await http.send(message, to: sink, timeout: timeout)
+                if Task.isCancelled { return }
+                note(answer, message, sink)
+                core.withLockedValue { $0.outgoing[name] = nil }
+                handle(.answered(sink: name, answer, at: wall.microseconds))
+            }
+        }
+    }
+
+    private func outgoing(to name: String) -> (AlertMessage, AlertSink, Duration)? {
+        core.withLockedValue { core in
+            guard let message = core.outgoing[name], let sink = core.sinks[name] else { return nil }
+            return (message, sink, core.settings.sendTimeout)
+        }
+    }
+
+    private func note(_ answer: SinkAnswer, _ message: AlertMessage, _ sink: AlertSink) {
+        switch answer {
+        case .delivered: metrics.delivered(to: sink.name).increment(by: message.alerts.count)
+        case .later(let error, _), .refused(let error):
+            metrics.failed(at: sink.name, error.code).increment()
+            log.warning(
+                "alert not delivered",
+                metadata: [
+                    Key.sink: "\(sink.name)", Key.code: "\(error.code.rawValue)", Key.error: "\(error)",
+                    Key.count: "\(message.alerts.count)",
+                ])
+        }
+    }
+
+    /// Calls the outside watcher: when the calls end, it knows that we are gone (requirement 11).
+    private func callWatcher(_ wakes: AsyncStream<Void>) async {
+        var isFailing = false
+        while !Task.isCancelled {
+            let (settings, isEnabled) = core.withLockedValue { ($0.settings, $0.engine.isEnabled) }
+            if let address = settings.deadManURL, isEnabled, role == .main {
+                let error = await http.call(address, name: "the outside watcher", timeout: settings.sendTimeout)
+                if let error {
+                    metrics.watcherFailures.increment()
+                    if !isFailing { log.warning("outside watcher not reached", metadata: [Key.error: "\(error)"]) }
+                } else {
+                    metrics.watcherCalls.increment()
+                }
+                isFailing = error != nil
+            }
+            guard (try? await clock.sleep(for: settings.deadManInterval)) != nil else { return }
         }
     }
 }

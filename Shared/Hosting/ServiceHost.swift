@@ -1,3 +1,4 @@
+import Alerting
 import Bus
 import Domain
 import Logging
@@ -17,6 +18,8 @@ public struct ServiceHost: Sendable {
     public let bus: Bus
     public let database: PostgresPool
     public let venueClock: VenueClock
+    /// Tells operators; works also when Redis, PostgreSQL or the orchestrator does not.
+    public let alerts: ServiceAlerts
     /// Wakes the outbox relay after a commit that wrote to the outbox.
     public let outbox = OutboxNudge()
 
@@ -29,8 +32,11 @@ public struct ServiceHost: Sendable {
     /// Connects, waits for both servers in parallel, and brings the schema up to date.
     ///
     /// - Throws: `BootCheckFailure` when a server does not answer within `BOOT_TIMEOUT_SECS`; a migration's error.
-    public static func start(_ settings: HostSettings, in context: ProcessContext) async throws -> ServiceHost {
-        let host = try ServiceHost(settings, context)
+    public static func start(
+        _ settings: HostSettings, in context: ProcessContext, alerting role: AlertDispatcher.Role = .fallback
+    ) async throws -> ServiceHost {
+        let host = try ServiceHost(settings, context, role)
+        host.alerts.start(in: context)
         context.supervisor.add("redis", .critical) { try await host.redis.run() }
         context.supervisor.add("bus", .critical) { try await host.bus.run() }
         // The first hook to be added runs last: what the others publish is stored too.
@@ -54,7 +60,7 @@ public struct ServiceHost: Sendable {
         try await ask()
     }
 
-    private init(_ settings: HostSettings, _ context: ProcessContext) throws {
+    private init(_ settings: HostSettings, _ context: ProcessContext, _ role: AlertDispatcher.Role) throws {
         self.context = context
         self.settings = settings
         incarnation = try Incarnation(context.incarnation)
@@ -68,6 +74,7 @@ public struct ServiceHost: Sendable {
         database = PostgresPool(
             settings: settings.database, application: "linesman:\(source)", clock: context.clock,
             random: context.random, log: context.log, metrics: context.metrics)
+        alerts = ServiceAlerts(settings.alerts, source: source, role: role, bus: bus, in: context)
         venueClock = settings.isReplay ? .replay() : .live(context.wallClock)
     }
 

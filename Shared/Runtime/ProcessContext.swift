@@ -10,7 +10,7 @@ public struct ProcessWorld: Sendable {
     public var random: RandomSource
     /// Where log lines and settings problems go.
     public var output: LogOutput
-    /// Gives the name of each signal that asks the process to end.
+    /// Gives the name of each signal: SIGHUP reads settings again, any other asks the process to end.
     public var signals: AsyncStream<String>
     public var processID: Int
 
@@ -67,6 +67,7 @@ public struct ProcessContext: Sendable {
     let knownSettings: Set<String>
     let declarations: NIOLockedValueBox<[SettingDeclaration]>
     let stopRequest: Promise<String>
+    let reloads: ReloadHooks
 
     /// Reads the settings of the process, all problems at once; call it once, before anything is started.
     ///

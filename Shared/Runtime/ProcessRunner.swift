@@ -19,7 +19,7 @@ public enum ProcessRunner {
         // A peer that closed its end is an error of the write, not the end of the process.
         _ = signal(SIGPIPE, SIG_IGN)
         let (signals, continuation) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .bufferingNewest(4))
-        let trapped = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let trapped = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         // Ends with the process.
         Task {
             for await signal in trapped { continuation.yield("\(signal)") }
@@ -89,8 +89,11 @@ public enum ProcessRunner {
         // Both watchers end when `end` is known and this function cancels them or the process exits.
         let signalWatch = Task {
             for await signal in signals {
-                end.fulfil(.asked(signal))
-                return
+                guard signal == "SIGHUP" else {
+                    end.fulfil(.asked(signal))
+                    return
+                }
+                await context.reload()
             }
         }
         let stopWatch = Task { end.fulfil(.asked(await context.stopRequest.value())) }
@@ -152,11 +155,12 @@ public enum ProcessRunner {
             service: service, log: log, clock: world.clock, wallClock: world.wallClock, random: world.random,
             incarnation: world.random.uuid(), startedAt: world.wallClock.microseconds, processID: world.processID,
             metrics: metrics, environment: world.environment, supervisor: supervisor, process: settings,
-            settingsFile: file, knownSettings: known, declarations: NIOLockedValueBox([]), stopRequest: Promise())
+            settingsFile: file, knownSettings: known, declarations: NIOLockedValueBox([]), stopRequest: Promise(),
+            reloads: ReloadHooks())
     }
 
     /// The file named by `LINESMAN_CONFIG`, which must be there, else `linesman.toml` if it is there.
-    private static func settingsFile(_ environment: [String: String]) throws(SettingsError) -> SettingsFile? {
+    static func settingsFile(_ environment: [String: String]) throws(SettingsError) -> SettingsFile? {
         if let named = environment["LINESMAN_CONFIG"], !named.isEmpty { return try SettingsFile.load(path: named) }
         guard FileManager.default.fileExists(atPath: "linesman.toml") else { return nil }
         return try SettingsFile.load(path: "linesman.toml")

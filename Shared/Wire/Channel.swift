@@ -71,5 +71,6 @@ public enum Channels {
     public static let rules = Channel<RulesChanged>("feedback:rules", .journaled(keeping: 100))
 
     public static let alerts = Channel<SystemAlert>("system:alerts", .journaled(keeping: 1_000))
+    public static let alertAcknowledgements = Channel<AlertAcknowledgement>("system:alerts:acknowledged", .hint)
     public static let notifications = Channel<ServiceNotification>("notifications:service_health", .hint)
 }

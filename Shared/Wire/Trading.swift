@@ -172,10 +172,14 @@ public struct SystemAlert: WireMessage, Hashable {
     public let detail: [String: String]
     /// Wall time in microseconds since 1970.
     public let at: Int64
+    /// `info`, `warning` or `critical`; critical when it is not said.
+    public let severity: String?
+    /// False for what merely happened and has no recovery.
+    public let lasting: Bool?
 
     public init(
         id: AlertID, kind: String, fingerprint: String, state: State, summary: String, detail: [String: String],
-        at: Int64
+        at: Int64, severity: String? = nil, lasting: Bool? = nil
     ) {
         self.id = id
         self.kind = kind
@@ -184,5 +188,18 @@ public struct SystemAlert: WireMessage, Hashable {
         self.summary = summary
         self.detail = detail
         self.at = at
+        self.severity = severity
+        self.lasting = lasting
+    }
+}
+
+/// The orchestrator has these alerts in its file; whoever raised one need not deliver it.
+public struct AlertAcknowledgement: WireMessage, Hashable {
+    public static let type = "alert_acknowledgement"
+
+    public let ids: [AlertID]
+
+    public init(ids: [AlertID]) {
+        self.ids = ids
     }
 }

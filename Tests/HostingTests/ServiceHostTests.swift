@@ -12,13 +12,19 @@ import Testing
 import Wire
 
 /// A service of the tests' own on real servers, through the same door as the five.
-private func withHost(
-    _ redis: TestRedis, _ database: TestDatabase, instance: String,
+func withHost(
+    redis url: String, _ database: TestDatabase, instance: String, more: [String: String] = [:],
     _ body: @escaping @Sendable (ServiceHost) async throws -> Void
 ) async throws -> (code: ExitCode, error: (any Error)?) {
     let failure = NIOLockedValueBox<(any Error)?>(nil)
-    let environment = redis.environment.merging(database.environment) { $1 }.merging(
-        ["SERVICE_INSTANCE": instance, "HEARTBEAT_INTERVAL_SECS": "0.05", "LOG_LEVEL": "error"]) { $1 }
+    let folder = FileManager.default.temporaryDirectory.appending(path: "host-\(UUID().uuidString)")
+    // Left behind only when the machine cannot remove it.
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let own = [
+        "REDIS_URL": url, "SERVICE_INSTANCE": instance, "HEARTBEAT_INTERVAL_SECS": "0.05", "LOG_LEVEL": "error",
+        "ALERT_LOG_PATH": "\(folder.path)/alerts.log",
+    ]
+    let environment = database.environment.merging(own) { $1 }.merging(more) { $1 }
     let world = ProcessWorld(
         environment: environment, clock: .real, wallClock: .real, random: .system, output: .standardError,
         signals: AsyncStream { _ in }, processID: 4_242)
@@ -51,7 +57,7 @@ private func withHost(
                         collected.withLockedValue { $0.append(envelope.body) }
                     }
                 }
-                let (code, error) = try await withHost(redis, database, instance: "beat-1") { host in
+                let (code, error) = try await withHost(redis: redis.url, database, instance: "beat-1") { host in
                     host.sendHeartbeats()
                     try await eventually("five heartbeats with good checks") {
                         collected.withLockedValue { $0.filter { $0.status == .healthy }.count >= 5 }
@@ -101,7 +107,7 @@ private func withHost(
                         }
                     }
                 }
-                let (_, error) = try await withHost(redis, database, instance: "outbox-1") { host in
+                let (_, error) = try await withHost(redis: redis.url, database, instance: "outbox-1") { host in
                     host.relayOutbox()
                     try await host.database.transaction("announce") { transaction in
                         try await OutboxStore.append(

@@ -86,6 +86,7 @@ import Wire
             SystemAlert(
                 id: "alert-1", kind: "databaseConnectivityIssue", fingerprint: "database", state: .firing,
                 summary: "PostgreSQL does not answer", detail: ["attempts": "3"], at: 1_776_726_799_000_000))
+        try Self.check(AlertAcknowledgement(ids: ["alert-1", "alert-2"]))
     }
 
     /// The types and versions that `Shared/Wire` declares, read from its source: a message nobody thought of here too.

@@ -8,7 +8,7 @@ enum Samples {
         Heartbeat.type, ShardCommand.type, CommandAcknowledgement.type, LeaseGrant.type, DiscoveryRequest.type,
         DiscoveryResult.type, ServiceNotification.type, GameStateUpdate.type, PriceUpdate.type, GameEnded.type,
         SignalMessage.type, IntentMessage.type, OrderUpdate.type, PositionUpdate.type, KillSwitchChange.type,
-        RulesChanged.type, SystemAlert.type, SequenceMark.type,
+        RulesChanged.type, SystemAlert.type, AlertAcknowledgement.type, SequenceMark.type,
     ]
 
     static func game() throws -> Game {

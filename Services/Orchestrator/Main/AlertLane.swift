@@ -9,17 +9,29 @@ struct AlertLane: Sendable {
         for await effect in effects {
             switch effect {
             case .raiseAlert(let kind, let fingerprint, let facts):
-                await alerts.raise(
-                    kind: kind.rawValue, fingerprint: fingerprint, summary: kind.summary(facts), detail: facts)
-            case .recoverAlert(let kind, let fingerprint, _):
-                await alerts.recover(kind: kind.rawValue, fingerprint: fingerprint, summary: kind.recovery)
+                alerts.fire(
+                    kind.rawValue, fingerprint: fingerprint, kind.summary(facts), fields: facts,
+                    severity: kind.severity)
+            case .recoverAlert(let kind, let fingerprint, _): alerts.resolve(fingerprint, kind.recovery)
             default: break
             }
         }
     }
 }
 
+extension Dependency {
+    /// What says that it is away; its fingerprint is its kind.
+    var alert: AlertKind {
+        switch self {
+        case .redis: .redisConnectivityIssue
+        case .postgres: .databaseConnectivityIssue
+        }
+    }
+}
+
 extension AlertKind {
+    var severity: AlertSeverity { self == .capacityExhausted ? .warning : .critical }
+
     func summary(_ facts: [String: String]) -> String {
         switch self {
         case .allShardsUnhealthy:

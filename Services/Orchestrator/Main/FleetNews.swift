@@ -1,4 +1,3 @@
-import Alerting
 import Bus
 import Domain
 import Hosting
@@ -34,22 +33,6 @@ struct FleetNews: Sendable {
         let results = try await host.bus.subscribe(to: Channels.discoveryResults)
         host.supervisor.add("discovery-results", .critical) {
             await follow(results) { await fleet.take(.discovered($0.game, $0.markets, reason: $0.reason)) }
-        }
-    }
-
-    /// Alerts of other services go out where ours do; those raised while no orchestrator was there too.
-    func takeAlerts(for alerts: AlertDispatcher) async throws {
-        let raised = try await host.bus.subscribe(to: Channels.alerts, resuming: host.position(on: Channels.alerts))
-        host.supervisor.add("system-alerts", .important) {
-            await follow(raised) { alert in
-                switch alert.state {
-                case .firing:
-                    await alerts.raise(
-                        kind: alert.kind, fingerprint: alert.fingerprint, summary: alert.summary, detail: alert.detail)
-                case .recovered:
-                    await alerts.recover(kind: alert.kind, fingerprint: alert.fingerprint, summary: alert.summary)
-                }
-            }
         }
     }
 
@@ -105,6 +88,10 @@ struct FleetNews: Sendable {
             if hears != isUp { await fleet.take(.bus(isUp: hears)) }
             isUp = hears
             for (dependency, isHealthy) in dependencies(health) where told[dependency] != isHealthy {
+                // An earlier life may have told that it was away.
+                if told[dependency] == nil, isHealthy {
+                    host.alerts.dispatcher.resolve(dependency.alert.rawValue, dependency.alert.recovery)
+                }
                 told[dependency] = isHealthy
                 await fleet.take(.dependency(dependency, isHealthy: isHealthy))
             }

@@ -49,6 +49,8 @@ actor FleetReconciler {
 
     private static func name(_ service: String, _ instance: String) -> String { "\(service)/\(instance)" }
 
+    var isLeading: Bool { engine.isLeading }
+
     func snapshot() -> FleetSnapshot { engine.snapshot(at: host.clock.now) }
 
     /// Signals that the shards say they have sent in their present lives.

@@ -80,7 +80,7 @@ struct StatusPage: Sendable {
             bus: await fleet.busReports(),
             database: StatusDocument.Pool(
                 size: pool.size, idle: pool.idle, active: pool.active, waiting: pool.waiting),
-            recentAlerts: await alerts.recent,
+            recentAlerts: alerts.recent,
             parts: host.supervisor.report.map {
                 StatusDocument.Part(
                     name: $0.name, tier: $0.tier.rawValue, state: $0.state.rawValue, restarts: $0.restarts)

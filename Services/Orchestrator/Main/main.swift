@@ -6,13 +6,11 @@ import Venues
 
 await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogue.keys) { context in
     let (settings, feed) = try context.settings { (OrchestratorSettings($0), ScoreboardSettings($0)) }
-    let host = try await ServiceHost.start(settings.host, in: context)
+    let host = try await ServiceHost.start(settings.host, in: context, alerting: .main)
     let health = HealthBoard(
         host.baseProbes(), every: settings.host.healthInterval, clock: host.clock, log: host.log,
         metrics: context.metrics)
-    let alerts = AlertDispatcher(
-        settings: settings.alerts, source: host.source, clock: host.clock, wall: context.wallClock, log: host.log,
-        metrics: context.metrics)
+    let alerts = host.alerts.dispatcher
     let leadership = Leadership(
         database: host.database, holder: "\(host.source)/\(host.incarnation)", settings: settings)
     let store = AssignmentStore(database: host.database, leadership: leadership)
@@ -25,12 +23,11 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     let page = StatusPage(host: host, fleet: fleet, alerts: alerts, health: health, settings: settings)
 
     host.supervisor.add("health", .critical) { try await health.run() }
-    host.supervisor.add("alerts", .important) { try await alerts.run() }
     host.supervisor.add("alert-lane", .critical) { await AlertLane(alerts: alerts).run(lanes.alerts) }
     host.supervisor.add("bus-lane", .critical) { await BusLane(host: host).run(lanes.messages) }
     host.supervisor.add("record-lane", .critical) { await records.run(lanes.records) }
     try await news.listen()
-    try await news.takeAlerts(for: alerts)
+    try await SystemAlerts(host: host, fleet: fleet).listen()
     host.supervisor.add("ticks", .critical) { try await news.tick(health: health, leadership: leadership) }
     host.supervisor.add("leadership", .critical) { try await LeaderWatch(leadership, store, fleet, host).run() }
     host.supervisor.add("scoreboards", .important) { try await scoreboards.run() }

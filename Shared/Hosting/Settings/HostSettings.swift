@@ -1,3 +1,4 @@
+import Alerting
 import Bus
 import Postgres
 import Redis
@@ -10,6 +11,7 @@ public struct HostSettings: Sendable {
     public let redis: RedisSettings
     public let bus: BusSettings
     public let database: PostgresSettings
+    public let alerts: AlertSettings
     public let trading: TradingSettings
     public let heartbeatInterval: Duration
     public let healthInterval: Duration
@@ -32,6 +34,7 @@ public struct HostSettings: Sendable {
         redis = RedisSettings(reader)
         bus = BusSettings(reader)
         database = PostgresSettings(reader)
+        alerts = AlertSettings(reader)
         trading = TradingSettings(reader)
         heartbeatInterval = reader.seconds(
             "HEARTBEAT_INTERVAL_SECS", default: .milliseconds(500), in: .milliseconds(50)...(.seconds(60)),

@@ -1,11 +1,9 @@
-import Alerting
 import Domain
 import Runtime
 
 /// How patient the orchestrator is and what it looks at.
 public struct OrchestratorSettings: Sendable {
     public let host: HostSettings
-    public let alerts: AlertSettings
     public let sports: [Sport]
     public let discoveryInterval: Duration
     public let gameWindow: Duration
@@ -22,7 +20,6 @@ public struct OrchestratorSettings: Sendable {
 
     public init(_ reader: SettingsReader) {
         host = HostSettings(reader)
-        alerts = AlertSettings(reader)
         let names = reader.text("SPORTS", default: "nba,nfl,nhl,mlb", "Whose scoreboards are read, comma-separated.")
             .split(separator: ",").map { $0.drop(while: \.isWhitespace).prefix { !$0.isWhitespace } }
         sports = names.compactMap { Sport(rawValue: String($0)) }
