@@ -121,4 +121,14 @@ import Testing
         _ = fixture.send(.reread([], asked: fixture.machine))
         #expect(fixture.engine.watched.isEmpty)
     }
+
+    @Test func `a command older than the reread that took the game away does not bring it back`() throws {
+        var fixture = Fixture()
+        _ = try fixture.assign(epoch: 2, game: "a")
+        fixture.pass(1)
+        _ = fixture.send(.reread([], asked: fixture.machine))
+        #expect(try fixture.assign(epoch: 2, command: "late", game: "a").verdicts == [.stale])
+        #expect(try fixture.assign(epoch: 1, command: "later", game: "a").verdicts == [.stale])
+        #expect(try fixture.assign(epoch: 3, command: "new", game: "a").verdicts == [.accepted])
+    }
 }

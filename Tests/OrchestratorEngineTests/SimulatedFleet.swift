@@ -136,7 +136,7 @@ struct SimulatedFleet {
             if let newest, command.epoch < newest {
                 verdict = .stale
             } else if shard.isStopping || (shard.games[command.game] == nil && shard.games.count >= shard.capacity) {
-                verdict = .refused
+                verdict = shard.isStopping ? .draining : .atCapacity
             } else {
                 shard.games[command.game] = command.epoch
                 shard.newest[command.game] = command.epoch
@@ -175,7 +175,7 @@ struct SimulatedFleet {
             rows[game]?.isReleased = true
             fly(.toOrchestrator(.released(game)), lossy: false)
         case .readDesiredState: fly(.toOrchestrator(.rehydrated(desired, term: term)), lossy: false)
-        case .raiseAlert, .recoverAlert, .notify: break
+        case .raiseAlert, .recoverAlert, .notify, .report, .answerOperator: break
         }
     }
 
@@ -200,10 +200,12 @@ struct SimulatedFleet {
             if let epoch = rows[id]?.epoch, change.to.epoch <= epoch {
                 violations.append("\(id): epoch \(change.to.epoch) stored after \(epoch)")
             }
-            if let owner = rows[id]?.seat, owner.shard != change.to.shard, let old = shards[owner.shard],
+            if let owner = rows[id]?.seat, owner.shard != change.to.shard, change.from == owner.shard,
+                let old = shards[owner.shard],
                 old.isRunning, old.games[id] == owner.epoch, old.lease.isHeld(at: now)
             {
-                violations.append("\(id): given to \(change.to.shard) while \(owner.shard) holds a lease for it")
+                violations.append(
+                    "\(now): \(id): given to \(change.to.shard), \(change.reason), while \(owner.shard) holds a lease")
             }
             moves += 1
             rows[id, default: Row(status: .live)].seat = change.to

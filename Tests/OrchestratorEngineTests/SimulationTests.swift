@@ -18,6 +18,10 @@ import Testing
             }
             calm(&fleet)
             fleet.run(.seconds(45))
+            // A move of the rebalancing may be under way at any moment.
+            let end = fleet.now.advanced(by: .seconds(3))
+            let playing = fleet.scoreboard.filter { !$0.value.isEnd }.map(\.key).sorted()
+            while fleet.now < end, !playing.allSatisfy({ fleet.owner(of: $0) != nil }) { fleet.step() }
             let place = "seed \(seed), round \(round)"
             #expect(fleet.violations.isEmpty, "\(place): \(fleet.violations.prefix(3))")
             for (game, status) in fleet.scoreboard.sorted(by: { $0.key < $1.key }) {
@@ -25,7 +29,9 @@ import Testing
                 if status.isEnd {
                     #expect(watchers.isEmpty, "\(place): \(game) is over and watched by \(watchers)")
                 } else {
-                    #expect(fleet.owner(of: game) != nil, "\(place): \(game) is watched by nobody")
+                    let row = fleet.engine.snapshot(at: fleet.now).games.first { $0.game == game.rawValue }
+                    let state = "\(row?.state ?? "unknown") on \(row?.shard ?? "nobody")"
+                    #expect(fleet.owner(of: game) != nil, "\(place): \(game) is watched by nobody: \(state)")
                     #expect(watchers.count == 1, "\(place): \(game) is watched by \(watchers)")
                 }
             }

@@ -130,6 +130,8 @@ extension ShardEngine {
         let listed = Set(list.map(\.game.id))
         for (id, held) in games.sorted(by: { $0.key < $1.key })
         where !listed.contains(id) && held.acceptedAt <= asked {
+            // A command that is older than this answer must not bring it back.
+            ended.record(id, held.epoch)
             games[id] = nil
             gameOfMarket = gameOfMarket.filter { $0.value != id }
         }

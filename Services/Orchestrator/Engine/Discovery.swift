@@ -13,7 +13,7 @@ extension OrchestratorEngine {
             if games[entry.game.id] != nil {
                 update(entry, into: &effects)
             } else if isWanted(entry, at: venueNow) {
-                var game = WatchedGame(entry.game, status: entry.status, cycle: cycle)
+                var game = WatchedGame(entry.game, status: entry.status, wants: entry.wants, cycle: cycle)
                 game.score = entry.score
                 games[entry.game.id] = game
                 effects.append(.upsertGame(entry.game, entry.status, entry.score))
@@ -21,8 +21,10 @@ extension OrchestratorEngine {
         }
         for id in games.keys.sorted() {
             askForMarkets(of: id, into: &effects)
+            putOffIfSuspended(id, at: venueNow, into: &effects)
             abandonIfGone(id, at: venueNow, into: &effects)
         }
+        placeWaiting(at: now, into: &effects)
     }
 
     private func isWanted(_ entry: ScoreboardGame, at venueNow: VenueInstant) -> Bool {
@@ -37,16 +39,48 @@ extension OrchestratorEngine {
         let id = entry.game.id
         guard let known = games[id] else { return }
         games[id]?.shownInCycle = cycle
+        games[id]?.isAbandoned = false
         if let score = entry.score { games[id]?.score = score }
         guard known.status != entry.status, known.status.permits(entry.status) else { return }
         games[id]?.status = entry.status
-        if entry.status.isEnd {
-            // One that is just being stored ends when its answer comes.
-            if case .committing = known.placement { return }
-            release(id, from: known.placement.seat ?? known.owner, into: &effects)
-        } else {
+        games[id]?.suspendedSince = nil
+        switch known.placement {
+        // One that is just being stored is looked at again when its answer comes.
+        case .committing: break
+        case .resting where entry.status == .live:
             effects.append(.upsertGame(known.game, entry.status, entry.score))
+            wake(id)
+        case .resting where !entry.status.isEnd, .releasing where !entry.status.isEnd:
+            effects.append(.upsertGame(known.game, entry.status, entry.score))
+        default:
+            if games[id]?.needsNoSeat ?? false {
+                release(id, from: known.placement.seat ?? known.owner, into: &effects)
+            } else {
+                effects.append(.upsertGame(known.game, entry.status, entry.score))
+            }
         }
+    }
+
+    /// A game that was put off plays again: it needs an owner, under the epoch after its last.
+    private mutating func wake(_ id: GameID) {
+        guard let game = games[id] else { return }
+        games[id]?.owner = nil
+        place(id, game.markets.isEmpty ? .unmapped : .waiting(.resumed))
+    }
+
+    /// A suspended game keeps its seat for a while: most go on within the hour.
+    private mutating func putOffIfSuspended(_ id: GameID, at venueNow: VenueInstant, into effects: inout [Effect]) {
+        guard let game = games[id], game.status == .suspended else { return }
+        switch game.placement {
+        case .resting, .releasing, .committing: return
+        default: break
+        }
+        guard let since = game.suspendedSince else {
+            games[id]?.suspendedSince = venueNow
+            return
+        }
+        guard since.duration(to: venueNow) >= policy.holdSuspended else { return }
+        release(id, from: game.placement.seat ?? game.owner, into: &effects)
     }
 
     /// A question is asked in its game's first cycle, and again while it brought no market (CHECKLIST N6).
@@ -63,25 +97,31 @@ extension OrchestratorEngine {
         guard let game = games[id], game.shownInCycle < cycle, !game.status.isEnd,
             game.game.scheduledAt.duration(to: venueNow) > policy.abandonAfter
         else { return }
-        if case .committing = game.placement { return }
-        if case .releasing = game.placement { return }
+        switch game.placement {
+        case .committing, .releasing: return
+        case .resting: drop(id)
+        default:
+            games[id]?.isAbandoned = true
+            release(id, from: game.placement.seat ?? game.owner, into: &effects)
+        }
         counters.abandoned += 1
-        release(id, from: game.placement.seat ?? game.owner, into: &effects)
     }
 
     mutating func map(
         _ id: GameID, to markets: [Market], _ reason: String?, at now: MachineInstant, into effects: inout [Effect]
     ) {
-        guard isLeading, let game = games[id], game.placement == .unmapped else { return }
-        games[id]?.answer = reason
+        guard isLeading else { return }
         let own = markets.filter { $0.game == id }
+        if games[id] == nil || own.count < markets.count { note(.unaskedMarkets, into: &effects) }
+        guard let game = games[id], game.placement == .unmapped else { return }
+        games[id]?.answer = reason
         guard !own.isEmpty else { return }
         games[id]?.markets = own.sorted { $0.id < $1.id }
         place(id, .waiting(game.epoch == nil ? .first : .orphaned))
         placeWaiting(at: now, into: &effects)
     }
 
-    /// Stores the end first; its shard is told when it is stored.
+    /// Stores first that nobody owns the game any more; its shard is told when that is stored.
     mutating func release(_ id: GameID, from seat: Seat?, into effects: inout [Effect]) {
         guard let term, let game = games[id] else { return }
         games[id]?.notBefore = nil
@@ -89,12 +129,20 @@ extension OrchestratorEngine {
         effects.append(.releaseGame(id, game.status, game.score, from: seat, term: term))
     }
 
-    /// The end is stored: the seat is free, and whoever still watches is told to stop.
+    /// It is stored that nobody owns the game: the seat is free, and whoever still watches is told to stop.
     mutating func forget(_ id: GameID, at now: MachineInstant, into effects: inout [Effect]) {
-        guard case .releasing(let seat) = games[id]?.placement else { return }
+        guard let game = games[id], case .releasing(let seat) = game.placement else { return }
         counters.released += 1
-        drop(id)
+        if game.status.isEnd || game.isAbandoned {
+            drop(id)
+        } else if game.isPutOff {
+            games[id]?.owner = nil
+            place(id, .resting)
+        } else {
+            wake(id)
+        }
         guard let seat, let shard = shards[seat.shard], !shard.isDead else { return }
-        revoke(id, from: seat, reason: "ended", at: now, into: &effects)
+        let reason = game.isPutOff ? "put off" : "ended"
+        revoke(id, from: seat, reason: reason, at: now, into: &effects)
     }
 }

@@ -16,6 +16,9 @@ public enum Effect: Hashable, Sendable {
     case raiseAlert(AlertKind, fingerprint: String, facts: [String: String])
     case recoverAlert(AlertKind, fingerprint: String, after: Duration)
     case notify(FleetChange)
+    /// The first of its kind since the start; all are counted.
+    case report(FleetOddity)
+    case answerOperator(CommandID, OperatorAnswer)
 }
 
 /// Who watches a game, and under which epoch.
@@ -41,6 +44,12 @@ public enum MoveReason: String, Hashable, Sendable, Codable, CaseIterable {
     case refused
     /// PostgreSQL had it without an owner.
     case orphaned
+    /// It plays again after it was put off.
+    case resumed
+    /// A shard joined and is given its share.
+    case rebalanced
+    /// An operator wanted it.
+    case reassigned
 }
 
 /// A game's new owner, to be stored before anybody is told.
@@ -106,7 +115,28 @@ public enum FleetChange: Hashable, Sendable {
     case shardDegraded(ShardID, failedChecks: [String])
     case shardRecovered(ShardID)
     case resyncComplete(ShardID, games: Int, took: Duration)
+    /// It does not take up what it is given, and gets no more for a while.
+    case breakerOpened(ShardID, failures: Int)
+    case breakerClosed(ShardID)
     case serviceDead(service: String, instance: String)
     case serviceRestarted(service: String, instance: String)
     case serviceRecovered(service: String, instance: String)
+}
+
+/// What nobody should say, and somebody did.
+public enum FleetOddity: String, Hashable, Sendable, CaseIterable {
+    /// An answer from a shard that was never heard.
+    case unknownShard
+    /// An answer to a command that is not waited for: late, sent twice, or never made.
+    case unknownCommand
+    /// A heartbeat older than the newest of its shard, or of an earlier life.
+    case lateHeartbeat
+    /// A shard shows a game under an epoch that PostgreSQL never had.
+    case impossibleEpoch
+    /// A shard shows more games than it says it can hold.
+    case overfull
+    /// A capacity below zero or beyond `Shard.largestCapacity`.
+    case impossibleCapacity
+    /// Markets for a game that is not wanted, or of another game.
+    case unaskedMarkets
 }

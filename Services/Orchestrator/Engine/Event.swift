@@ -21,6 +21,8 @@ public enum Event: Sendable {
     /// The orchestrator's own subscriptions were lost or are live again, or missed something (lost, then live).
     case bus(isUp: Bool)
     case dependency(Dependency, isHealthy: Bool)
+    /// An operator wants something; the answer repeats the request.
+    case operatorOrder(OperatorOrder, request: CommandID)
     /// Every 100 ms.
     case tick
 }
@@ -35,9 +37,11 @@ public struct DesiredGame: Hashable, Sendable {
     /// The highest epoch ever used; nil when it never had an owner.
     public let epoch: Epoch?
     public let pregame: Probability?
+    public let wants: ShardKind
 
     public init(
-        game: Game, status: GameStatus, markets: [Market], shard: ShardID?, epoch: Epoch?, pregame: Probability? = nil
+        game: Game, status: GameStatus, markets: [Market], shard: ShardID?, epoch: Epoch?, pregame: Probability? = nil,
+        wants: ShardKind = .sports
     ) {
         self.game = game
         self.status = status
@@ -45,10 +49,14 @@ public struct DesiredGame: Hashable, Sendable {
         self.shard = shard
         self.epoch = epoch
         self.pregame = pregame
+        self.wants = wants
     }
 }
 
-/// What a shard can watch; a game fits a sports shard.
+/// What a shard can watch, and what a game wants (CHECKLIST R53).
+///
+/// Sports want a sports shard and nothing else. What wants a crypto shard is watched by a sports shard while no crypto
+/// shard has room.
 public enum ShardKind: String, Hashable, Sendable, Codable, CaseIterable {
     case sports
     case crypto
@@ -117,9 +125,13 @@ public struct ServiceHeartbeat: Hashable, Sendable {
 public struct Acknowledgement: Hashable, Sendable {
     public enum Verdict: String, Hashable, Sendable, CaseIterable {
         case accepted
-        /// The shard knows a newer epoch than we do.
+        /// The shard knows a newer epoch, or this one has ended there.
         case stale
-        case refused
+        /// It holds as many games as it may (`MAX_GAMES`).
+        case atCapacity
+        case draining
+        /// Its markets contradict those of another game, or the shard is of the wrong kind.
+        case malformed
     }
 
     public let command: CommandID
@@ -141,11 +153,13 @@ public struct ScoreboardGame: Hashable, Sendable {
     public let status: GameStatus
     /// Nil before the start.
     public let score: Score?
+    public let wants: ShardKind
 
-    public init(game: Game, status: GameStatus, score: Score? = nil) {
+    public init(game: Game, status: GameStatus, score: Score? = nil, wants: ShardKind = .sports) {
         self.game = game
         self.status = status
         self.score = score
+        self.wants = wants
     }
 }
 

@@ -5,29 +5,35 @@ import Resilience
 extension OrchestratorEngine {
     mutating func hear(_ heartbeat: ShardHeartbeat, at now: MachineInstant, into effects: inout [Effect]) {
         let id = heartbeat.shard
-        var shard = shards[id] ?? Shard(id, at: now)
-        let isNewLife = shard.incarnation != nil && shard.incarnation != heartbeat.incarnation
-        if isNewLife, heartbeat.startedAt < shard.startedAt { return counters.lateHeartbeats += 1 }
-        if !isNewLife, shard.incarnation != nil, heartbeat.beat <= shard.beat { return counters.lateHeartbeats += 1 }
-
+        var shard = shards[id] ?? Shard(id, at: now, policy)
         let last = shard.incarnation
+        let isNewLife = last != nil && last != heartbeat.incarnation
+        guard isNewest(heartbeat, of: shard, at: now) else { return note(.lateHeartbeat, into: &effects) }
+        if heartbeat.capacity != min(max(0, heartbeat.capacity), Shard.largestCapacity) {
+            note(.impossibleCapacity, into: &effects)
+        }
+        if heartbeat.games.count > max(0, heartbeat.capacity) { note(.overfull, into: &effects) }
+
         let wasDead = shard.isDead
-        shard.take(heartbeat, at: now)
-        shard.isDead = false
+        let breakerBefore = shard.breaker.state
+        shard.take(heartbeat, at: now, recoverAfter: policy.recoverAfter)
         if isNewLife {
             shard.zombies = [:]
+            shard.claims = [:]
             shard.breaker.reset()
         }
         shards[id] = shard
         detector.heard(id, at: now)
         guard let term else { return }
 
+        if last == nil || isNewLife || wasDead { joins(id, at: now) }
+        if isNewLife || wasDead { takeBack(from: id, isNewLife: isNewLife) }
         if isNewLife, let last {
             effects.append(.notify(.shardRestarted(id, from: last, to: heartbeat.incarnation)))
-            resync(id, at: now, into: &effects)
-        } else if wasDead {
-            effects.append(.notify(.shardRecovered(id)))
+            if breakerBefore != .closed { effects.append(.notify(.breakerClosed(id))) }
+            beginResync(of: id, at: now)
         }
+        if wasDead { effects.append(.notify(.shardRecovered(id))) }
         reconcile(id, at: now, into: &effects)
         moveAwayIfUnfit(id, at: now, into: &effects)
         if mayGrant(id) {
@@ -36,45 +42,51 @@ extension OrchestratorEngine {
         }
     }
 
-    /// A shard that games are being taken from is not granted: without an acknowledgement its lease must end.
-    private func mayGrant(_ id: ShardID) -> Bool {
-        !(held[id] ?? []).contains { game in
-            switch games[game]?.placement {
-            case .leaving(_, _, .drained, _), .leaving(_, _, .degraded, _): true
-            default: false
-            }
-        }
+    /// Whether the heartbeat is newer than what is known.
+    ///
+    /// Of two lives the one that started later counts; clocks may be wrong, so a life that is heard while the other is
+    /// silent is believed whatever its start says.
+    private func isNewest(_ heartbeat: ShardHeartbeat, of shard: Shard, at now: MachineInstant) -> Bool {
+        guard let incarnation = shard.incarnation else { return true }
+        if incarnation == heartbeat.incarnation { return heartbeat.beat > shard.beat }
+        return heartbeat.startedAt > shard.startedAt || shard.isDead
+            || now.since(shard.lastHeard) >= policy.shardTimeout
     }
 
-    /// Gives a restarted shard everything that is its own, under the epochs that it had (CHECKLIST R45).
-    private mutating func resync(_ id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
-        for key in revokes.keys.filter({ $0.shard == id }) { revokes[key] = nil }
-        var resent = 0
-        for game in (held[id] ?? []).sorted() {
+    /// A shard that is back keeps what is still its own in PostgreSQL, shown or not: its lease goes on, and a new life
+    /// reads its games there.
+    private mutating func takeBack(from id: ShardID, isNewLife: Bool) {
+        for game in held[id] ?? [] {
             switch games[game]?.placement {
-            case .commanded(let seat, _), .watched(let seat):
-                guard shards[id]?.observed[game] != seat.epoch else { continue }
-                command(game, seat, at: now, into: &effects)
-                resent += 1
-            case .leaving(let seat, _, _, isRevoked: false):
-                // It was taken for dead, and nothing was given away yet.
-                command(game, seat, at: now, into: &effects)
-                resent += 1
-            case .leaving(_, _, let reason, isRevoked: true):
-                // The life that held it is over, and so is its lease.
-                place(game, .waiting(reason))
+            // What no life takes up is not put off by another restart.
+            case .leaving(_, until: _?, .missing, _): continue
+            case .leaving(let seat, _, _, let isRevoked) where isNewLife || !isRevoked: place(game, .watched(seat))
             default: continue
             }
         }
-        shards[id]?.resync = resent > 0 ? Shard.Resync(since: now, games: resent) : nil
-        counters.resyncs += 1
+        for game in waiting {
+            guard let known = games[game], case .waiting(let reason) = known.placement, let seat = known.owner,
+                seat.shard == id, seat.epoch == known.epoch, isNewLife || reason == .dead
+            else { continue }
+            place(game, .watched(seat))
+        }
+    }
+
+    private func mayGrant(_ id: ShardID) -> Bool {
+        // The new owner is being stored.
+        if (givenAway[id] ?? 0) > 0 { return false }
+        let own = held[id] ?? []
+        if !leaving.isEmpty, own.contains(where: { games[$0]?.placement.endsLease ?? false }) { return false }
+        // What it still shows and somebody else is about to get must not be covered by a new lease either.
+        let shown = shards[id]?.observed ?? [:]
+        return !shown.keys.contains { !own.contains($0) && games[$0]?.owner?.shard == id }
     }
 
     mutating func take(_ answer: Acknowledgement, at now: MachineInstant, into effects: inout [Effect]) {
         guard isLeading else { return }
-        let key = Revoke.Key(shard: answer.shard, game: answer.game)
-        if revokes[key]?.command.id == answer.command {
-            revokes[key] = nil
+        guard shards[answer.shard] != nil else { return note(.unknownShard, into: &effects) }
+        if revokes[answer.shard]?[answer.game]?.command.id == answer.command {
+            revokes[answer.shard]?[answer.game] = nil
             if case .leaving(let seat, _, let reason, isRevoked: true) = games[answer.game]?.placement,
                 seat.shard == answer.shard
             {
@@ -85,19 +97,52 @@ extension OrchestratorEngine {
         }
         guard case .commanded(let seat, var delivery) = games[answer.game]?.placement, seat.shard == answer.shard,
             delivery.command == answer.command
-        else { return }
-        switch answer.verdict {
-        case .accepted:
+        else { return note(.unknownCommand, into: &effects) }
+        if answer.verdict == .accepted {
             delivery.isAcknowledged = true
             place(answer.game, .commanded(seat, delivery))
-        case .stale:
-            askForReread(at: now, into: &effects)
-        case .refused:
-            shards[seat.shard]?.breaker.fail(at: now)
-            counters.refusals += 1
-            place(answer.game, .waiting(.refused))
-            placeWaiting(at: now, into: &effects)
+        } else {
+            refuse(answer.game, seat, answer.verdict, at: now, into: &effects)
         }
+    }
+
+    /// A shard will not take the game under this epoch: the next one is tried elsewhere, and not for ever at once.
+    private mutating func refuse(
+        _ id: GameID, _ seat: Seat, _ verdict: Acknowledgement.Verdict, at now: MachineInstant,
+        into effects: inout [Effect]
+    ) {
+        counters.refusals += 1
+        games[id]?.avoided = seat.shard
+        let refusals = (games[id]?.refusals ?? 0) + 1
+        games[id]?.refusals = refusals
+        if verdict == .atCapacity || verdict == .draining {
+            shards[seat.shard]?.hasRefused = true
+            assignmentFailed(on: seat.shard, at: now, into: &effects)
+        }
+        if refusals > 1 {
+            games[id]?.notBefore = now.advanced(by: policy.commitRetryAfter * min(30, 1 << min(refusals - 2, 5)))
+        }
+        place(id, .waiting(.refused))
+        placeWaiting(at: now, into: &effects)
+    }
+
+    /// A shard did not take up what it was given.
+    mutating func assignmentFailed(on id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
+        guard var breaker = shards[id]?.breaker else { return }
+        let openings = breaker.openings
+        breaker.fail(at: now)
+        shards[id]?.breaker = breaker
+        if breaker.openings > openings {
+            effects.append(.notify(.breakerOpened(id, failures: breaker.consecutiveFailures)))
+        }
+    }
+
+    mutating func assignmentSucceeded(on id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
+        guard var breaker = shards[id]?.breaker else { return }
+        let before = breaker.state
+        breaker.succeed(at: now)
+        shards[id]?.breaker = breaker
+        if before != .closed, breaker.state == .closed { effects.append(.notify(.breakerClosed(id))) }
     }
 
     mutating func hear(_ heartbeat: ServiceHeartbeat, at now: MachineInstant, into effects: inout [Effect]) {
@@ -109,7 +154,8 @@ extension OrchestratorEngine {
         guard isLeading, let known else { return }
         if known.incarnation != heartbeat.incarnation {
             effects.append(.notify(.serviceRestarted(service: name.service, instance: name.instance)))
-        } else if known.isDead {
+        }
+        if known.isDead {
             effects.append(.notify(.serviceRecovered(service: name.service, instance: name.instance)))
         }
     }

@@ -14,8 +14,11 @@ extension OrchestratorEngine {
             }
             shards[id]?.isDead = true
             shards[id]?.zombies = [:]
+            shards[id]?.claims = [:]
             shards[id]?.resync = nil
             shards[id]?.isKnownDegraded = false
+            resyncing.remove(id)
+            joined[id] = nil
             let own = (held[id] ?? []).sorted()
             effects.append(.notify(.shardDead(id, games: own)))
             let until = shard.leaseOver(lease: policy.lease, at: now)
@@ -23,6 +26,8 @@ extension OrchestratorEngine {
                 switch games[game]?.placement {
                 case .commanded(let seat, _), .watched(let seat):
                     place(game, .leaving(seat, until: until, .dead, isRevoked: false))
+                case .leaving(let seat, until: nil, let reason, let isRevoked):
+                    place(game, .leaving(seat, until: until, reason, isRevoked: isRevoked))
                 default: continue
                 }
             }
@@ -34,6 +39,7 @@ extension OrchestratorEngine {
         guard now.since(shard.lastHeard) >= policy.forgetAfter, (held[shard.id] ?? []).isEmpty else { return }
         shards[shard.id] = nil
         held[shard.id] = nil
+        drained.remove(shard.id)
         detector.forget(shard.id)
     }
 
@@ -98,18 +104,25 @@ extension OrchestratorEngine {
     /// Games that wait while shards serve, for longer than a shard needs to report itself well.
     private mutating func judgeCapacity(serving: Int, at now: MachineInstant, into effects: inout [Effect]) {
         // Without any shard serving the other alert says it all; what failed to be stored does not wait for room.
-        let stuck = waiting.filter { games[$0]?.notBefore.map { now >= $0 } ?? true }.count
-        guard stuck > 0, serving > 0 else {
+        let stuck = waiting.filter { games[$0]?.notBefore.map { now >= $0 } ?? true }
+        guard !stuck.isEmpty, serving > 0 else {
             stuckSince = nil
-            if stuck == 0 { alert(.capacityExhausted, isFiring: false, facts: [:], at: now, into: &effects) }
+            if stuck.isEmpty { alert(.capacityExhausted, isFiring: false, facts: [:], at: now, into: &effects) }
             return
         }
         let since = stuckSince ?? now
         stuckSince = since
-        if now.since(since) >= policy.shardTimeout + policy.heartbeatInterval {
-            alert(.capacityExhausted, isFiring: true, facts: ["waiting": "\(stuck)"], at: now, into: &effects)
-        }
+        guard alerts[AlertKind.capacityExhausted.rawValue] == nil,
+            now.since(since) >= policy.shardTimeout + policy.heartbeatInterval
+        else { return }
+        let names = stuck.sorted().prefix(Self.gamesNamedInAlert).map(\.rawValue).joined(separator: " ")
+        alert(
+            .capacityExhausted, isFiring: true, facts: ["waiting": "\(stuck.count)", "games": names], at: now,
+            into: &effects)
     }
+
+    /// An alert stays readable; the status page lists all.
+    private static let gamesNamedInAlert = 50
 
     private mutating func alert(
         _ kind: AlertKind, isFiring: Bool, facts: [String: String], at now: MachineInstant, into effects: inout [Effect]

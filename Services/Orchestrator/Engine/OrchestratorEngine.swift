@@ -12,13 +12,17 @@ public struct OrchestratorEngine: Sendable {
     /// The term under which we lead; nil while standing by.
     public internal(set) var term: Int64?
     var ledSince: MachineInstant?
+    /// The newest term that is over; a late answer must not begin it again.
+    var endedTerm: Int64 = 0
     /// We led, and have not seen the database since: without it nobody leads, and we are the one to say so.
     var ledLast = false
     var games: [GameID: WatchedGame] = [:]
     var shards: [ShardID: Shard] = [:]
     var services: [Service.Name: Service] = [:]
-    var revokes: [Revoke.Key: Revoke] = [:]
+    var revokes: [ShardID: [GameID: Revoke]] = [:]
     var batches: [Int: [AssignmentChange]] = [:]
+    /// How many games of each shard get another owner in these batches.
+    var givenAway: [ShardID: Int] = [:]
     var detector: DeadlineDetector<ShardID>
     var busIsUp = true
     /// Since when our own subscriptions are live again; nil while they never failed.
@@ -27,6 +31,16 @@ public struct OrchestratorEngine: Sendable {
     var alerts: [String: Firing] = [:]
     /// Since when games wait although shards serve; nil while none does.
     var stuckSince: MachineInstant?
+    /// Shards that an operator wants empty.
+    var drained: Set<ShardID> = []
+    /// Shards that came while we led, since when, and are not yet given their share.
+    var joined: [ShardID: MachineInstant] = [:]
+    /// How many games each is still moved, once that is decided.
+    var shares: [ShardID: Int] = [:]
+    /// Who is heard first before this was there before us.
+    var joinsCountFrom = MachineInstant.origin
+    var resyncing: Set<ShardID> = []
+    var rereads = 0
     var cycle = 0
     var commandsMade = 0
     var batchesMade = 0
@@ -38,6 +52,7 @@ public struct OrchestratorEngine: Sendable {
     var held: [ShardID: Set<GameID>] = [:]
     var unsettled: Set<GameID> = []
     var waiting: Set<GameID> = []
+    var leaving: Set<GameID> = []
 
     struct Firing: Sendable {
         let kind: AlertKind
@@ -67,6 +82,7 @@ public struct OrchestratorEngine: Sendable {
         case .releaseFailed(let game): games[game]?.notBefore = now.advanced(by: policy.commitRetryAfter)
         case .bus(let isUp): bus(isUp: isUp, at: now)
         case .dependency(let dependency, let isHealthy): judge(dependency, isHealthy, at: now, into: &effects)
+        case .operatorOrder(let order, let request): obey(order, request, at: now, into: &effects)
         case .tick: tick(at: now, into: &effects)
         }
         return effects
@@ -85,6 +101,7 @@ public struct OrchestratorEngine: Sendable {
         advanceUnsettled(at: now, into: &effects)
         resendRevokes(at: now, into: &effects)
         placeWaiting(at: now, into: &effects)
+        moveInPace(at: now, into: &effects)
         judgeFleet(at: now, into: &effects)
     }
 
@@ -105,6 +122,7 @@ public struct OrchestratorEngine: Sendable {
         games[id] = game
         if placement.isSettled { unsettled.remove(id) } else { unsettled.insert(id) }
         if placement.isWaiting { waiting.insert(id) } else { waiting.remove(id) }
+        if placement.isLeaving { leaving.insert(id) } else { leaving.remove(id) }
     }
 
     /// Drops a game from the wanted ones.
@@ -113,6 +131,14 @@ public struct OrchestratorEngine: Sendable {
         games[id] = nil
         unsettled.remove(id)
         waiting.remove(id)
+        leaving.remove(id)
+    }
+
+    /// Counts what nobody should say, and says so the first time.
+    mutating func note(_ oddity: FleetOddity, into effects: inout [Effect]) {
+        let count = (counters.oddities[oddity] ?? 0) + 1
+        counters.oddities[oddity] = count
+        if count == 1 { effects.append(.report(oddity)) }
     }
 
     mutating func nextCommandID() -> CommandID {

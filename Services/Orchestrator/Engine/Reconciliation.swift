@@ -5,11 +5,12 @@ import Resilience
 extension OrchestratorEngine {
     mutating func reconcile(_ id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
         guard let shard = shards[id] else { return }
-        for key in revokes.keys.filter({ $0.shard == id && shard.observed[$0.game] == nil }) {
+        for game in (revokes[id] ?? [:]).keys where shard.observed[game] == nil {
             // A game that was never shown proves nothing: its command may still arrive before the revoke.
-            if case .leaving(_, _, .missing, _) = games[key.game]?.placement { continue }
-            revokes[key] = nil
+            if case .leaving(_, until: _?, .missing, _) = games[game]?.placement { continue }
+            revokes[id]?[game] = nil
         }
+        if !shard.claims.isEmpty { shards[id]?.claims = shard.claims.filter { shard.observed[$0.key] != nil } }
         let own = held[id] ?? []
         for game in own.filter({ needsLook($0, seen: shard.observed[$0]) }).sorted() {
             compare(game, seen: shard.observed[game], at: now, into: &effects)
@@ -31,24 +32,64 @@ extension OrchestratorEngine {
     ) {
         switch games[game]?.placement {
         case .commanded(let seat, _) where seen == seat.epoch:
-            shards[seat.shard]?.breaker.succeed(at: now)
+            assignmentSucceeded(on: seat.shard, at: now, into: &effects)
+            games[game]?.refusals = 0
+            games[game]?.avoided = nil
             place(game, .watched(seat))
         case .watched(let seat):
-            if let seen, seen > seat.epoch { return askForReread(at: now, into: &effects) }
+            if let seen, seen > seat.epoch { return doubt(game, seat, claimed: seen, at: now, into: &effects) }
             // A draining shard that does not show it any more has let go.
             if shards[seat.shard]?.status == .stopping { return place(game, .waiting(.drained)) }
+            // After a restart it reads its games by itself, or is given them in pace.
+            if shards[seat.shard]?.resync != nil { return }
             counters.missing += 1
             command(game, seat, at: now, into: &effects)
-        case .leaving(_, _, let reason, isRevoked: true) where seen == nil && reason != .missing:
+        case .leaving(_, let until, let reason, isRevoked: true)
+        where seen == nil && (reason != .missing || until == nil):
             // It showed the game before, and does not any more: as good as an acknowledgement.
             place(game, .waiting(reason))
+        case .leaving(let seat, until: _?, .missing, isRevoked: true) where seen == seat.epoch:
+            // Taken up after all: from now on only an obeyed revoke takes it away.
+            games[game]?.leavingSince = now
+            place(game, .leaving(seat, until: nil, .missing, isRevoked: true))
         case .leaving(let seat, _, _, isRevoked: false) where seen == seat.epoch:
             // It was taken for dead, and nothing was given away yet.
             place(game, .watched(seat))
         case .commanded(let seat, _):
-            if let seen, seen > seat.epoch { askForReread(at: now, into: &effects) }
+            if let seen, seen > seat.epoch { doubt(game, seat, claimed: seen, at: now, into: &effects) }
         default: break
         }
+    }
+
+    /// A shard shows a game of its own under an epoch beyond ours: we are behind, or it is wrong.
+    ///
+    /// PostgreSQL decides. When a reread does not know the epoch either, the game moves under a higher one, for its
+    /// shard cannot trade it.
+    private mutating func doubt(
+        _ game: GameID, _ seat: Seat, claimed: Epoch, at now: MachineInstant, into effects: inout [Effect]
+    ) {
+        guard isDisproved(game, on: seat.shard, at: now, into: &effects) else { return }
+        assignmentFailed(on: seat.shard, at: now, into: &effects)
+        games[game]?.avoided = seat.shard
+        place(game, .leaving(seat, until: now.advanced(by: policy.lease), .missing, isRevoked: true))
+        revoke(game, from: Seat(shard: seat.shard, epoch: claimed), reason: "zombie", at: now, into: &effects)
+    }
+
+    /// Whether a reread was done since the shard first showed this epoch; asks for one otherwise.
+    private mutating func isDisproved(
+        _ game: GameID, on id: ShardID, at now: MachineInstant, into effects: inout [Effect]
+    ) -> Bool {
+        guard let known = shards[id]?.claims[game] else {
+            shards[id]?.claims[game] = rereads
+            askForReread(at: now, into: &effects)
+            return false
+        }
+        guard rereads > known else {
+            askForReread(at: now, into: &effects)
+            return false
+        }
+        note(.impossibleEpoch, into: &effects)
+        return true
     }
 
     /// Games that the shard shows and that are not its own: its old ones, or zombies.
@@ -59,12 +100,14 @@ extension OrchestratorEngine {
         for (game, epoch) in foreign.sorted(by: { $0.key < $1.key }) {
             let known = games[game]
             if let known, case .waiting = known.placement, known.owner == Seat(shard: id, epoch: epoch),
-                known.epoch == epoch, revokes[Revoke.Key(shard: id, game: game)] == nil
+                known.epoch == epoch, revokes[id]?[game] == nil
             {
                 place(game, .watched(Seat(shard: id, epoch: epoch)))
                 continue
             }
-            if let newest = known?.epoch, epoch > newest { askForReread(at: now, into: &effects) }
+            if let newest = known?.epoch, epoch > newest {
+                _ = isDisproved(game, on: id, at: now, into: &effects)
+            }
             let count = (shards[id]?.zombies[game] ?? 0) + 1
             zombies[game] = count
             if count == policy.zombieGrace { counters.zombies += 1 }
@@ -73,16 +116,6 @@ extension OrchestratorEngine {
             }
         }
         shards[id]?.zombies = zombies
-    }
-
-    private mutating func finishResync(of id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
-        guard let resync = shards[id]?.resync else { return }
-        let isOpen = (held[id] ?? []).contains { game in
-            if case .commanded = games[game]?.placement { true } else { false }
-        }
-        if isOpen { return }
-        shards[id]?.resync = nil
-        effects.append(.notify(.resyncComplete(id, games: resync.games, took: now.since(resync.since))))
     }
 
     /// Takes the games of a draining or lastingly degraded shard away.
@@ -103,7 +136,8 @@ extension OrchestratorEngine {
         } else if isDegraded {
             reason = .degraded
             // Half a shard watches better than none: only what finds room elsewhere leaves.
-            budget = freeSeats(at: now) - waiting.count - leavingCount
+            guard shard.wellSince == nil else { return }
+            budget = freeSeats(at: now) - waiting.count - leaving.count
         } else {
             return
         }
@@ -119,16 +153,12 @@ extension OrchestratorEngine {
         }
     }
 
-    /// Games that will want a seat soon.
-    private var leavingCount: Int {
-        unsettled.count { game in
-            if case .leaving = games[game]?.placement { true } else { false }
-        }
-    }
-
     /// Tells the owner, who is stored already.
     mutating func command(_ game: GameID, _ seat: Seat, at now: MachineInstant, into effects: inout [Effect]) {
-        let delivery = Placement.Delivery(command: nextCommandID(), since: now, sentAt: now)
+        var since = now
+        // Sent again after a restart: the grace still runs from when the game was given first.
+        if case .commanded(seat, let earlier) = games[game]?.placement { since = earlier.since }
+        let delivery = Placement.Delivery(command: nextCommandID(), since: since, sentAt: now)
         place(game, .commanded(seat, delivery))
         send(game, seat, delivery, into: &effects)
     }
@@ -149,23 +179,25 @@ extension OrchestratorEngine {
     mutating func revoke(
         _ game: GameID, from seat: Seat, reason: String, at now: MachineInstant, into effects: inout [Effect]
     ) {
-        let key = Revoke.Key(shard: seat.shard, game: game)
-        if let pending = revokes[key], pending.command.epoch == seat.epoch { return }
+        if let pending = revokes[seat.shard]?[game], pending.command.epoch == seat.epoch { return }
         let command = Command(
             id: nextCommandID(), shard: seat.shard, game: game, epoch: seat.epoch, order: .revoke(reason: reason))
-        revokes[key] = Revoke(command: command, sentAt: now)
+        revokes[seat.shard, default: [:]][game] = Revoke(command: command, sentAt: now)
         counters.revokesSent += 1
         effects.append(.sendCommand(command))
     }
 
     mutating func resendRevokes(at now: MachineInstant, into effects: inout [Effect]) {
-        for (key, pending) in revokes.sorted(by: { $0.key < $1.key }) {
-            if shards[key.shard]?.isDead ?? true {
-                revokes[key] = nil
-            } else if now.since(pending.sentAt) >= policy.resendAfter {
-                revokes[key]?.sentAt = now
+        for shard in revokes.keys.sorted() {
+            guard let pending = revokes[shard], !pending.isEmpty, !(shards[shard]?.isDead ?? true) else {
+                revokes[shard] = nil
+                continue
+            }
+            for (game, revoke) in pending.sorted(by: { $0.key < $1.key })
+            where now.since(revoke.sentAt) >= policy.resendAfter {
+                revokes[shard]?[game]?.sentAt = now
                 counters.revokesSent += 1
-                effects.append(.sendCommand(pending.command))
+                effects.append(.sendCommand(revoke.command))
             }
         }
     }
@@ -175,26 +207,42 @@ extension OrchestratorEngine {
         for id in unsettled.sorted() {
             guard let game = games[id] else { continue }
             switch game.placement {
-            case .commanded(let seat, let delivery) where now.since(delivery.since) >= policy.missingGrace:
+            case .releasing(let seat):
+                guard let notBefore = game.notBefore, now >= notBefore else { continue }
+                release(id, from: seat, into: &effects)
+            case _ where !busIsUp:
+                // Who is deaf cannot know what became of a command, nor whether a revoke arrives.
+                continue
+            case .commanded(let seat, let delivery)
+            where now.since(max(delivery.since, hearingSince ?? delivery.since)) >= policy.missingGrace:
                 giveUp(id, seat, at: now, into: &effects)
             case .commanded(let seat, var delivery) where now.since(delivery.sentAt) >= policy.resendAfter:
                 if delivery.isAcknowledged { continue }
                 delivery.sentAt = now
                 place(id, .commanded(seat, delivery))
                 send(id, seat, delivery, into: &effects)
-            case .leaving(_, let until, let reason, _) where now >= until:
+            case .leaving(_, until: let until?, let reason, _) where now >= until:
                 place(id, .waiting(reason))
-            case .releasing(let seat):
-                guard let notBefore = game.notBefore, now >= notBefore else { continue }
-                release(id, from: seat, into: &effects)
+            case .leaving(let seat, until: nil, _, _) where now.since(game.leavingSince ?? now) >= policy.missingGrace:
+                stay(id, seat, at: now, into: &effects)
             default: continue
             }
         }
     }
 
+    /// A shard that is well does not obey a revoke: it keeps the game, which was only to be moved.
+    private mutating func stay(_ id: GameID, _ seat: Seat, at now: MachineInstant, into effects: inout [Effect]) {
+        assignmentFailed(on: seat.shard, at: now, into: &effects)
+        revokes[seat.shard]?[id] = nil
+        games[id]?.preferred = nil
+        counters.movesGivenUp += 1
+        place(id, .watched(seat))
+    }
+
     /// A shard that lives did not take a game up within the grace: take it back, under a higher epoch.
     private mutating func giveUp(_ id: GameID, _ seat: Seat, at now: MachineInstant, into effects: inout [Effect]) {
-        shards[seat.shard]?.breaker.fail(at: now)
+        assignmentFailed(on: seat.shard, at: now, into: &effects)
+        games[id]?.avoided = seat.shard
         // It does not show the game, so at most the command itself is still on its way: one lease is enough for it.
         place(id, .leaving(seat, until: now.advanced(by: policy.lease), .missing, isRevoked: true))
         revoke(id, from: seat, reason: "missing", at: now, into: &effects)

@@ -8,12 +8,17 @@ extension OrchestratorEngine {
     /// A game that has an owner is trusted to be watched: the next heartbeats show what is not so, and a restart of
     /// the orchestrator moves nothing that is well (CHECKLIST N3).
     mutating func rehydrate(_ desired: [DesiredGame], term: Int64, at now: MachineInstant) {
+        guard term > endedTerm else { return }
+        rereads += 1
         let isNewTerm = self.term != term
         if isNewTerm {
             standDown()
             self.term = term
             ledSince = now
             detector.excuse(until: now.advanced(by: policy.lease + policy.heartbeatInterval))
+            // Where games are watched already, a shard that is heard for the first time need not be new.
+            let isRestart = desired.contains { $0.shard != nil }
+            joinsCountFrom = isRestart ? now.advanced(by: policy.shardTimeout + policy.heartbeatInterval) : now
         }
         rereadAsked = nil
         let stored = Set(desired.map(\.game.id))
@@ -32,7 +37,8 @@ extension OrchestratorEngine {
     }
 
     private mutating func adopt(_ row: DesiredGame, isNewTerm: Bool, at now: MachineInstant) {
-        var game = games[row.game.id] ?? WatchedGame(row.game, status: row.status, cycle: cycle)
+        var game =
+            games[row.game.id] ?? WatchedGame(row.game, status: row.status, wants: row.wants, cycle: cycle)
         if game.status.permits(row.status) { game.status = row.status }
         if !row.markets.isEmpty { game.markets = row.markets }
         game.pregame = row.pregame ?? game.pregame
@@ -40,11 +46,12 @@ extension OrchestratorEngine {
         game.owner = row.shard.flatMap { shard in row.epoch.map { Seat(shard: shard, epoch: $0) } }
         games[row.game.id] = game
         guard let seat = game.owner else {
+            if game.isPutOff { return place(row.game.id, .resting) }
             let isMapped = !game.markets.isEmpty
             return place(row.game.id, isMapped ? .waiting(row.epoch == nil ? .first : .orphaned) : .unmapped)
         }
         if shards[seat.shard] == nil {
-            shards[seat.shard] = Shard(seat.shard, at: now)
+            shards[seat.shard] = Shard(seat.shard, at: now, policy)
             detector.heard(seat.shard, at: now)
         }
         // The leader before us may have granted until this very moment.
@@ -60,14 +67,25 @@ extension OrchestratorEngine {
     /// Stops deciding; what was observed stays, so that taking over is quick.
     mutating func standDown() {
         ledLast = isLeading
+        endedTerm = max(endedTerm, term ?? 0)
         term = nil
         ledSince = nil
         games = [:]
         held = [:]
         unsettled = []
         waiting = []
+        leaving = []
         revokes = [:]
+        drained = []
+        joined = [:]
+        shares = [:]
+        resyncing = []
+        for id in shards.keys {
+            shards[id]?.resync = nil
+            shards[id]?.claims = [:]
+        }
         batches = [:]
+        givenAway = [:]
         stuckSince = nil
         rereadAsked = nil
     }

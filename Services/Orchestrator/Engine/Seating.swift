@@ -6,12 +6,14 @@ extension OrchestratorEngine {
     /// Seats everything that waits, best free capacity first, in one batch.
     mutating func placeWaiting(at now: MachineInstant, into effects: inout [Effect]) {
         guard let term, !waiting.isEmpty else { return }
-        var room = shardsWithRoom(at: now)
+        var room = Room(shards.values.filter { mayTakeGames($0, at: now) }.map { ($0.id, $0.kind, free(on: $0)) })
         guard !room.isEmpty else { return }
         let ready = waiting.compactMap { games[$0] }.filter { $0.notBefore.map { now >= $0 } ?? true }
         var changes: [AssignmentChange] = []
         for game in ready.sorted(by: seatingOrder) {
-            guard let seat = takeSeat(for: game, from: &room, at: now) else { break }
+            if room.isEmpty { break }
+            guard let shard = takeSeat(for: game, from: &room, at: now) else { continue }
+            let seat = Seat(shard: shard, epoch: game.epoch?.next ?? .first)
             let reason: MoveReason = if case .waiting(let why) = game.placement { why } else { .orphaned }
             changes.append(
                 AssignmentChange(
@@ -31,7 +33,17 @@ extension OrchestratorEngine {
     private mutating func commit(_ changes: [AssignmentChange], term: Int64, into effects: inout [Effect]) {
         batchesMade += 1
         batches[batchesMade] = changes
+        for case let from? in changes.map(\.from) { givenAway[from, default: 0] += 1 }
         effects.append(.commitAssignments(batch: batchesMade, changes, term: term))
+    }
+
+    private mutating func takeBatch(_ batch: Int) -> [AssignmentChange] {
+        let changes = batches.removeValue(forKey: batch) ?? []
+        for case let from? in changes.map(\.from) {
+            let rest = (givenAway[from] ?? 0) - 1
+            givenAway[from] = rest > 0 ? rest : nil
+        }
+        return changes
     }
 
     /// Live games first, then by their start: what is being played must not wait for what is not.
@@ -42,30 +54,38 @@ extension OrchestratorEngine {
         return (left.game.scheduledAt, left.game.id) < (right.game.scheduledAt, right.game.id)
     }
 
-    /// Takes a seat on the shard with the most free capacity; the lower name breaks a tie.
+    /// Where it is wanted, or else the shard with the most free capacity; the lower name breaks a tie.
     private mutating func takeSeat(
-        for game: WatchedGame, from room: inout [(shard: ShardID, free: Int)], at now: MachineInstant
-    ) -> Seat? {
-        while !room.isEmpty {
-            var best = 0
-            for index in room.indices where room[index].free > room[best].free { best = index }
-            let shard = room[best].shard
-            guard room[best].free > 0, shards[shard]?.breaker.permits(at: now) ?? false else {
-                room.remove(at: best)
-                continue
+        for game: WatchedGame, from room: inout Room, at now: MachineInstant
+    ) -> ShardID? {
+        let kinds: [ShardKind] = game.wants == .sports ? [.sports] : [.crypto, .sports]
+        if let wanted = game.preferred, fits(game, shards[wanted]?.kind ?? .crypto), permits(wanted, at: now),
+            room.take(wanted)
+        {
+            return wanted
+        }
+        for avoided in game.avoided == nil ? [nil] : [game.avoided, nil] {
+            for kind in kinds {
+                while let shard = room.takeBest(kind, except: avoided) {
+                    if permits(shard, at: now) { return shard }
+                    room.close(shard)
+                }
             }
-            room[best].free -= 1
-            return Seat(shard: shard, epoch: game.epoch?.next ?? .first)
         }
         return nil
     }
 
-    /// Well sports shards and how many games each could still hold, in order.
-    private func shardsWithRoom(at now: MachineInstant) -> [(shard: ShardID, free: Int)] {
-        shards.values.filter { $0.isWell && $0.kind == .sports }
-            .map { (shard: $0.id, free: free(on: $0)) }
-            .filter { $0.free > 0 }
-            .sorted { $0.shard < $1.shard }
+    /// Asks the breaker; while it is half-open, a yes takes the place of one trial.
+    private mutating func permits(_ id: ShardID, at now: MachineInstant) -> Bool {
+        shards[id]?.breaker.permits(at: now) ?? false
+    }
+
+    func fits(_ game: WatchedGame, _ kind: ShardKind) -> Bool { kind == game.wants || kind == .sports }
+
+    /// Whether new games may go there, as far as can be known without trying.
+    func mayTakeGames(_ shard: Shard, at now: MachineInstant) -> Bool {
+        let isTried = shard.breaker.state == .open && shard.breaker.wait(at: now) > .zero
+        return shard.isWell && !shard.hasRefused && !isTried && !drained.contains(shard.id)
     }
 
     func free(on shard: Shard) -> Int {
@@ -73,21 +93,22 @@ extension OrchestratorEngine {
     }
 
     func freeSeats(at now: MachineInstant) -> Int {
-        shardsWithRoom(at: now).reduce(0) { $0 + $1.free }
+        shards.values.reduce(0) { mayTakeGames($1, at: now) ? $0 + free(on: $1) : $0 }
     }
 
     /// The batch is stored: now the owners may be told.
     mutating func settle(
         _ batch: Int, _ pregame: [GameID: Probability], at now: MachineInstant, into effects: inout [Effect]
     ) {
-        for change in batches.removeValue(forKey: batch) ?? [] {
+        for change in takeBatch(batch) {
             let id = change.game.id
             guard games[id]?.placement == .committing(change.to) else { continue }
             games[id]?.owner = change.to
             games[id]?.notBefore = nil
             if let seen = pregame[id] { games[id]?.pregame = seen }
             counters.moves[change.reason, default: 0] += 1
-            if games[id]?.status.isEnd ?? false {
+            games[id]?.preferred = nil
+            if games[id]?.needsNoSeat ?? false {
                 release(id, from: change.to, into: &effects)
             } else if shards[change.to.shard]?.isDead ?? true {
                 // It died while we stored; it was never told, so nobody watches.
@@ -103,12 +124,12 @@ extension OrchestratorEngine {
         _ batch: Int, _ stored: [GameID: Epoch], at now: MachineInstant, into effects: inout [Effect]
     ) {
         counters.failedCommits += 1
-        for change in batches.removeValue(forKey: batch) ?? [] {
+        for change in takeBatch(batch) {
             let id = change.game.id
             guard let game = games[id], game.placement == .committing(change.to) else { continue }
             if let epoch = stored[id], epoch > change.to.epoch { games[id]?.epoch = epoch }
             games[id]?.notBefore = now.advanced(by: policy.commitRetryAfter)
-            if game.status.isEnd {
+            if game.needsNoSeat {
                 release(id, from: game.owner, into: &effects)
             } else {
                 place(id, .waiting(change.reason))

@@ -17,28 +17,45 @@ struct Shard: Sendable {
     var lastHeard: MachineInstant
     /// When the last grant was sent to it; a game is given away one lease after.
     var lastGrant: MachineInstant?
-    /// Since when it reports something failing; nil while well.
+    /// Since when it reports something failing; nil once it was well for long enough.
     var unwellSince: MachineInstant?
+    /// Since when nothing failed any more; nil while something does.
+    var wellSince: MachineInstant?
     var isKnownDegraded = false
     var isDead = false
     /// Consecutive heartbeats that showed a game which is not this shard's.
     var zombies: [GameID: Int] = [:]
+    /// Epochs beyond ours that it shows, and how many rereads had been done when it first did.
+    var claims: [GameID: Int] = [:]
+    /// It refused a game since its last heartbeat.
+    var hasRefused = false
     /// Opens when it does not take up what it is given (CHECKLIST R48).
-    var breaker = CircuitBreaker(failureThreshold: 3, cooldown: .seconds(30), probes: 1, successThreshold: 2)
+    var breaker: CircuitBreaker
     var resync: Resync?
+    /// How fast it is given games that could also stay where they are.
+    var pace: RateLimiter
 
-    /// Resending all games after a restart.
+    /// More games than any shard can hold; a larger capacity is not believed.
+    static let largestCapacity = 100_000
+
+    /// Giving all games again after a restart.
     struct Resync: Sendable {
         let since: MachineInstant
-        let games: Int
+        /// Until then it may read them from PostgreSQL by itself.
+        var due: MachineInstant
+        var resent = 0
     }
 
-    init(_ id: ShardID, at now: MachineInstant) {
+    init(_ id: ShardID, at now: MachineInstant, _ policy: OrchestratorPolicy) {
         self.id = id
         lastHeard = now
+        breaker = CircuitBreaker(
+            failureThreshold: policy.breakerFailures, cooldown: policy.breakerCooldown, probes: 1,
+            successThreshold: policy.breakerSuccesses)
+        pace = RateLimiter(perSecond: Double(policy.gamesPerSecond), burst: 1)
     }
 
-    /// Whether new games may go here.
+    /// Whether it could do its work for more games.
     var isWell: Bool {
         !isDead && incarnation != nil && status == .healthy && unwellSince == nil
     }
@@ -50,8 +67,10 @@ struct Shard: Sendable {
         return !isDegraded(at: now, after: degradedAfter)
     }
 
+    /// Lastingly unwell; it stays so until it was well for a while, so that nothing flaps.
     func isDegraded(at now: MachineInstant, after hysteresis: Duration) -> Bool {
-        unwellSince.map { now.since($0) >= hysteresis } ?? false
+        guard let unwellSince else { return false }
+        return isKnownDegraded || wellSince == nil && now.since(unwellSince) >= hysteresis
     }
 
     /// The first instant at which its lease cannot run any more.
@@ -60,18 +79,26 @@ struct Shard: Sendable {
     }
 
     /// Takes a newer heartbeat's word.
-    mutating func take(_ heartbeat: ShardHeartbeat, at now: MachineInstant) {
+    mutating func take(_ heartbeat: ShardHeartbeat, at now: MachineInstant, recoverAfter: Duration) {
         kind = heartbeat.kind
         incarnation = heartbeat.incarnation
         startedAt = heartbeat.startedAt
         beat = heartbeat.beat
         status = heartbeat.status
         failedChecks = heartbeat.failedChecks.sorted()
-        capacity = max(0, heartbeat.capacity)
+        capacity = min(max(0, heartbeat.capacity), Self.largestCapacity)
         observed = heartbeat.games
         lastHeard = max(now, lastHeard)
-        let isUnwell = status == .degraded || status == .unhealthy || !failedChecks.isEmpty
-        unwellSince = isUnwell ? (unwellSince ?? now) : nil
+        hasRefused = false
+        isDead = false
+        if status == .degraded || status == .unhealthy || !failedChecks.isEmpty {
+            unwellSince = unwellSince ?? now
+            wellSince = nil
+        } else {
+            let since = wellSince ?? now
+            wellSince = since
+            if !isKnownDegraded || now.since(since) >= recoverAfter { unwellSince = nil }
+        }
     }
 }
 

@@ -14,7 +14,8 @@ struct Counters: Sendable {
     var abandoned = 0
     var failedCommits = 0
     var questions = 0
-    var lateHeartbeats = 0
+    var movesGivenUp = 0
+    var oddities: [FleetOddity: Int] = [:]
 }
 
 /// The fleet at one moment, for people and for tests.
@@ -34,6 +35,8 @@ public struct FleetSnapshot: Hashable, Sendable, Codable {
         public let zombies: Int
         public let heardMsAgo: Int64
         public let breaker: String
+        /// An operator wants it empty.
+        public let isDrained: Bool
     }
 
     public struct GameRow: Hashable, Sendable, Codable {
@@ -41,7 +44,7 @@ public struct FleetSnapshot: Hashable, Sendable, Codable {
         public let name: String
         public let sport: String
         public let status: String
-        /// `unmapped`, `waiting`, `committing`, `commanded`, `watched`, `leaving` or `releasing`.
+        /// `unmapped`, `waiting`, `committing`, `commanded`, `watched`, `leaving`, `releasing` or `resting`.
         public let state: String
         public let shard: String?
         public let epoch: Int64?
@@ -106,7 +109,8 @@ extension OrchestratorEngine {
             shard: shard.id.rawValue, status: status, incarnation: shard.incarnation?.rawValue,
             failedChecks: shard.failedChecks, games: held[shard.id]?.count ?? 0, observed: shard.observed.count,
             capacity: shard.capacity, free: free(on: shard), zombies: shard.zombies.count,
-            heardMsAgo: now.since(shard.lastHeard).wholeMilliseconds, breaker: shard.breaker.state.rawValue)
+            heardMsAgo: now.since(shard.lastHeard).wholeMilliseconds, breaker: shard.breaker.state.rawValue,
+            isDrained: drained.contains(shard.id))
     }
 
     private func row(of game: WatchedGame) -> FleetSnapshot.GameRow {
@@ -123,8 +127,9 @@ extension Counters {
         var named = [
             "assigns_sent": assignsSent, "revokes_sent": revokesSent, "missing": missing, "zombies": zombies,
             "refusals": refusals, "resyncs": resyncs, "released": released, "abandoned": abandoned,
-            "failed_commits": failedCommits, "questions": questions, "late_heartbeats": lateHeartbeats,
+            "failed_commits": failedCommits, "questions": questions, "moves_given_up": movesGivenUp,
         ]
+        for oddity in FleetOddity.allCases { named["oddities_\(oddity.rawValue)"] = oddities[oddity] ?? 0 }
         for reason in MoveReason.allCases { named["moves_\(reason.rawValue)"] = moves[reason] ?? 0 }
         return named
     }

@@ -6,7 +6,8 @@ import Resilience
 /// Legal transitions: `unmapped -> waiting -> committing -> commanded -> watched`; `commanded | watched -> leaving`,
 /// `watched -> commanded` (missing: sent again); `leaving -> waiting | watched` (given up, or its shard lives after
 /// all); `committing -> waiting` (not stored); `commanded -> waiting` (refused); anything but `committing ->
-/// releasing`, and a released game is forgotten.
+/// releasing`, and a released game is forgotten or, when it was only put off, `releasing -> resting`; `resting ->
+/// waiting | releasing`.
 enum Placement: Hashable, Sendable {
     /// No market is known, so there is nothing to watch it for.
     case unmapped
@@ -16,10 +17,14 @@ enum Placement: Hashable, Sendable {
     /// The owner is stored and told, and has not shown it yet.
     case commanded(Seat, Delivery)
     case watched(Seat)
-    /// On its way out of a seat: over when the revoke is acknowledged or the lease has run out.
-    case leaving(Seat, until: MachineInstant, MoveReason, isRevoked: Bool)
-    /// The game is over and its end is being stored.
+    /// On its way out of a seat: over when the revoke is obeyed or the lease has run out.
+    ///
+    /// A shard that is well keeps its lease, so without `until` only the revoke ends it.
+    case leaving(Seat, until: MachineInstant?, MoveReason, isRevoked: Bool)
+    /// The game is over or put off, and that is being stored.
     case releasing(Seat?)
+    /// Put off: nobody watches it until it plays again.
+    case resting
 
     /// A command on its way.
     struct Delivery: Hashable, Sendable {
@@ -32,7 +37,7 @@ enum Placement: Hashable, Sendable {
 
     var seat: Seat? {
         switch self {
-        case .unmapped, .waiting: nil
+        case .unmapped, .waiting, .resting: nil
         case .committing(let seat), .commanded(let seat, _), .watched(let seat), .leaving(let seat, _, _, _): seat
         case .releasing(let seat): seat
         }
@@ -41,13 +46,25 @@ enum Placement: Hashable, Sendable {
     /// Whether the passing of time alone may change it.
     var isSettled: Bool {
         switch self {
-        case .unmapped, .watched, .committing, .waiting: true
+        case .unmapped, .watched, .committing, .waiting, .resting: true
         case .commanded, .leaving, .releasing: false
         }
     }
 
     var isWaiting: Bool {
         if case .waiting = self { true } else { false }
+    }
+
+    var isLeaving: Bool {
+        if case .leaving = self { true } else { false }
+    }
+
+    /// Leaving a shard that must not be granted meanwhile, since without an acknowledgement its lease has to end.
+    var endsLease: Bool {
+        switch self {
+        case .leaving(_, until: _?, let reason, isRevoked: true): reason != .missing
+        default: false
+        }
     }
 
     var name: String {
@@ -59,6 +76,7 @@ enum Placement: Hashable, Sendable {
         case .watched: "watched"
         case .leaving: "leaving"
         case .releasing: "releasing"
+        case .resting: "resting"
         }
     }
 }
@@ -82,26 +100,37 @@ struct WatchedGame: Sendable {
     var shownInCycle: Int
     /// No attempt to store anything before this.
     var notBefore: MachineInstant?
+    let wants: ShardKind
+    /// Where an operator or a rebalancing wants it, if there is still room.
+    var preferred: ShardID?
+    /// Who had it or refused it last: gets it only when nobody else can.
+    var avoided: ShardID?
+    /// How often it was refused since it was last watched.
+    var refusals = 0
+    /// When it was last taken from a shard that is well.
+    var leavingSince: MachineInstant?
+    /// In venue time; nil while it is not suspended, and until a scoreboard was seen since.
+    var suspendedSince: VenueInstant?
+    /// No scoreboard shows it any more.
+    var isAbandoned = false
 
-    init(_ game: Game, status: GameStatus, markets: [Market] = [], cycle: Int) {
+    init(_ game: Game, status: GameStatus, markets: [Market] = [], wants: ShardKind, cycle: Int) {
         self.game = game
         self.status = status
         self.markets = markets
+        self.wants = wants
         shownInCycle = cycle
     }
+
+    /// Over, or put off for hours or days: it needs no seat.
+    var needsNoSeat: Bool { status.isEnd || status == .postponed }
+
+    /// Put off, and may go on some day.
+    var isPutOff: Bool { status == .postponed || status == .suspended }
 }
 
 /// A revoke that its shard has not yet obeyed.
 struct Revoke: Sendable {
-    struct Key: Hashable, Comparable, Sendable {
-        let shard: ShardID
-        let game: GameID
-
-        static func < (left: Self, right: Self) -> Bool {
-            (left.shard, left.game) < (right.shard, right.game)
-        }
-    }
-
     let command: Command
     var sentAt: MachineInstant
 }

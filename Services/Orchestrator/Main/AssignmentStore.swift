@@ -8,7 +8,7 @@ struct AssignmentStore: Sendable {
     let database: PostgresPool
     let leadership: Leadership
 
-    /// Every game that is not over and not given up, with its markets and owner.
+    /// Every game that is not over and not given up, with its markets and owner; those put off keep their epochs.
     func desired() async throws -> [DesiredGame] {
         let markets = try await database.query(
             """
@@ -19,7 +19,9 @@ struct AssignmentStore: Sendable {
         let games = try await database.query(
             """
             SELECT g.*, a.shard, a.epoch, a.state AS assignment FROM games g LEFT JOIN assignments a USING (game_id)
-            WHERE g.status NOT IN ('final', 'cancelled') AND a.state IS DISTINCT FROM 'released' ORDER BY g.game_id
+            WHERE g.status NOT IN ('final', 'cancelled')
+                AND (a.state IS DISTINCT FROM 'released' OR g.status IN ('postponed', 'suspended'))
+            ORDER BY g.game_id
             """, timeout: nil)
         return try games.map { row in
             let game = try Game(row: row)

@@ -23,12 +23,14 @@ struct EffectLanes: Sendable {
 
     /// - Returns: false when the effect was dropped.
     func put(_ effect: Effect) -> Bool {
-        let result =
-            switch effect {
-            case .sendCommand, .grant, .requestMarkets, .notify: toBus.yield(effect)
-            case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState: toRecords.yield(effect)
-            case .raiseAlert, .recoverAlert: toAlerts.yield(effect)
-            }
+        let result: AsyncStream<Effect>.Continuation.YieldResult
+        switch effect {
+        case .sendCommand, .grant, .requestMarkets, .notify: result = toBus.yield(effect)
+        case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState: result = toRecords.yield(effect)
+        case .raiseAlert, .recoverAlert: result = toAlerts.yield(effect)
+        // Logged, and answered to whoever asked.
+        case .report, .answerOperator: return true
+        }
         if case .dropped = result { return false }
         return true
     }

@@ -24,7 +24,8 @@ actor FleetReconciler {
         decided = host.context.metrics.histogram("decision_seconds", "What the engine needs for one event.")
     }
 
-    func take(_ event: Event) {
+    @discardableResult
+    func take(_ event: Event) -> [Effect] {
         let now = host.clock.now
         let effects = engine.handle(event, at: now)
         decided.observe(now.duration(to: host.clock.now))
@@ -32,6 +33,14 @@ actor FleetReconciler {
             log(effect)
             if !lanes.put(effect) { dropped.increment() }
         }
+        return effects
+    }
+
+    /// What becomes of an operator's order; its moves follow in pace.
+    func answer(_ order: OperatorOrder, request: CommandID) -> OperatorAnswer {
+        take(.operatorOrder(order, request: request))
+            .compactMap { if case .answerOperator(request, let answer) = $0 { answer } else { nil } }
+            .first ?? .refused(.notLeading)
     }
 
     func note(signalsSent count: Double, by shard: ShardID) { signalsSent[shard] = count }
@@ -78,6 +87,8 @@ actor FleetReconciler {
                     Key.epoch: "\(command.epoch)",
                 ])
         case .readDesiredState: host.log.warning("a shard knows a newer epoch")
+        case .report(let oddity): host.log.warning("odd news", metadata: [Key.kind: "\(oddity.rawValue)"])
+        case .answerOperator(_, let answer): host.log.info("operator answered", metadata: ["answer": "\(answer)"])
         case .grant, .requestMarkets, .upsertGame: break
         }
     }

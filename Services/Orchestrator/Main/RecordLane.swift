@@ -34,7 +34,7 @@ struct RecordLane: Sendable {
                 guard let term = store.leadership.term(at: host.clock.now) else { return }
                 await fleet.take(.rehydrated(desired, term: term))
             }
-        case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert: break
+        case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert, .report, .answerOperator: break
         }
     }
 

@@ -47,7 +47,9 @@ extension Acknowledgement {
             switch answer.verdict {
             case .accepted: .accepted
             case .stale: .stale
-            case .atCapacity, .draining, .malformed: .refused
+            case .atCapacity: .atCapacity
+            case .draining: .draining
+            case .malformed: .malformed
             }
         self.init(command: answer.command, shard: answer.shard, game: answer.game, verdict: verdict)
     }
@@ -83,6 +85,8 @@ extension ServiceNotification {
             case .shardRecovered(let id): shard(.serviceRecovered, id)
             case .resyncComplete(let id, let games, let took):
                 shard(.resyncComplete, id, ["games_resent": "\(games)", "duration_ms": "\(took.wholeMilliseconds)"])
+            case .breakerOpened(let id, let failures): shard(.breakerOpened, id, ["failures": "\(failures)"])
+            case .breakerClosed(let id): shard(.breakerClosed, id)
             case .serviceDead(let service, let instance):
                 ServiceNotification(kind: .serviceDead, service: service, instance: instance, detail: [:])
             case .serviceRestarted(let service, let instance):

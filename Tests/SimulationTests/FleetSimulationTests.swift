@@ -1,0 +1,92 @@
+import Domain
+import Foundation
+import GameShardEngine
+import OrchestratorEngine
+import Resilience
+import Testing
+
+/// Schedules of trouble on real engines, each from one seed: what must hold always, and what calm must mend.
+///
+/// `LINESMAN_SIMULATION_SEEDS` names how many schedules are run, `LINESMAN_SIMULATION_FIRST` the first seed.
+@Suite struct FleetSimulationTests {
+    private static let environment = ProcessInfo.processInfo.environment
+    private static let count = environment["LINESMAN_SIMULATION_SEEDS"].flatMap { Int($0) } ?? 60
+    private static let first = environment["LINESMAN_SIMULATION_FIRST"].flatMap { UInt64($0) } ?? 1
+    /// Several schedules in one case, so that a case is worth its bookkeeping.
+    private static let chunk = 20
+
+    private static var chunks: [Range<UInt64>] {
+        stride(from: 0, to: count, by: chunk).map { start in
+            first + UInt64(start)..<first + UInt64(min(start + chunk, count))
+        }
+    }
+
+    @Test(arguments: chunks)
+    func `nothing is traded by two, left alone or watched twice, and calm mends everything`(_ seeds: Range<UInt64>) {
+        for seed in seeds {
+            let outcome = Self.run(seed)
+            #expect(outcome.problems.isEmpty, "seed \(seed): \(outcome.problems.prefix(4).joined(separator: "; "))")
+        }
+    }
+
+    /// Schedules that once ended badly: a lease renewed for a game that was being given away, a game given up by an
+    /// orchestrator that was deaf, a term begun again after its end, an owner that came back while its game waited.
+    @Test(arguments: [UInt64(5), 22, 35, 41, 109, 207, 230, 271, 289, 801, 825, 1_300])
+    func `a schedule that found a mistake finds none any more`(_ seed: UInt64) {
+        let outcome = Self.run(seed)
+        #expect(outcome.problems.isEmpty, "seed \(seed): \(outcome.problems.prefix(4).joined(separator: "; "))")
+    }
+
+    @Test(arguments: [UInt64(3), 17, 40]) func `the same seed gives the same run`(_ seed: UInt64) {
+        let (first, second) = (Self.run(seed), Self.run(seed))
+        #expect(first.hash == second.hash)
+        #expect(first.reservations == second.reservations && first.moves == second.moves)
+        #expect(first.hash != Self.run(seed + 1).hash)
+    }
+
+    struct Outcome {
+        let problems: [String]
+        let history: [String]
+        let hash: EventHash
+        let reservations: Int
+        let moves: Int
+        let longestUnowned: Duration
+        let longestZombie: Duration
+    }
+
+    /// What happened in the schedule `LINESMAN_SIMULATION_HISTORY`, line by line into the file of that name.
+    @Test(.enabled(if: environment["LINESMAN_SIMULATION_HISTORY"] != nil))
+    func `one schedule is told in full`() throws {
+        let seed = try #require(Self.environment["LINESMAN_SIMULATION_HISTORY"].flatMap { UInt64($0) })
+        let outcome = Self.run(seed, isTold: true)
+        let text = (outcome.history + outcome.problems).joined(separator: "\n")
+        try text.write(toFile: "simulation-\(seed).log", atomically: true, encoding: .utf8)
+        #expect(outcome.problems.isEmpty)
+    }
+
+    static func run(_ seed: UInt64, isTold: Bool = false) -> Outcome {
+        var simulation = Simulation(seed: seed)
+        if isTold { simulation.history = [] }
+        simulation.run(until: .origin.advanced(by: .seconds(6)))
+        simulation.planTrouble(from: simulation.now, for: .seconds(30))
+        simulation.run(until: simulation.now.advanced(by: .seconds(39)))
+        simulation.calm()
+        simulation.run(until: simulation.now.advanced(by: .seconds(40)))
+        var problems = simulation.violations + simulation.database.violations
+        if simulation.database.reservations == 0 || simulation.database.moves == 0 {
+            problems.append("nothing happened")
+        }
+        for (game, status) in simulation.scoreboard.sorted(by: { $0.key < $1.key }) {
+            let watchers = simulation.shards.filter { shard in shard.engine.watched.contains { $0.game == game } }
+                .map(\.id.rawValue)
+            let isRight = status.isEnd || status == .postponed ? watchers.isEmpty : watchers.count == 1
+            if !isRight { problems.append("in the end \(game), \(status), is watched by \(watchers)") }
+            if status == .live, simulation.owner(of: game) == nil { problems.append("in the end \(game) has no owner") }
+        }
+        return Outcome(
+            problems: problems, history: simulation.history ?? [], hash: simulation.hash,
+            reservations: simulation.database.reservations,
+            moves: simulation.database.moves, longestUnowned: simulation.watch.longestUnowned,
+            longestZombie: simulation.watch.longestZombie)
+    }
+}

@@ -1,0 +1,59 @@
+import Domain
+import GameShardEngine
+import OrchestratorEngine
+import Resilience
+
+/// What every process of the simulation has: a life, links that can be cut, and a clock of its own.
+struct SimulatedProcess {
+    var life = 1
+    var isRunning = true
+    /// Stopped by a signal: nothing it is sent is lost, nothing is done.
+    var isPaused = false
+    var hasBus = true
+    var hasDatabase = true
+    /// How far its clock is from true time; up to an hour.
+    var clockOffset: Duration
+
+    var isAble: Bool { isRunning && !isPaused && hasBus && hasDatabase }
+}
+
+/// A real shard engine, and what its shell knows.
+struct SimulatedShard {
+    let id: ShardID
+    var process: SimulatedProcess
+    var engine: ShardEngine
+    var beat: Int64 = 0
+    var nextBeat = MachineInstant.origin
+    var isIll = false
+    var isStopping = false
+    /// Commands that could not be delivered, in order: the journal keeps them.
+    var journal: [Command] = []
+    /// What arrived while it was stopped.
+    var inbox: [Simulation.Happening] = []
+
+    static func rules(capacity: Int) -> ShardRules {
+        var rules = ShardRules()
+        rules.maximumGames = capacity
+        return rules
+    }
+
+    var incarnation: Incarnation { Self.incarnation(id, process.life) }
+
+    static func incarnation(_ id: ShardID, _ life: Int) -> Incarnation { Incarnation(stringLiteral: "\(id)-\(life)") }
+}
+
+/// A real orchestrator engine, and what its shell knows.
+struct SimulatedOrchestrator {
+    let index: Int
+    var process: SimulatedProcess
+    var engine = OrchestratorEngine()
+    /// The term that the engine was told.
+    var told: Int64?
+    /// Until when the row was written to be ours, by our own clock.
+    var heldUntil = MachineInstant.origin
+    /// What the record lane still has to do, in order.
+    var lane: [Effect] = []
+    var isLaneBusy = false
+    var hears = true
+    var inbox: [Simulation.Happening] = []
+}

@@ -1,0 +1,205 @@
+import Domain
+import GameShardEngine
+import OrchestratorEngine
+import Resilience
+
+/// The orchestrators' shells, and how they share the leadership.
+extension Simulation {
+    func clock(ofOrchestrator index: Int) -> MachineInstant {
+        now.advanced(by: orchestrators[index].process.clockOffset)
+    }
+
+    mutating func startOrchestrator(_ index: Int) {
+        let life = orchestrators[index].process.life
+        agenda.plan(.orchestratorTimer(index, life: life), at: delay(0...100))
+        agenda.plan(.leadershipTimer(index, life: life), at: delay(0...50))
+        agenda.plan(.look(index, life: life), at: delay(0...300))
+    }
+
+    mutating func restartOrchestrator(_ index: Int) {
+        var process = orchestrators[index].process
+        process.life += 1
+        process.isRunning = true
+        process.isPaused = false
+        orchestrators[index] = SimulatedOrchestrator(index: index, process: process)
+        startOrchestrator(index)
+    }
+
+    mutating func orchestratorHappens(_ happening: Happening) {
+        switch happening {
+        case .orchestratorTimer(let index, let life):
+            guard isThere(index, life, happening) else { return }
+            give(.tick, toOrchestrator: index)
+            agenda.plan(.orchestratorTimer(index, life: life), at: now.advanced(by: .milliseconds(100)))
+        case .toOrchestrator(let index, let event, let life):
+            guard isThere(index, life ?? orchestrators[index].process.life, happening) else { return }
+            // What is heard over the bus is lost while the bus is.
+            guard life != nil || (orchestrators[index].process.hasBus && isBusUp) else { return }
+            give(event, toOrchestrator: index)
+        case .leadershipTimer(let index, let life):
+            guard isThere(index, life, happening) else { return }
+            let told = orchestrators[index].told
+            agenda.plan(
+                .leadershipAsked(index, life: life, told: told, asked: clock(ofOrchestrator: index)), at: delay(1...10))
+        case .leadershipAnswered(let index, let life, let term, let asked):
+            guard isThere(index, life, happening) else { return }
+            takeLeadership(index, life, term, asked)
+        case .desiredRead(let index, let life, let desired, let term):
+            guard isThere(index, life, happening) else { return }
+            give(.rehydrated(desired, term: term), toOrchestrator: index)
+        case .recordAnswered(let index, let life, let answer):
+            guard isThere(index, life, happening) else { return }
+            orchestrators[index].isLaneBusy = false
+            if let answer { give(answer, toOrchestrator: index) }
+            advanceLane(index)
+        case .look(let index, let life):
+            guard isThere(index, life, happening) else { return }
+            let shown = scoreboard.sorted { $0.key < $1.key }.map {
+                ScoreboardGame(game: SimulatedGames.game($0.key), status: $0.value)
+            }
+            give(.scoreboard(shown, at: SimulatedGames.scheduledAt), toOrchestrator: index)
+            agenda.plan(.look(index, life: life), at: now.advanced(by: .seconds(2)))
+        default: break
+        }
+    }
+
+    private mutating func isThere(_ index: Int, _ life: Int, _ happening: Happening) -> Bool {
+        guard orchestrators[index].process.isRunning, orchestrators[index].process.life == life else { return false }
+        guard orchestrators[index].process.isPaused else { return true }
+        orchestrators[index].inbox.append(happening)
+        return false
+    }
+
+    // MARK: Leadership
+
+    mutating func lead(_ index: Int, _ life: Int, _ told: Int64?, _ asked: MachineInstant) {
+        guard orchestrators[index].process.hasDatabase else {
+            // The statement's own deadline.
+            let at = now.advanced(by: .seconds(1))
+            agenda.plan(.leadershipAnswered(index, life: life, term: nil, asked: asked), at: at)
+            return
+        }
+        var term: Int64?
+        if let told {
+            term = database.renew(told, index, at: now) ? told : -1
+        } else {
+            term = database.acquire(index, at: now)
+        }
+        agenda.plan(.leadershipAnswered(index, life: life, term: term, asked: asked), at: delay(1...10))
+    }
+
+    /// `term` is nil without an answer or while another leads, -1 when the row is not ours any more.
+    private mutating func takeLeadership(_ index: Int, _ life: Int, _ term: Int64?, _ asked: MachineInstant) {
+        let local = clock(ofOrchestrator: index)
+        if let term, term > 0 {
+            orchestrators[index].heldUntil = asked.advanced(by: SimulatedDatabase.leadershipLife)
+            if orchestrators[index].told == nil {
+                orchestrators[index].told = term
+                agenda.plan(.desiredRead(index, life: life, database.desired, term: term), at: delay(1...30))
+            }
+        } else if orchestrators[index].told != nil, term == -1 || local >= orchestrators[index].heldUntil {
+            orchestrators[index].told = nil
+            give(.leadershipLost, toOrchestrator: index)
+        }
+        let pause: Duration = orchestrators[index].told == nil ? .milliseconds(500) : .seconds(1)
+        agenda.plan(.leadershipTimer(index, life: life), at: now.advanced(by: pause))
+    }
+
+    // MARK: Effects
+
+    mutating func give(_ event: Event, toOrchestrator index: Int) {
+        if case .tick = event {
+        } else if case .heartbeat(let beat) = event {
+            record("o\(index) hears \(beat.incarnation) beat \(beat.beat) \(beat.status) \(beat.games.keys.sorted())")
+        } else {
+            record("o\(index) gets \(event)".prefix(300).description)
+        }
+        for effect in orchestrators[index].engine.handle(event, at: clock(ofOrchestrator: index)) {
+            carryOut(effect, of: index)
+        }
+    }
+
+    private mutating func carryOut(_ effect: Effect, of index: Int) {
+        let process = orchestrators[index].process
+        record("o\(index) \(Self.brief(effect))")
+        switch effect {
+        case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState:
+            orchestrators[index].lane.append(effect)
+            advanceLane(index)
+        case .sendCommand(let command):
+            hash.add(Int64(command.epoch.number) << 1 | (command.isAssignment ? 1 : 0))
+            if process.hasBus { tellShard(command) }
+        case .grant(let id, let incarnation, let beat, let term):
+            guard process.hasBus, let shard = shards.firstIndex(where: { $0.id == id }), shards[shard].process.hasBus,
+                shards[shard].incarnation == incarnation
+            else { return }
+            for at in flights() {
+                agenda.plan(
+                    .toShard(shard, .granted(beat: beat, term: term), life: shards[shard].process.life), at: at)
+            }
+        case .requestMarkets(let game, _):
+            guard process.hasBus else { return }
+            let answer = Event.discovered(game.id, [SimulatedGames.market(game.id)], reason: nil)
+            for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
+        case .raiseAlert, .recoverAlert, .notify, .report, .answerOperator: break
+        }
+    }
+
+    private static func brief(_ effect: Effect) -> String {
+        switch effect {
+        case .commitAssignments(let batch, let changes, let term):
+            let list = changes.map { "\($0.game.id)->\($0.to.shard)/\($0.to.epoch) \($0.reason)" }
+            return "commit \(batch) under \(term): \(list.joined(separator: ", "))"
+        case .sendCommand(let command):
+            let verb = command.isAssignment ? "assign" : "revoke"
+            return "\(verb) \(command.id) \(command.game)/\(command.epoch) \(command.shard)"
+        case .upsertGame(let game, let status, _): return "upsert \(game.id) \(status)"
+        case .requestMarkets(let game, _): return "ask markets of \(game.id)"
+        default: return "\(effect)"
+        }
+    }
+
+    /// One record after another, as the lane does.
+    private mutating func advanceLane(_ index: Int) {
+        guard !orchestrators[index].isLaneBusy, !orchestrators[index].lane.isEmpty else { return }
+        orchestrators[index].isLaneBusy = true
+        let effect = orchestrators[index].lane.removeFirst()
+        agenda.plan(.recordStored(index, life: orchestrators[index].process.life, effect), at: delay(1...15))
+    }
+
+    mutating func store(_ index: Int, _ life: Int, _ effect: Effect) {
+        let hasDatabase = orchestrators[index].process.hasDatabase
+        let isLost = !hasDatabase || roll(failPercent)
+        // A lost answer says nothing about what was done.
+        let isDone = !isLost || (hasDatabase && roll(50))
+        let answer = self.answer(to: effect, of: index, isLost: isLost, isDone: isDone)
+        let at = hasDatabase ? delay(1...15) : now.advanced(by: .seconds(2))
+        agenda.plan(.recordAnswered(index, life: life, answer), at: at)
+    }
+
+    private mutating func answer(
+        to effect: Effect, of index: Int, isLost: Bool, isDone: Bool
+    ) -> Event? {
+        switch effect {
+        case .commitAssignments(let batch, let changes, let term):
+            let isOurs = database.isLed(by: index, term, at: now)
+            if isDone, isOurs { watchHandOver(changes) }
+            let isStored = isDone && isOurs && database.assign(changes)
+            if isStored { for change in changes { hash.add(change.to.epoch.number) } }
+            if isStored, !isLost { return .committed(batch: batch, pregame: [:]) }
+            let stored = isLost ? [:] : database.rows.compactMapValues(\.epoch)
+            return .commitFailed(batch: batch, stored: stored)
+        case .releaseGame(let game, let status, _, _, let term):
+            let isStored = isDone && database.isLed(by: index, term, at: now)
+            if isStored { database.release(game, status) }
+            return isStored && !isLost ? .released(game) : .releaseFailed(game)
+        case .upsertGame(let game, let status, _):
+            if isDone, database.holder == index, now < database.expires { database.upsert(game.id, status) }
+            return nil
+        case .readDesiredState:
+            guard !isLost, let term = orchestrators[index].told else { return nil }
+            return .rehydrated(database.desired, term: term)
+        default: return nil
+        }
+    }
+}

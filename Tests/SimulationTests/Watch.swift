@@ -1,0 +1,109 @@
+import Domain
+import GameShardEngine
+import OrchestratorEngine
+import Resilience
+
+/// Looks at the whole from outside, four times a second: who watches what, and for how long that has been wrong.
+struct Watch {
+    /// How long a game may have no owner while nothing is broken and a shard has room.
+    ///
+    /// The worst is a shard and the leader dying together: 3 s until another leads, 2.5 s in which it judges nobody,
+    /// 2 s of lease, and 5 s of grace for what a shard does not take up.
+    static let unownedBound = Duration.seconds(15)
+    /// Three heartbeats, half a second each, one to notice, and the way of the revoke.
+    static let zombieBound = Duration.milliseconds(2_500)
+
+    var lastDisturbance = MachineInstant.origin
+    var ledSince: MachineInstant?
+    var unownedSince: [GameID: MachineInstant] = [:]
+    var zombieSince: [GameID: [Int: MachineInstant]] = [:]
+    var longestUnowned = Duration.zero
+    var longestZombie = Duration.zero
+
+    mutating func disturbed(at now: MachineInstant) { lastDisturbance = now }
+}
+
+extension Simulation {
+    mutating func check() {
+        if lossPercent > 0 || failPercent > 0 || !isBusUp { watch.disturbed(at: now) }
+        watch.ledSince = isLed ? (watch.ledSince ?? now) : nil
+        for (game, status) in scoreboard.sorted(by: { $0.key < $1.key }) {
+            let owner = owner(of: game)
+            if status == .live, owner == nil {
+                let since = max(watch.unownedSince[game] ?? now, watch.lastDisturbance)
+                watch.unownedSince[game] = watch.unownedSince[game] ?? now
+                watch.longestUnowned = max(watch.longestUnowned, now.since(since))
+                if now.since(since) > Watch.unownedBound, hasRoom {
+                    violations.append("\(now.nanoseconds / 1_000_000) ms: \(game) is watched by nobody")
+                    watch.unownedSince[game] = now
+                }
+            } else {
+                watch.unownedSince[game] = nil
+            }
+            for index in shards.indices { checkZombie(game, on: index) }
+        }
+        hash.add(Int64(shards.reduce(0) { $0 * 31 + $1.engine.watched.count }))
+    }
+
+    private mutating func checkZombie(_ game: GameID, on index: Int) {
+        let held = shards[index].engine.watched.first { $0.game == game }
+        let isOwned = held.map { database.rows[game]?.seat == Seat(shard: shards[index].id, epoch: $0.epoch) } ?? true
+        guard !isOwned, shards[index].process.isAble else {
+            watch.zombieSince[game]?[index] = nil
+            return
+        }
+        let known = watch.zombieSince[game]?[index]
+        let since = max(known ?? now, watch.lastDisturbance)
+        watch.zombieSince[game, default: [:]][index] = known ?? now
+        // Without a leader that hears nobody can say so.
+        guard let led = watch.ledSince else { return }
+        let length = now.since(max(since, led))
+        watch.longestZombie = max(watch.longestZombie, length)
+        if length > Watch.zombieBound {
+            violations.append("\(now.nanoseconds / 1_000_000) ms: \(game) is a zombie on \(shards[index].id)")
+            watch.zombieSince[game]?[index] = now
+        }
+    }
+
+    /// The shard that watches the game under the stored epoch and may speak.
+    func owner(of game: GameID) -> Int? {
+        guard let seat = database.rows[game]?.seat, let index = shards.firstIndex(where: { $0.id == seat.shard }),
+            shards[index].process.isAble,
+            shards[index].engine.watched.contains(where: { $0.game == game && $0.epoch == seat.epoch }),
+            shards[index].engine.standing(at: clock(of: index)) != .silent
+        else { return nil }
+        return index
+    }
+
+    /// Whether a leader hears, and has a well shard for one more game.
+    private var hasRoom: Bool {
+        guard let leader = orchestrators.first(where: { $0.told == database.term && $0.process.isAble }) else {
+            return false
+        }
+        let rows = leader.engine.snapshot(at: clock(ofOrchestrator: leader.index)).shards
+        return rows.contains { $0.status == "healthy" && $0.free > 0 && $0.breaker == "closed" && !$0.isDrained }
+    }
+
+    /// Whether somebody leads and hears.
+    private var isLed: Bool {
+        orchestrators.contains {
+            $0.told == database.term && $0.engine.isLeading && $0.process.isAble && $0.hears && now < database.expires
+        }
+    }
+
+    /// At the moment in which games get new owners: the old ones must not hold a lease for them any more.
+    mutating func watchHandOver(_ changes: [AssignmentChange]) {
+        for change in changes {
+            guard let seat = database.rows[change.game.id]?.seat, seat.shard != change.to.shard,
+                // Unless a lost answer hid from the leader who owns it.
+                change.from == seat.shard,
+                let index = shards.firstIndex(where: { $0.id == seat.shard }), shards[index].process.isRunning,
+                shards[index].engine.watched.contains(where: { $0.game == change.game.id && $0.epoch == seat.epoch }),
+                shards[index].engine.standing(at: clock(of: index)) == .leased
+            else { continue }
+            violations.append(
+                "\(now.nanoseconds / 1_000_000) ms: \(change.game.id) given to \(change.to.shard) (\(change.reason)) "
+                    + "while \(seat.shard) holds a lease")
+        }
+    }
+}
