@@ -22,6 +22,7 @@ public struct KillRun: Sendable {
 
     private struct State {
         var next = 0
+        var kills = 0
         var told: [Int: PostgresError.Code?] = [:]
     }
 
@@ -71,9 +72,14 @@ public struct KillRun: Sendable {
 
     private func writer(_ pool: PostgresPool, _ state: NIOLockedValueBox<State>) async throws {
         while true {
-            let key = state.withLockedValue { state in
+            let taken = state.withLockedValue { state -> Int? in
+                guard !isAhead(state) else { return nil }
                 defer { state.next += 1 }
                 return state.next
+            }
+            guard let key = taken else {
+                try await MachineClock.real.sleep(for: .milliseconds(1))
+                continue
             }
             guard key < writes else { return }
             var code: PostgresError.Code?
@@ -89,6 +95,11 @@ public struct KillRun: Sendable {
             }
             state.withLockedValue { $0.told[key] = .some(code) }
         }
+    }
+
+    /// Whether the writes would be done before the kills, which also have to find their sessions.
+    private func isAhead(_ state: State) -> Bool {
+        state.kills < kills && state.next * (kills + 1) > writes * (state.kills + 1)
     }
 
     /// Spreads the kills over the writes; every one hits a session that is there.
@@ -107,6 +118,7 @@ public struct KillRun: Sendable {
                 WHERE application_name = 'victim' AND datname = current_database() ORDER BY random() LIMIT 1
                 """)
             done += hit.count
+            state.withLockedValue { [done] in $0.kills = done }
         }
         return done
     }

@@ -47,7 +47,8 @@ import Testing
             let tally = try await LeaseRun(url: database.socketURL).run(10_000, asks: asks)
             #expect(tally.leases == 10_000)
             #expect(tally.left == 0)
-            #expect(tally.opened == 20)
+            // A slow machine may serve all before the last session is open.
+            #expect((1...20).contains(tally.opened))
         }
     }
 

@@ -1,4 +1,5 @@
 import Logging
+import PostgresTestKit
 import Runtime
 import Servers
 import TestKit

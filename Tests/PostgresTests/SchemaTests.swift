@@ -1,3 +1,4 @@
+import PostgresTestKit
 import Runtime
 import Servers
 import TestKit

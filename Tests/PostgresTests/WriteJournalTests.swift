@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import NIOConcurrencyHelpers
+import PostgresTestKit
 import Runtime
 import Servers
 import TestKit
