@@ -13,6 +13,13 @@ enum HostLookup {
         var waits: [LoopWait] = []
     }
 
+    /// A resolver that is silent blocks its thread; sessions are opened and files written by others meanwhile.
+    private nonisolated static let threads: NIOThreadPool = {
+        let threads = NIOThreadPool(numberOfThreads: 4)
+        threads.start()
+        return threads
+    }()
+
     private static var lookups: [String: Lookup] = [:]
 
     /// The parameters with `hostaddr` beside every `host`; sockets and numeric addresses stay as they are.
@@ -62,7 +69,7 @@ enum HostLookup {
         // Awaited by everybody in `waits`, each until its own deadline.
         Task { @DatabaseLoop in
             do {
-                let found = try await NIOThreadPool.singleton.runIfActive { ask(host) }
+                let found = try await Self.threads.runIfActive { ask(host) }
                 lookup.addresses = found
             } catch {
                 lookup.addresses = .failure(PostgresError(.reconnect, "\(error)", context: "connecting"))
