@@ -10,7 +10,7 @@ public struct CopyRow: ~Copyable {
     }
 
     /// Bytes gathered before they are sent.
-    static let chunk = 65_536
+    static let chunk = 131_072
 
     private let columns: [Column]
     private let types: [UInt32]
