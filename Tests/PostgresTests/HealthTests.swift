@@ -25,7 +25,9 @@ import Testing
             try await eventually("a good check") { pool.health.isHealthy == true }
             let stopped = MachineClock.real.now
             if isKilled { await server.kill() } else { await server.stop(.fast) }
-            try await eventually(within: .seconds(30), "the alert is due") { pool.health.isAlertDue }
+            try await eventually(within: .seconds(30), "the alert is due, and told") {
+                pool.health.isAlertDue && capture.lines.contains { $0.contains("database unreachable") }
+            }
             let lines = capture.lines
             for attempt in 1...3 {
                 #expect(
@@ -35,7 +37,9 @@ import Testing
             #expect(lines.filter { $0.contains("database unreachable") }.count == 1)
             #expect(pool.health.isHealthy == false && (pool.health.awaySince ?? .origin) >= stopped)
             try await server.startAgain()
-            try await eventually(within: .seconds(30), "it has recovered") { pool.health.isHealthy == true }
+            try await eventually(within: .seconds(30), "it has recovered, and said so") {
+                pool.health.isHealthy == true && capture.lines.contains { $0.contains("database recovered") }
+            }
             let health = pool.health
             #expect(health.outages == 1 && !health.isAlertDue && health.consecutiveFailures == 0)
             let outage = try #require(health.lastOutage)

@@ -244,7 +244,9 @@ import Testing
             let blocks = later.map { $0 / 50 }
             #expect(blocks == blocks.sorted(), "in order")
             let earlier = stored.filter { $0 < second }
-            #expect(earlier.count == (earlier.max() ?? 0) + 1, "no hole")
+            // Of the fifty that were under way when it was killed, any may be missing.
+            let whole = (earlier.max() ?? 0) / 50 * 50
+            #expect(Set(earlier).isSuperset(of: 0..<whole), "no hole")
             await pool.close(grace: .milliseconds(100))
         }
     }
