@@ -23,7 +23,7 @@ let httpServer = Target.Dependency.product(name: "Hummingbird", package: "hummin
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
-let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 
 /// A library of `Shared/`; the resources are compiled into it.
 func shared(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
@@ -32,10 +32,10 @@ func shared(_ name: String, _ dependencies: [Target.Dependency] = [], resources:
 }
 
 /// The pure part of a service: decides, and may import nothing that does.
-func engine(_ service: String) -> Target {
+func engine(_ service: String, _ structures: [Target.Dependency] = []) -> Target {
     .target(
-        name: "\(service)Engine", dependencies: ["Domain", "Resilience"], path: "Services/\(service)/Engine",
-        swiftSettings: settings)
+        name: "\(service)Engine", dependencies: ["Domain", "Resilience"] + structures,
+        path: "Services/\(service)/Engine", swiftSettings: settings)
 }
 
 /// The process of a service: wires its engine to the world.
@@ -124,7 +124,7 @@ let package = Package(
             ] + nio),
 
         // Decides.
-        engine("Orchestrator"),
+        engine("Orchestrator", [heap]),
         engine("GameShard"),
         engine("MarketDiscovery"),
         engine("SignalProcessor"),
@@ -198,7 +198,7 @@ let package = Package(
             ["Hosting", "Alerting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience", log] + nio),
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
-        test("Simulation", ["OrchestratorEngine", "GameShardEngine", "Domain", "Resilience"]),
+        test("Simulation", ["OrchestratorEngine", "GameShardEngine", "Domain", "Resilience", heap]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
         test("SignalProcessorEngine", ["SignalProcessorEngine", "Domain", "Resilience"]),
         test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),

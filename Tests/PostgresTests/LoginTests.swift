@@ -109,56 +109,16 @@ import Testing
 
     // MARK: TLS
 
-    /// A certificate of an authority of our own, and one of somebody else.
-    private struct Certificates {
-        let folder: TemporaryDirectory
-
-        init() throws {
-            folder = try TemporaryDirectory("pg-tls")
-            for authority in ["ca", "other-ca"] {
-                try run([
-                    "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=\(authority)",
-                    "-keyout", path("\(authority).key"), "-out", path("\(authority).crt"),
-                ])
-            }
-            try "subjectAltName=DNS:localhost\n".write(toFile: path("ext"), atomically: true, encoding: .utf8)
-            try run([
-                "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=server", "-keyout", path("server.key"), "-out",
-                path("server.csr"),
-            ])
-            try run([
-                "x509", "-req", "-in", path("server.csr"), "-CA", path("ca.crt"), "-CAkey", path("ca.key"),
-                "-CAcreateserial", "-days", "2", "-extfile", path("ext"), "-out", path("server.crt"),
-            ])
-            // The server reads only a key that is its own.
-            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: folder.path)
-            var attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
-            if geteuid() == 0 { attributes[.ownerAccountName] = "postgres" }
-            try FileManager.default.setAttributes(attributes, ofItemAtPath: path("server.key"))
-        }
-
-        func path(_ file: String) -> String { "\(folder.path)/\(file)" }
-
-        private func run(_ arguments: [String]) throws {
-            let openssl = Process()
-            openssl.executableURL = URL(filePath: "/usr/bin/openssl")
-            openssl.arguments = arguments
-            openssl.standardError = FileHandle.nullDevice
-            openssl.standardOutput = FileHandle.nullDevice
-            try openssl.run()
-            openssl.waitUntilExit()
-            try #require(openssl.terminationStatus == 0, "\(arguments)")
-        }
-
-        var server: [String: String] {
-            ["ssl": "on", "ssl_cert_file": path("server.crt"), "ssl_key_file": path("server.key")]
-        }
-    }
-
     @Test func `sslmode asks for TLS, verifies authority and name, and cancels over TLS`() async throws {
-        let certificates = try Certificates()
-        defer { certificates.folder.remove() }
-        try await withOwnPostgres(settings: certificates.server) { server in
+        let certificates = try TestCertificates(for: ["server": "DNS:localhost"])
+        defer { certificates.remove() }
+        // The server reads only a key that is its own.
+        try certificates.give("server.key", to: "postgres")
+        let settings = [
+            "ssl": "on", "ssl_cert_file": certificates.path("server.crt"),
+            "ssl_key_file": certificates.path("server.key"),
+        ]
+        try await withOwnPostgres(settings: settings) { server in
             let base = server.url(database: "linesman")
             func url(_ sslmode: String, _ authority: String? = nil, host: String = "localhost") -> String {
                 let root = authority.map { "&sslrootcert=\(certificates.path($0))" } ?? ""

@@ -117,57 +117,23 @@ import Testing
 
     // MARK: TLS
 
-    /// Certificates for `localhost` and for another name, signed by one authority, and a second authority.
-    private struct Certificates {
-        let folder: TemporaryDirectory
+    private func certificates() throws -> TestCertificates {
+        try TestCertificates(for: ["right": "DNS:localhost,IP:127.0.0.1", "wrong": "DNS:elsewhere.example"])
+    }
 
-        init() throws {
-            folder = try TemporaryDirectory("tls")
-            for authority in ["ca", "other-ca"] {
-                try run([
-                    "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=\(authority)",
-                    "-keyout", path("\(authority).key"), "-out", path("\(authority).crt"),
-                ])
-            }
-            for (name, host) in [("right", "DNS:localhost,IP:127.0.0.1"), ("wrong", "DNS:elsewhere.example")] {
-                try "subjectAltName=\(host)\n".write(toFile: path("\(name).ext"), atomically: true, encoding: .utf8)
-                try run([
-                    "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=\(name)", "-keyout", path("\(name).key"),
-                    "-out", path("\(name).csr"),
-                ])
-                try run([
-                    "x509", "-req", "-in", path("\(name).csr"), "-CA", path("ca.crt"), "-CAkey", path("ca.key"),
-                    "-CAcreateserial", "-days", "2", "-extfile", path("\(name).ext"), "-out", path("\(name).crt"),
-                ])
-            }
-        }
-
-        func path(_ file: String) -> String { "\(folder.path)/\(file)" }
-
-        private func run(_ arguments: [String]) throws {
-            let openssl = Process()
-            openssl.executableURL = URL(filePath: "/usr/bin/openssl")
-            openssl.arguments = arguments
-            openssl.standardError = FileHandle.nullDevice
-            openssl.standardOutput = FileHandle.nullDevice
-            try openssl.run()
-            openssl.waitUntilExit()
-            try #require(openssl.terminationStatus == 0, "\(arguments)")
-        }
-
-        func options(_ name: String, port: Int) -> [String] {
-            [
-                "--tls-port", "\(port)", "--tls-cert-file", path("\(name).crt"), "--tls-key-file",
-                path("\(name).key"), "--tls-ca-cert-file", path("ca.crt"), "--tls-auth-clients", "no",
-            ]
-        }
+    private func options(_ certificates: TestCertificates, _ name: String, port: Int) -> [String] {
+        [
+            "--tls-port", "\(port)", "--tls-cert-file", certificates.path("\(name).crt"), "--tls-key-file",
+            certificates.path("\(name).key"), "--tls-ca-cert-file", certificates.path("ca.crt"),
+            "--tls-auth-clients", "no",
+        ]
     }
 
     @Test func `rediss verifies authority and name, and logs in with user, password and database`() async throws {
-        let certificates = try Certificates()
-        defer { certificates.folder.remove() }
+        let certificates = try certificates()
+        defer { certificates.remove() }
         let port = try FreePort.find()
-        let server = try await OwnRedis.started(certificates.options("right", port: port))
+        let server = try await OwnRedis.started(options(certificates, "right", port: port))
         _ = try await server.ask("ACL", "SETUSER", "anna", "on", ">p@ss", "+@all", "~*", "&*")
         let trust = ["REDIS_CA_FILE": certificates.path("ca.crt")]
         for host in ["localhost", "127.0.0.1"] {
@@ -189,10 +155,10 @@ import Testing
     }
 
     @Test func `a certificate for another name is refused`() async throws {
-        let certificates = try Certificates()
-        defer { certificates.folder.remove() }
+        let certificates = try certificates()
+        defer { certificates.remove() }
         let port = try FreePort.find()
-        let server = try await OwnRedis.started(certificates.options("wrong", port: port))
+        let server = try await OwnRedis.started(options(certificates, "wrong", port: port))
         for host in ["localhost", "127.0.0.1"] {
             let settings = patientSettings(
                 "rediss://\(host):\(port)", ["REDIS_CA_FILE": certificates.path("ca.crt")])

@@ -1,43 +1,29 @@
+import HeapModule
 import Resilience
 
 /// What is going to happen, in order of time and then of when it was planned.
 struct Agenda<Happening> {
-    private struct Entry {
+    private struct Entry: Comparable {
         let at: Int64
         let order: Int
         let happening: Happening
 
-        func isBefore(_ other: Entry) -> Bool { at != other.at ? at < other.at : order < other.order }
+        static func < (left: Entry, right: Entry) -> Bool { (left.at, left.order) < (right.at, right.order) }
+        static func == (left: Entry, right: Entry) -> Bool { left.order == right.order }
     }
 
-    private var heap: [Entry] = []
+    private var heap = Heap<Entry>()
     private var planned = 0
 
     mutating func plan(_ happening: Happening, at instant: MachineInstant) {
         planned += 1
-        heap.append(Entry(at: instant.nanoseconds, order: planned, happening: happening))
-        var child = heap.count - 1
-        while child > 0, heap[child].isBefore(heap[(child - 1) / 2]) {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
+        heap.insert(Entry(at: instant.nanoseconds, order: planned, happening: happening))
     }
 
     /// The next happening that is due, if any is.
     mutating func next(until end: MachineInstant) -> (at: MachineInstant, happening: Happening)? {
-        guard let first = heap.first, first.at <= end.nanoseconds else { return nil }
-        heap.swapAt(0, heap.count - 1)
-        heap.removeLast()
-        var parent = 0
-        while true {
-            let left = 2 * parent + 1
-            guard left < heap.count else { break }
-            let right = left + 1
-            let least = right < heap.count && heap[right].isBefore(heap[left]) ? right : left
-            guard heap[least].isBefore(heap[parent]) else { break }
-            heap.swapAt(least, parent)
-            parent = least
-        }
+        guard let first = heap.min, first.at <= end.nanoseconds else { return nil }
+        heap.removeMin()
         return (MachineInstant.origin.advanced(by: .nanoseconds(first.at)), first.happening)
     }
 }

@@ -137,7 +137,7 @@ import Testing
 
     // CHECKLIST H38: the build refuses an import that a target does not list; this refuses a list that grew too long.
     @Test func `what decides imports nothing that does`() {
-        let allowed: Set<String> = ["Domain", "Resilience", "Glibc", "Darwin"]
+        let allowed: Set<String> = ["Domain", "Resilience", "HeapModule", "Glibc", "Darwin"]
         for source in Self.sources where source.isPure && !source.isTest {
             for (index, line) in source.lines.enumerated() where line.hasPrefix("import ") {
                 let name = String(line.dropFirst(7))

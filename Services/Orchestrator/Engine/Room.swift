@@ -1,17 +1,21 @@
 import Domain
+import HeapModule
 
 /// Free seats by shard, the most free first; the lower name breaks a tie.
 ///
 /// A heap whose entries are checked when they come up, so that taking a seat costs the logarithm of the shards.
 struct Room: Sendable {
-    private struct Entry: Sendable {
+    private struct Entry: Comparable, Sendable {
         let free: Int
         let shard: ShardID
 
-        func isBefore(_ other: Entry) -> Bool { free != other.free ? free > other.free : shard < other.shard }
+        /// The next to be taken is the largest.
+        static func < (left: Entry, right: Entry) -> Bool {
+            left.free != right.free ? left.free < right.free : left.shard > right.shard
+        }
     }
 
-    private var heaps: [ShardKind: [Entry]] = [:]
+    private var heaps: [ShardKind: Heap<Entry>] = [:]
     private var kinds: [ShardID: ShardKind] = [:]
     private var free: [ShardID: Int] = [:]
 
@@ -55,31 +59,8 @@ struct Room: Sendable {
     mutating func close(_ shard: ShardID) { free[shard] = nil }
 
     private mutating func push(_ entry: Entry, _ kind: ShardKind) {
-        var heap = heaps.removeValue(forKey: kind) ?? []
-        heap.append(entry)
-        var child = heap.count - 1
-        while child > 0, heap[child].isBefore(heap[(child - 1) / 2]) {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-        heaps[kind] = heap
+        heaps[kind, default: Heap()].insert(entry)
     }
 
-    private mutating func pop(_ kind: ShardKind) -> Entry? {
-        guard var heap = heaps.removeValue(forKey: kind), let best = heap.first else { return nil }
-        heap.swapAt(0, heap.count - 1)
-        heap.removeLast()
-        var parent = 0
-        while true {
-            let left = 2 * parent + 1
-            guard left < heap.count else { break }
-            let right = left + 1
-            let first = right < heap.count && heap[right].isBefore(heap[left]) ? right : left
-            guard heap[first].isBefore(heap[parent]) else { break }
-            heap.swapAt(first, parent)
-            parent = first
-        }
-        heaps[kind] = heap
-        return best
-    }
+    private mutating func pop(_ kind: ShardKind) -> Entry? { heaps[kind]?.popMax() }
 }
