@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | all]`. Results:
-# Benchmarks/results.
+# Benchmarks/results. Exit code 1 when a bar was missed, after all of it ran.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

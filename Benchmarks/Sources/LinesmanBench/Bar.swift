@@ -1,8 +1,6 @@
 import Foundation
 
-/// What a figure should reach.
-///
-/// Missing one is news, never a failure: machines differ.
+/// What a figure should reach; missing one stops nothing, and is the exit code of the whole run.
 struct Bar {
     enum Limit {
         case atMost(Double)

@@ -17,7 +17,7 @@ struct Report {
     private(set) var lines: [ReportLine] = []
     private(set) var bars: [Bar] = []
     private(set) var notes: [String] = []
-    /// Promises that were broken; unlike a missed bar they fail the run.
+    /// Promises that were broken.
     private(set) var violations: [String] = []
     private(set) var figures: [String: ResultValue] = [:]
 
