@@ -26,6 +26,8 @@ final class OrderPath: Sendable {
     private let bus: Bus
     private let publisher: Task<Void, any Error>
     private let signals = NIOLockedValueBox<[AsyncStream<String>.Continuation]>([])
+    /// The metrics of each service's last life.
+    private let registries = NIOLockedValueBox<[String: MetricsRegistry]>([:])
     private let lives = NIOLockedValueBox<[Task<ExitCode, Swift.Never>]>([])
 
     init() async throws {
@@ -53,6 +55,11 @@ final class OrderPath: Sendable {
 
     func publish(_ signal: Signal) async throws {
         _ = try await bus.publish(SignalMessage(signal: signal), on: Channels.signals, trace: "trace-1")
+    }
+
+    func publishEnd(of game: GameID) async throws {
+        let ended = GameEnded(game: game, status: .final, homeScore: 100, awayScore: 90, at: tipOff)
+        _ = try await bus.publish(ended, on: Channels.gamesEnded, trace: "trace-1")
     }
 
     func startSignalProcessor() {
@@ -85,8 +92,35 @@ final class OrderPath: Sendable {
             environment: environment, clock: .real, wallClock: .real, random: .system, output: LogOutput { _ in },
             signals: stream, processID: 1)
         // Awaited by `stop`.
-        let life = Task { await ProcessRunner.exitCode(service: service, world: world, body) }
+        let life = Task {
+            await ProcessRunner.exitCode(service: service, world: world) { [registries] context in
+                registries.withLockedValue { $0[service] = context.metrics }
+                try await body(context)
+            }
+        }
         lives.withLockedValue { $0.append(life) }
+    }
+
+    /// A counter of a service that runs; 0 before it counted.
+    func counted(_ name: String, by service: String) -> Int {
+        registries.withLockedValue { $0[service] }?.counter(name).value ?? 0
+    }
+
+    /// Lets the relays announce everything once more, as after a relay's death between publishing and its commit.
+    ///
+    /// - Returns: how many announcements that were.
+    @discardableResult
+    func announceAgain() async throws -> Int {
+        try await untilAnnounced()
+        let count = try await rig.pool.execute("UPDATE outbox SET published_at = NULL")
+        try await untilAnnounced()
+        return count
+    }
+
+    private func untilAnnounced() async throws {
+        try await eventually("everything announced") {
+            try await rig.number("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL") == 0
+        }
     }
 
     /// SIGTERM to everything that runs; the exit codes.

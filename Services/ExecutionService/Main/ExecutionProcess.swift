@@ -29,7 +29,9 @@ enum ExecutionProcess {
         try await host.followVenueTime()
         host.supervisor.add("orders", .critical) { try await desk.run(work.stream) }
         host.supervisor.onDrain("orders") { await desk.drain() }
-        host.supervisor.add("intent-news", .important) { try await work.follow(Channels.intents, on: host.bus) }
+        host.supervisor.add("intent-news", .important) {
+            try await work.followIntents(on: host.bus, metrics: context.metrics)
+        }
         host.supervisor.add("intent-sweep", .important) {
             try await work.tick(every: settings.sweepInterval, clock: host.clock)
         }

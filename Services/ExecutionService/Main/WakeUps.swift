@@ -1,5 +1,6 @@
 import Bus
 import Hosting
+import Resilience
 import Runtime
 import Wire
 
@@ -26,6 +27,22 @@ struct WakeUps: Sendable {
     func follow<M: WireMessage>(_ channel: Channel<M>, on bus: Bus, seen: (M) -> Void = { _ in }) async throws {
         for await delivery in try await bus.subscribe(to: channel) {
             if case .message(let envelope, _) = delivery { seen(envelope.body) }
+            self()
+        }
+    }
+
+    /// Wakes at every intent that was not heard of yet, and after every gap.
+    ///
+    /// Announcements come at least once; a second copy is counted and dropped, since its intent has been looked at. If
+    /// that look found it not to be due yet, the interval finds it again.
+    func followIntents(on bus: Bus, metrics: MetricsRegistry) async throws {
+        let repeated = metrics.counter("intents_repeated_total", "Announcements of intents that were known.")
+        var known = RecentIDs()
+        for await delivery in try await bus.subscribe(to: Channels.intents) {
+            if case .message(let envelope, _) = delivery, !known.insert(envelope.body.intent.id.rawValue) {
+                repeated.increment()
+                continue
+            }
             self()
         }
     }

@@ -340,24 +340,3 @@ public struct AlertEngine: Sendable {
         }
     }
 }
-
-/// The identifiers heard of lately: what comes twice over the bus is one alert.
-struct RecentIDs: Sendable {
-    private var known: Set<String> = []
-    private var order: [String] = []
-    private var next = 0
-    static let limit = 4_096
-
-    /// - Returns: whether it is new.
-    mutating func insert(_ id: String) -> Bool {
-        guard known.insert(id).inserted else { return false }
-        if order.count < Self.limit {
-            order.append(id)
-        } else {
-            known.remove(order[next])
-            order[next] = id
-            next = (next + 1) % Self.limit
-        }
-        return true
-    }
-}
