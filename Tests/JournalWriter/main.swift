@@ -7,7 +7,8 @@ import Runtime
 // Writes numbered rows through a journal, or stores what an earlier life left there, until it is done or killed.
 //
 // Arguments: folder, database, file of acknowledged numbers, first number, how many. Without a number of rows it ends
-// when the journal is empty.
+// when the journal is empty. With the word `full` it fills the disk, says so in the file, tries the same row until it
+// is taken, and writes so many after it.
 
 let arguments = CommandLine.arguments
 let (path, database, acknowledgements) = (arguments[1], arguments[2], arguments[3])
@@ -30,12 +31,36 @@ let journal = WriteJournal(settings: settings, name: "writer", pool: pool, metri
 // Both end with the process.
 let running = Task { await journal.run() }
 
+func acknowledge(_ word: String) {
+    let file = open(acknowledgements, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    defer { close(file) }
+    let line = Array("\(word)\n".utf8)
+    guard write(file, line, line.count) == line.count else { exit(1) }
+}
+
 if count == 0 {
     while journal.statistics.replayed == 0 || journal.statistics.records > 0 {
         try await MachineClock.real.sleep(for: .milliseconds(5))
     }
+} else if arguments.count > 6, arguments[6] == "full" {
+    var (number, left) = (first, Int?.none)
+    while left != 0 {
+        do {
+            try await journal.write(DeferredWrite(kind: "number", payload: "\(number)"))
+            acknowledge("\(number)")
+            number += 1
+            left = left.map { $0 - 1 }
+        } catch let error as JournalError where error.code == .diskFull {
+            if left == nil {
+                acknowledge("full")
+                left = count
+            }
+            try await MachineClock.real.sleep(for: .milliseconds(5))
+        }
+    }
+    // The disk is gone with this process.
+    while journal.statistics.records > 0 { try await MachineClock.real.sleep(for: .milliseconds(5)) }
 } else {
-    let file = open(acknowledgements, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     // So many at once, as a busy shard's games would.
     let width = 50
     for start in stride(from: first, to: first + count, by: width) {
@@ -46,10 +71,7 @@ if count == 0 {
                     return number
                 }
             }
-            for try await number in tasks {
-                let line = Array("\(number)\n".utf8)
-                guard write(file, line, line.count) == line.count else { exit(1) }
-            }
+            for try await number in tasks { acknowledge("\(number)") }
         }
     }
 }

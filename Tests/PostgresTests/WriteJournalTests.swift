@@ -183,6 +183,7 @@ import Testing
             let unhealthy = #expect(throws: JournalError.self) { try journal.checkHealth() }
             #expect(unhealthy?.message.contains("No space left") ?? false)
             isFull.withLockedValue { $0 = false }
+            try await eventually("it is found out before anybody writes") { (try? journal.checkHealth()) != nil }
             try await journal.write(DeferredWrite(kind: "n", payload: "3"))
             try journal.checkHealth()
         }

@@ -149,6 +149,18 @@ final class JournalFolder: Sendable {
         state.files.append(File(number: number, stream: stream, length: length, offset: length, records: 0))
     }
 
+    /// Writes a block into a file of its own, syncs and removes it; throws what a row would be told.
+    func probe() throws(JournalError) {
+        let name = "\(path)/probe"
+        let descriptor = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { throw Self.failure("cannot create \(name)") }
+        defer {
+            Glibc.close(descriptor)
+            unlink(name)
+        }
+        try write([UInt8](repeating: 0, count: 4_096), to: descriptor)
+    }
+
     private func write(_ bytes: [UInt8], to descriptor: Int32) throws(JournalError) {
         var done = 0
         while done < bytes.count {

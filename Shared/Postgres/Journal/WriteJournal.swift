@@ -237,6 +237,7 @@ public actor WriteJournal {
         var backoff = Backoff(base: settings.retryBase, cap: settings.retryCap, jitter: 0.5, jitterOnlyShortens: true)
         var retiredStreams: Set<String> = []
         while !Task.isCancelled {
+            await tryDiskAgain()
             do {
                 guard let chunk = try await nextChunk() else {
                     noteBack()
@@ -418,6 +419,14 @@ public actor WriteJournal {
             metadata: [
                 "records": "\(found.records)", "torn_bytes": "\(found.tornBytes)", "damaged": "\(found.damaged)",
             ])
+    }
+
+    /// The check ends with the trouble, not with the next outage of the database.
+    private func tryDiskAgain() async {
+        guard counts.diskFailure != nil, let folder else { return }
+        guard (try? await NIOThreadPool.singleton.runIfActive({ try folder.probe() })) != nil else { return }
+        counts.diskFailure = nil
+        publish()
     }
 
     // MARK: Telling
