@@ -183,9 +183,13 @@ let package = Package(
         .executableTarget(
             name: "JournalWriter", dependencies: ["Postgres", "Runtime", log] + nio, path: "Tests/JournalWriter",
             swiftSettings: settings),
+        .executableTarget(
+            name: "OutboxRelayer", dependencies: ["Postgres", "Runtime", log] + nio, path: "Tests/OutboxRelayer",
+            swiftSettings: settings),
         test(
             "Postgres",
-            ["Postgres", "PostgresTestKit", "JournalWriter", "Runtime", "Resilience", "Servers", log] + nio),
+            ["Postgres", "PostgresTestKit", "JournalWriter", "OutboxRelayer", "Runtime", "Resilience", "Servers", log]
+                + nio),
         test("Alerting", ["Alerting", "Runtime", "Resilience", "Servers", log, httpServer] + nio),
         test(
             "Venues",
