@@ -77,9 +77,9 @@ public final class PostgresPool: PostgresQuerying {
         }
     }
 
-    /// Asks the server one thing.
-    public func ping(timeout: Duration = .seconds(5)) async throws {
-        _ = try await query("SELECT 1", timeout: timeout)
+    /// Asks the server one thing; nil stands for the health check's time-out.
+    public func ping(timeout: Duration? = nil) async throws {
+        _ = try await query("SELECT 1", timeout: timeout ?? settings.healthCheckTimeout)
     }
 
     // MARK: Statements on their own

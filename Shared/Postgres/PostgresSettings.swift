@@ -63,6 +63,8 @@ public struct PostgresSettings: Sendable {
     public var breakerCooldown = Duration.seconds(1)
     /// `DB_HEALTH_CHECK_INTERVAL_SECS`, default 10, at a fixed rate while `run` runs.
     public var healthCheckInterval = Duration.seconds(10)
+    /// `DB_HEALTH_CHECK_TIMEOUT_SECS`, default 5: a check without an answer for so long has failed.
+    public var healthCheckTimeout = Duration.seconds(5)
     /// `DB_HEALTH_ALERT_THRESHOLD`, default 3 failed checks in a row.
     public var healthAlertThreshold = 3
 
@@ -134,6 +136,9 @@ public struct PostgresSettings: Sendable {
         healthCheckInterval = reader.seconds(
             "DB_HEALTH_CHECK_INTERVAL_SECS", default: .seconds(10), in: .milliseconds(50)...(.seconds(3600)),
             "fixed rate of the health check")
+        healthCheckTimeout = reader.seconds(
+            "DB_HEALTH_CHECK_TIMEOUT_SECS", default: .seconds(5), in: .milliseconds(10)...(.seconds(600)),
+            "a health check without an answer for so long has failed")
         healthAlertThreshold = reader.integer(
             "DB_HEALTH_ALERT_THRESHOLD", default: 3, in: 1...1000, "failed checks in a row that raise the alert")
     }

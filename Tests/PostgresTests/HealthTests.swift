@@ -51,6 +51,27 @@ import Testing
         }
     }
 
+    @Test func `a server that hangs fails each check of the pool within the setting's time`() async throws {
+        try await withOwnPostgres { server in
+            let pool = try makePool(server.socketURL(database: "linesman")) {
+                $0.healthCheckInterval = .milliseconds(50)
+                $0.healthCheckTimeout = .milliseconds(200)
+                $0.queryTimeout = .seconds(3_600)
+                $0.acquireTimeout = .seconds(600)
+                $0.connectTimeout = .seconds(600)
+            }
+            let running = Task { await pool.run(closeGrace: .milliseconds(100)) }
+            try await eventually("a good check") { pool.health.isHealthy == true }
+            server.pause()
+            // With any of the longer times the third would never end.
+            try await eventually(within: .seconds(30), "three checks have failed") { pool.health.isAlertDue }
+            server.resume()
+            try await eventually(within: .seconds(30), "it answers again") { pool.health.isHealthy == true }
+            running.cancel()
+            await running.value
+        }
+    }
+
     @Test func `a server that hangs fails the check within its time-out`() async throws {
         try await withOwnPostgres { server in
             let pool = try makePool(server.socketURL(database: "linesman"))

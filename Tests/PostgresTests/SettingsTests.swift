@@ -18,6 +18,9 @@ import Testing
         #expect(settings.maxLifetime == .seconds(1800))
         #expect(settings.idleTimeout == .seconds(600))
         #expect(settings.acquireTimeout == .seconds(30))
+        #expect(settings.healthCheckInterval == .seconds(10))
+        #expect(settings.healthCheckTimeout == .seconds(5))
+        #expect(settings.healthAlertThreshold == 3)
         #expect(settings.target == "h:5433/d")
         #expect(!"\(settings)".contains("\"p\""))
     }
