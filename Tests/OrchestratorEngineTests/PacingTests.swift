@@ -199,6 +199,40 @@ import Testing
         #expect(loads(fleet) == ["s1": 20, "s2": 20])
     }
 
+    @Test func `a drain outlives the orchestrator, also for a shard that is heard later`() {
+        var fleet = Fleet()
+        fleet.send(.leadershipLost)
+        let stored = [Fleet.desired("g000", on: "s1", epoch: 4), Fleet.desired("g001", on: nil, epoch: nil)]
+        fleet.send(.rehydrated(stored, drained: ["s1", "late"], term: 2))
+        pass(.seconds(4), &fleet, ["s1", "late"])
+        #expect(fleet.row("g001")?.state == "waiting")
+        pass(.seconds(2), &fleet, ["s1", "late", "s2"])
+        #expect(loads(fleet) == ["s2": 2])
+        #expect(Set(fleet.state.shards.filter(\.isDrained).map(\.shard)) == ["s1", "late"])
+        // What is reread under the same term may be older than the last order.
+        fleet.send(.operatorOrder(.undrain("late"), request: "r1"))
+        fleet.send(.rehydrated([], drained: ["s1", "late"], term: 2))
+        #expect(Set(fleet.state.shards.filter(\.isDrained).map(\.shard)) == ["s1"])
+    }
+
+    @Test func `a drain holds for a shard that was forgotten, and ends before it is heard`() {
+        var fleet = Fleet()
+        fleet.send(.leadershipLost)
+        fleet.send(.rehydrated([], drained: ["s1", "s3"], term: 2))
+        fleet.send(.operatorOrder(.undrain("s3"), request: "r1"))
+        #expect(fleet.effects == [.answerOperator("r1", .accepted(games: 0, withoutRoom: 0))])
+        fleet.beat("s1")
+        fleet.pass(.seconds(3))
+        fleet.now = fleet.now.advanced(by: .seconds(3_700))
+        for _ in 1...20 { fleet.pass(.milliseconds(100), hearing: [.init(shard: "s2", capacity: 0)]) }
+        #expect(!fleet.state.shards.contains { $0.shard == "s1" })
+        fleet.discover([Fleet.game("g000")])
+        pass(.seconds(1), &fleet, ["s1"])
+        #expect(fleet.row("g000")?.state == "waiting")
+        pass(.seconds(1), &fleet, ["s1", "s3"])
+        #expect(fleet.row("g000")?.shard == "s3")
+    }
+
     @Test func `a drained shard keeps what has no room elsewhere`() {
         var fleet = Fleet()
         for shard: ShardID in ["s1", "s2"] { fleet.beat(shard, capacity: 10) }

@@ -79,6 +79,61 @@ import Testing
         #expect(fleet.effects == [.report(.lateHeartbeat)])
     }
 
+    /// A shard whose only game was to be given away, which failed: `s1` is dead, and `g000` waits under epoch 2.
+    private func afterFailedCommit() -> Fleet {
+        var fleet = fleet(1)
+        fleet.commitsAtOnce = false
+        fleet.pass(.milliseconds(2_500), hearing: [.init(shard: "s2")])
+        fleet.send(.commitFailed(batch: 2, stored: [:]))
+        _ = fleet.take()
+        return fleet
+    }
+
+    // The mistake of schedules 4687, 5946, 6102 and 9214: it read the game after its first grant.
+    @Test func `a new life is granted nothing until it leaves the game that was about to be given away`() throws {
+        var fleet = afterFailedCommit()
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        let revoke = try #require(fleet.revokes.first)
+        #expect(revoke.shard == "s1" && revoke.game == "g000" && revoke.epoch == .first)
+        // It has not read its games yet: that it does not show this one proves nothing.
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        fleet.pass(.milliseconds(300))
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        #expect(!fleet.grants.contains("s1"))
+        fleet.send(.acknowledged(.init(command: revoke.id, shard: "s1", game: "g000", verdict: .accepted)))
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        #expect(fleet.grants.contains("s1"))
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s2")])
+        #expect(fleet.changes.flatMap(\.self).map(\.to.epoch) == [Fleet.epoch(3)])
+    }
+
+    @Test func `a life that begins while its game is being given away is granted nothing when that fails`() throws {
+        var fleet = fleet(1)
+        fleet.commitsAtOnce = false
+        fleet.pass(.milliseconds(2_500), hearing: [.init(shard: "s2")])
+        #expect(fleet.row("g000")?.state == "committing")
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        let revoke = try #require(fleet.revokes.first)
+        _ = fleet.take()
+        fleet.send(.commitFailed(batch: 2, stored: [:]))
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        #expect(!fleet.grants.contains("s1"))
+        fleet.send(.acknowledged(.init(command: revoke.id, shard: "s1", game: "g000", verdict: .accepted)))
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        #expect(fleet.grants.contains("s1"))
+    }
+
+    @Test func `a new life that is to leave a game is granted again once another owns it`() {
+        var fleet = afterFailedCommit()
+        fleet.beat("s1", life: "life-2", startedAt: 2, capacity: 0)
+        fleet.commitsAtOnce = true
+        // Its answer is lost.
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s2")])
+        #expect(fleet.row("g000")?.shard == "s2")
+        fleet.beat("s1", life: "life-2", startedAt: 2, capacity: 0)
+        #expect(fleet.grants.contains("s1"))
+    }
+
     @Test func `a zombie game is revoked after three heartbeats and a fresh assignment never`() {
         var fleet = fleet(1)
         for beat in 1...2 {

@@ -70,8 +70,8 @@ extension Simulation {
                 epoch: database.rows[game]?.epoch ?? .first)
             give(.assign("by-hand", assigned), to: index)
         case .order(let order):
-            operatorOrders += 1
-            let request = CommandID(stringLiteral: "o\(operatorOrders)")
+            let request = CommandID(stringLiteral: "o\(operatorOrders.count + 1)")
+            operatorOrders[request] = order
             for index in orchestrators.indices where orchestrators[index].process.isAble {
                 give(.operatorOrder(order, request: request), toOrchestrator: index)
             }

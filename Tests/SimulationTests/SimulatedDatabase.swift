@@ -18,6 +18,8 @@ struct SimulatedDatabase {
     static let leadershipLife = Duration.seconds(3)
 
     private(set) var rows: [GameID: Row] = [:]
+    /// The shards that operators want empty.
+    var drained: Set<ShardID> = []
     /// The newest epoch under which each game was traded.
     private var traded: [GameID: Seat] = [:]
     private(set) var reservations = 0

@@ -44,9 +44,9 @@ extension Simulation {
         case .leadershipAnswered(let index, let life, let term, let asked):
             guard isThere(index, life, happening) else { return }
             takeLeadership(index, life, term, asked)
-        case .desiredRead(let index, let life, let desired, let term):
+        case .desiredRead(let index, let life, let desired, let drained, let term):
             guard isThere(index, life, happening) else { return }
-            give(.rehydrated(desired, term: term), toOrchestrator: index)
+            give(.rehydrated(desired, drained: drained, term: term), toOrchestrator: index)
         case .recordAnswered(let index, let life, let answer):
             guard isThere(index, life, happening) else { return }
             orchestrators[index].isLaneBusy = false
@@ -95,7 +95,9 @@ extension Simulation {
             orchestrators[index].heldUntil = asked.advanced(by: SimulatedDatabase.leadershipLife)
             if orchestrators[index].told == nil {
                 orchestrators[index].told = term
-                agenda.plan(.desiredRead(index, life: life, database.desired, term: term), at: delay(1...30))
+                agenda.plan(
+                    .desiredRead(index, life: life, database.desired, drained: database.drained, term: term),
+                    at: delay(1...30))
             }
         } else if orchestrators[index].told != nil, term == -1 || local >= orchestrators[index].heldUntil {
             orchestrators[index].told = nil
@@ -141,7 +143,17 @@ extension Simulation {
             guard process.hasBus else { return }
             let answer = Event.discovered(game.id, [SimulatedGames.market(game.id)], reason: nil)
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
+        case .answerOperator(let request, .accepted): keep(operatorOrders[request])
         case .raiseAlert, .recoverAlert, .notify, .report, .answerOperator: break
+        }
+    }
+
+    /// What an operator wants outlives who was told.
+    private mutating func keep(_ order: OperatorOrder?) {
+        switch order {
+        case .drain(let shard): database.drained.insert(shard)
+        case .undrain(let shard): database.drained.remove(shard)
+        case .reassign, nil: break
         }
     }
 
@@ -198,7 +210,7 @@ extension Simulation {
             return nil
         case .readDesiredState:
             guard !isLost, let term = orchestrators[index].told else { return nil }
-            return .rehydrated(database.desired, term: term)
+            return .rehydrated(database.desired, drained: database.drained, term: term)
         default: return nil
         }
     }

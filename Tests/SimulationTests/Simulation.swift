@@ -15,7 +15,7 @@ struct Simulation {
         case leadershipAsked(Int, life: Int, told: Int64?, asked: MachineInstant)
         case leadershipAnswered(Int, life: Int, term: Int64?, asked: MachineInstant)
         case leadershipTimer(Int, life: Int)
-        case desiredRead(Int, life: Int, [DesiredGame], term: Int64)
+        case desiredRead(Int, life: Int, [DesiredGame], drained: Set<ShardID>, term: Int64)
         case recordStored(Int, life: Int, Effect)
         case recordAnswered(Int, life: Int, Event?)
         case look(Int, life: Int)
@@ -39,7 +39,7 @@ struct Simulation {
     var watch = Watch()
     var hash = EventHash()
     var violations: [String] = []
-    var operatorOrders = 0
+    var operatorOrders: [CommandID: OperatorOrder] = [:]
     /// What happened, for whoever looks into one seed; nil while nobody does.
     var history: [String]?
 

@@ -74,6 +74,9 @@ extension ShardEngine {
             if isKnown { effects.append(.report(.oddity(.duplicateCommand))) }
             watch(assigned, machine)
             follow(&effects)
+        } else {
+            // A refusal stands: the game is given to another because of it, so nothing may bring it here after all.
+            ended.record(assigned.game.id, assigned.epoch)
         }
         acknowledge(command, assigned.game.id, assigned.epoch, verdict, &effects)
     }

@@ -3,7 +3,10 @@ import Domain
 /// What happened, as far as the orchestrator can know.
 public enum Event: Sendable {
     /// The desired state as PostgreSQL holds it, read under `term`: leadership was gained, or a reread was asked for.
-    case rehydrated([DesiredGame], term: Int64)
+    ///
+    /// `drained` are the shards that operators want empty, heard or not; under a term that is led already our own word
+    /// stands, for an order may still be on its way to PostgreSQL.
+    case rehydrated([DesiredGame], drained: Set<ShardID> = [], term: Int64)
     case leadershipLost
     case heartbeat(ShardHeartbeat)
     case serviceHeartbeat(ServiceHeartbeat)

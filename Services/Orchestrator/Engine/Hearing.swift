@@ -21,13 +21,17 @@ extension OrchestratorEngine {
             shard.zombies = [:]
             shard.claims = [:]
             shard.breaker.reset()
+            revokes[id] = nil
         }
         shards[id] = shard
         detector.heard(id, at: now)
         guard let term else { return }
 
         if last == nil || isNewLife || wasDead { joins(id, at: now) }
-        if isNewLife || wasDead { takeBack(from: id, isNewLife: isNewLife) }
+        if isNewLife || wasDead {
+            takeBack(from: id, isNewLife: isNewLife)
+            withdraw(from: id, at: now, into: &effects)
+        }
         if isNewLife, let last {
             effects.append(.notify(.shardRestarted(id, from: last, to: heartbeat.incarnation)))
             if breakerBefore != .closed { effects.append(.notify(.breakerClosed(id))) }
@@ -72,14 +76,33 @@ extension OrchestratorEngine {
         }
     }
 
+    /// Tells a shard that is back to leave what it may still read as its own while others are about to get it.
+    ///
+    /// PostgreSQL names it as the owner, as far as we know, and what it once promised died with its last life. Until it
+    /// has answered it is granted nothing.
+    private mutating func withdraw(from id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
+        let committing = (givenAway[id] ?? 0) > 0 ? batches.values.flatMap { $0.map(\.game.id) } : []
+        let missing = (held[id] ?? []).filter { leaving.contains($0) }
+        for game in (waiting.union(committing).union(missing)).sorted() {
+            guard let seat = games[game]?.owner, seat.shard == id else { continue }
+            revoke(game, from: seat, reason: "given away", isUnread: true, at: now, into: &effects)
+        }
+    }
+
     private func mayGrant(_ id: ShardID) -> Bool {
         // The new owner is being stored.
         if (givenAway[id] ?? 0) > 0 { return false }
+        if (revokes[id] ?? [:]).contains(where: { isWithdrawn($0.key, $0.value) }) { return false }
         let own = held[id] ?? []
         if !leaving.isEmpty, own.contains(where: { games[$0]?.placement.endsLease ?? false }) { return false }
         // What it still shows and somebody else is about to get must not be covered by a new lease either.
         let shown = shards[id]?.observed ?? [:]
         return !shown.keys.contains { !own.contains($0) && games[$0]?.owner?.shard == id }
+    }
+
+    /// Whether its shard may yet read the game as its own, and has not promised to leave it.
+    func isWithdrawn(_ game: GameID, _ revoke: Revoke) -> Bool {
+        revoke.isUnread && games[game]?.owner == Seat(shard: revoke.command.shard, epoch: revoke.command.epoch)
     }
 
     mutating func take(_ answer: Acknowledgement, at now: MachineInstant, into effects: inout [Effect]) {

@@ -39,7 +39,6 @@ extension OrchestratorEngine {
         guard now.since(shard.lastHeard) >= policy.forgetAfter, (held[shard.id] ?? []).isEmpty else { return }
         shards[shard.id] = nil
         held[shard.id] = nil
-        drained.remove(shard.id)
         detector.forget(shard.id)
     }
 

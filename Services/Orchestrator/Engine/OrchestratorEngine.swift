@@ -31,7 +31,7 @@ public struct OrchestratorEngine: Sendable {
     var alerts: [String: Firing] = [:]
     /// Since when games wait although shards serve; nil while none does.
     var stuckSince: MachineInstant?
-    /// Shards that an operator wants empty.
+    /// Shards that an operator wants empty, whether they were ever heard or not.
     var drained: Set<ShardID> = []
     /// Shards that came while we led, since when, and are not yet given their share.
     var joined: [ShardID: MachineInstant] = [:]
@@ -69,7 +69,7 @@ public struct OrchestratorEngine: Sendable {
     public mutating func handle(_ event: Event, at now: MachineInstant) -> [Effect] {
         var effects: [Effect] = []
         switch event {
-        case .rehydrated(let desired, let term): rehydrate(desired, term: term, at: now)
+        case .rehydrated(let desired, let drained, let term): rehydrate(desired, drained, term: term, at: now)
         case .leadershipLost: standDown()
         case .heartbeat(let heartbeat): hear(heartbeat, at: now, into: &effects)
         case .serviceHeartbeat(let heartbeat): hear(heartbeat, at: now, into: &effects)

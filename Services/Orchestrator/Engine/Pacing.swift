@@ -19,7 +19,6 @@ extension OrchestratorEngine {
 
     /// A restarted shard reads its games from PostgreSQL; what it does not show after a while is sent (CHECKLIST R45).
     mutating func beginResync(of id: ShardID, at now: MachineInstant) {
-        revokes[id] = nil
         guard !(held[id] ?? []).isEmpty else { return }
         let since = shards[id]?.resync?.since ?? now
         let due = min(now.advanced(by: policy.resyncDebounce), since.advanced(by: policy.resyncDebounce * 2))

@@ -5,8 +5,9 @@ import Resilience
 extension OrchestratorEngine {
     mutating func reconcile(_ id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
         guard let shard = shards[id] else { return }
-        for game in (revokes[id] ?? [:]).keys where shard.observed[game] == nil {
+        for (game, pending) in revokes[id] ?? [:] where shard.observed[game] == nil {
             // A game that was never shown proves nothing: its command may still arrive before the revoke.
+            if isWithdrawn(game, pending) { continue }
             if case .leaving(_, until: _?, .missing, _) = games[game]?.placement { continue }
             revokes[id]?[game] = nil
         }
@@ -177,12 +178,14 @@ extension OrchestratorEngine {
 
     /// Tells a shard to stop watching; sent again until its heartbeats show that it did.
     mutating func revoke(
-        _ game: GameID, from seat: Seat, reason: String, at now: MachineInstant, into effects: inout [Effect]
+        _ game: GameID, from seat: Seat, reason: String, isUnread: Bool = false, at now: MachineInstant,
+        into effects: inout [Effect]
     ) {
+        if isUnread { revokes[seat.shard]?[game]?.isUnread = true }
         if let pending = revokes[seat.shard]?[game], pending.command.epoch == seat.epoch { return }
         let command = Command(
             id: nextCommandID(), shard: seat.shard, game: game, epoch: seat.epoch, order: .revoke(reason: reason))
-        revokes[seat.shard, default: [:]][game] = Revoke(command: command, sentAt: now)
+        revokes[seat.shard, default: [:]][game] = Revoke(command: command, isUnread: isUnread, sentAt: now)
         counters.revokesSent += 1
         effects.append(.sendCommand(command))
     }

@@ -7,13 +7,16 @@ extension OrchestratorEngine {
     ///
     /// A game that has an owner is trusted to be watched: the next heartbeats show what is not so, and a restart of
     /// the orchestrator moves nothing that is well (CHECKLIST N3).
-    mutating func rehydrate(_ desired: [DesiredGame], term: Int64, at now: MachineInstant) {
+    mutating func rehydrate(
+        _ desired: [DesiredGame], _ drained: Set<ShardID>, term: Int64, at now: MachineInstant
+    ) {
         guard term > endedTerm else { return }
         rereads += 1
         let isNewTerm = self.term != term
         if isNewTerm {
             standDown()
             self.term = term
+            self.drained = drained
             ledSince = now
             detector.excuse(until: now.advanced(by: policy.lease + policy.heartbeatInterval))
             // Where games are watched already, a shard that is heard for the first time need not be new.

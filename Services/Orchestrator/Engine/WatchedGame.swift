@@ -132,5 +132,7 @@ struct WatchedGame: Sendable {
 /// A revoke that its shard has not yet obeyed.
 struct Revoke: Sendable {
     let command: Command
+    /// The shard may not have read the game yet, so not showing it does not mean that it obeyed.
+    var isUnread: Bool
     var sentAt: MachineInstant
 }
