@@ -1,7 +1,7 @@
 # Linesman: one line per thing to do. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-bus bench-postgres chaos clean format bootstrap soak-fleet
+.PHONY: help run test check bench bench-bus bench-postgres chaos clean format bootstrap soak-fleet soak-orders
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -27,6 +27,9 @@ bench-postgres: bootstrap ## the database's part of it: beside asyncpg and psyco
 
 soak-fleet: bootstrap ## 10,000 seeded schedules of trouble on the fleet's engines
 	scripts/soak-fleet.sh
+
+soak-orders: bootstrap ## 1,000,000 random steps of reservations and 50,000 plans of two legs, on the engines
+	scripts/soak-orders.sh
 
 chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes
 	scripts/chaos.sh

@@ -204,7 +204,7 @@ let package = Package(
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
         test("Simulation", ["OrchestratorEngine", "GameShardEngine", "Domain", "Resilience", heap]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
-        test("SignalProcessorEngine", ["SignalProcessorEngine", "Domain", "Resilience"]),
+        test("SignalProcessorEngine", ["SignalProcessorEngine", "ExecutionServiceEngine", "Domain", "Resilience"]),
         test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),
         test(
             "OrderPath",

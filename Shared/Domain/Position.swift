@@ -23,13 +23,19 @@ public struct Position: Hashable, Sendable, Codable {
 
     /// A position as it was stored.
     ///
-    /// - Throws: `inconsistent` for a negative cost, or a cost without contracts.
+    /// - Throws: `inconsistent` for a negative cost, a cost without contracts or above the dollar that each pays, or
+    ///   negative fees; `outOfRange` for more contracts than a `Quantity` holds.
     public init(
         market: MarketID, netHundredths: Int64, cost: Money, realised: Money, fees: Money
     ) throws(DomainError) {
         guard cost >= .zero, netHundredths != 0 || cost == .zero, fees >= .zero else {
             throw DomainError(
                 .inconsistent, field: "position.cost", value: "\(cost)", expected: "0 or more, and 0 when flat")
+        }
+        let held = try Quantity(hundredths: Int64(clamping: netHundredths.magnitude), field: "position.net")
+        guard cost <= Price.one * held else {
+            throw DomainError(
+                .inconsistent, field: "position.cost", value: "\(cost)", expected: "at most \(Price.one * held)")
         }
         self.market = market
         self.netHundredths = netHundredths
@@ -68,6 +74,26 @@ public struct Position: Hashable, Sendable, Codable {
     public func unrealised(atYesValue value: Price) -> Money {
         guard netHundredths != 0 else { return .zero }
         return (netHundredths > 0 ? value : value.complement) * quantity - cost
+    }
+
+    /// Whether an order can only make this position smaller, whatever of it fills (DESIGN rule 7: exits stay allowed).
+    ///
+    /// A sale of what is held, or a purchase of the other outcome, of no more than is held; a larger one would open
+    /// the other side.
+    public func isReduced(by outcome: Outcome, _ action: Action, _ quantity: Quantity) -> Bool {
+        guard !quantity.isZero, quantity <= self.quantity else { return false }
+        let takesYes = (outcome == .yes) == (action == .buy)
+        return takesYes ? netHundredths < 0 : netHundredths > 0
+    }
+
+    /// The position that a market's fills make, in the order in which they were booked, paid out when it was settled.
+    ///
+    /// For what cannot be undone in place: a fill that its venue takes back (PITFALLS 8, row 14).
+    public static func rebuilt(_ market: MarketID, from fills: [Fill], settledAt yesValue: Price? = nil) -> Position {
+        var position = Position(market: market)
+        for fill in fills { position.apply(fill) }
+        if let yesValue { position.settle(at: yesValue) }
+        return position
     }
 
     private mutating func trade(_ change: Int64, atYesPrice yesPrice: Price) -> Money {

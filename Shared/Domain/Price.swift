@@ -20,7 +20,7 @@ public struct Price: Hashable, Comparable, Sendable, CustomStringConvertible {
         try self.init(tenThousandths: FixedPoint.parse(text, scale: 4, field: field), field: field)
     }
 
-    private init(unchecked value: Int64) { tenThousandths = value }
+    init(unchecked value: Int64) { tenThousandths = value }
 
     public static let zero = Price(unchecked: 0)
     public static let one = Price(unchecked: 10_000)
@@ -64,7 +64,7 @@ extension Price: Codable {
     }
 }
 
-/// Which prices a market accepts (WIRE 1.3, `price_level_structure`).
+/// Which prices a market accepts (WIRE 1.3, `price_level_structure`; Polymarket names its tick in dollars).
 public enum PriceStep: String, Hashable, Sendable, Codable, CaseIterable {
     /// Whole cents.
     case linearCent = "linear_cent"
@@ -72,6 +72,10 @@ public enum PriceStep: String, Hashable, Sendable, Codable, CaseIterable {
     case taperedDeciCent = "tapered_deci_cent"
     /// Tenths of a cent.
     case deciCent = "deci_cent"
+    /// Tens of cents: Polymarket's coarsest.
+    case tenCent = "ten_cent"
+    /// Hundredths of a cent: Polymarket's finest.
+    case centiCent = "centi_cent"
 
     public func permits(_ price: Price) -> Bool {
         price.isTradable && price.tenThousandths % size(at: price) == 0
@@ -82,6 +86,8 @@ public enum PriceStep: String, Hashable, Sendable, Codable, CaseIterable {
         switch self {
         case .linearCent: 100
         case .deciCent: 10
+        case .tenCent: 1_000
+        case .centiCent: 1
         case .taperedDeciCent: (price.tenThousandths < 1_000 || price.tenThousandths > 9_000) ? 10 : 100
         }
     }

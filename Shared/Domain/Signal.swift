@@ -2,7 +2,12 @@
 public enum SignalKind: String, Hashable, Sendable, Codable, CaseIterable {
     case modelEdgeYes = "model_edge_yes"
     case modelEdgeNo = "model_edge_no"
+    /// Both teams in two markets, at one venue or at two.
     case crossMarketArbitrage = "cross_market_arb"
+    /// Both outcomes of one market.
+    case singleConditionArbitrage = "single_condition_arb"
+
+    public var isArbitrage: Bool { self == .crossMarketArbitrage || self == .singleConditionArbitrage }
 }
 
 /// Advice from a shard, not yet checked: buy this outcome, at most at this price.

@@ -42,6 +42,43 @@ private func fill(
         #expect(position.cost == .cents(225))
     }
 
+    @Test(
+        arguments: [
+            (1_000, Outcome.yes, Action.sell, 1_000, true), (1_000, .yes, .sell, 1_001, false),
+            (1_000, .no, .buy, 999, true), (1_000, .yes, .buy, 1, false), (1_000, .no, .sell, 1, false),
+            (-1_000, .no, .sell, 1_000, true), (-1_000, .yes, .buy, 1_000, true), (-1_000, .no, .buy, 1, false),
+            (0, .yes, .sell, 1, false), (1_000, .yes, .sell, 0, false),
+        ] as [(Int64, Outcome, Action, Int64, Bool)])
+    func `only what cannot open the other side reduces`(
+        net: Int64, outcome: Outcome, action: Action, hundredths: Int64, reduces: Bool
+    ) throws {
+        let position = try Position(
+            market: market, netHundredths: net, cost: net == 0 ? .zero : .dollars(4), realised: .zero, fees: .zero)
+        #expect(position.isReduced(by: outcome, action, try Quantity(hundredths: hundredths)) == reduces)
+    }
+
+    @Test func `a stored position that cannot be is refused`() throws {
+        let refused: [(Int64, Money, Money)] = [
+            (100, .cents(101), .zero), (0, .cents(1), .zero), (100, .cents(-1), .zero), (100, .cents(50), .cents(-1)),
+            (.max, .zero, .zero), (.min, .zero, .zero), (10_000_000_001, .zero, .zero),
+        ]
+        for (net, cost, fees) in refused {
+            #expect(throws: DomainError.self, "\(net) \(cost) \(fees)") {
+                try Position(market: market, netHundredths: net, cost: cost, realised: .zero, fees: fees)
+            }
+        }
+    }
+
+    @Test func `without a fill that was taken back the position is as if it had never been`() throws {
+        let first = try fill(.yes, .buy, .cents(40), .contracts(10), fee: .cents(17), id: 1)
+        let taken = try fill(.yes, .buy, .cents(60), .contracts(10), fee: .cents(17), id: 2)
+        let sold = try fill(.yes, .sell, .cents(55), .contracts(5), fee: .cents(9), id: 3)
+        let rebuilt = Position.rebuilt(market, from: [first, sold])
+        #expect(rebuilt.realised == .cents(75) && rebuilt.cost == .cents(200) && rebuilt.fees == .cents(26))
+        #expect(Position.rebuilt(market, from: [first, taken, sold]).realised == .cents(25))
+        #expect(Position.rebuilt(market, from: [first], settledAt: .one).realised == .dollars(6))
+    }
+
     @Test func `a market settles at any value from nothing to a dollar`() throws {
         var position = Position(market: market)
         position.apply(try fill(.yes, .buy, .cents(40), .contracts(10)))

@@ -82,8 +82,8 @@ struct TransitionTests {
         #expect(booking.order.state == .resting)
         #expect(booking.intent == .sending)
         #expect(booking.reservation?.state == .held)
-        // $20.70 less 10 contracts at 50 cents and their fee of 17.5 cents.
-        #expect(booking.reservation?.held == (try Money(dollars: "15.525")))
+        // $20.70 less 10 contracts at 50 cents and their fee of 18 cents.
+        #expect(booking.reservation?.held == (try Money(dollars: "15.52")))
     }
 
     @Test func `an order that reports more than the fills we have stays unknown and keeps its reservation`() throws {

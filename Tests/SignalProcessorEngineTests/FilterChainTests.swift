@@ -8,7 +8,7 @@ struct Wrong: Sendable, CustomTestStringConvertible {
     var signal: @Sendable () throws -> Signal = { try makeSignal() }
     var limits: @Sendable (inout TradingLimits) -> Void = { _ in }
     var portfolio: @Sendable (inout PortfolioView) -> Void = { _ in }
-    var rules: [TradingRule] = []
+    var written: [WrittenRule] = []
     var now = tipOff.advanced(by: .seconds(1))
 
     var testDescription: String { reason.rawValue }
@@ -19,8 +19,9 @@ struct Wrong: Sendable, CustomTestStringConvertible {
         self.limits(&limits)
         var view = freshPortfolio()
         portfolio(&view)
-        return SignalProcessorEngine(limits: limits, rules: rules)
-            .decide(try signal(), portfolio: view, as: names, at: now)
+        var engine = SignalProcessorEngine(limits: limits)
+        #expect(engine.reloadRules(written).isEmpty)
+        return engine.decide(try signal(), portfolio: view, as: names, at: now)
     }
 
     static let home = Holding(market: "GAME-1-HOME", backs: .home)
@@ -30,27 +31,35 @@ struct Wrong: Sendable, CustomTestStringConvertible {
     static let each: [Wrong] = [
         Wrong(reason: .staleSignal, now: tipOff.advanced(by: .seconds(60))),
         Wrong(reason: .edgeBelowMinimum, signal: { try makeSignal(edge: 1_499) }),
+        Wrong(reason: .missingLeg, signal: { try makeSignal(kind: .crossMarketArbitrage) }),
         Wrong(reason: .probabilityOutOfBounds, signal: { try makeSignal(probability: 0.951) }),
         Wrong(reason: .duplicateSide, portfolio: { $0.holdings = [home] }),
         Wrong(
             reason: .coolDown,
             portfolio: {
-                $0.lastClosed = ClosedPosition(backs: .home, won: true, at: tipOff.advanced(by: .seconds(-178)))
+                $0.closed = [ClosedPosition(backs: .home, won: true, at: tipOff.advanced(by: .seconds(-178)))]
             }
         ),
         Wrong(
             reason: .ruleBlocked,
-            rules: [TradingRule(id: "no-nba", conditions: [.init(.sport, .equal, .text("nba"))], action: .reject)]),
+            written: [WrittenRule(id: "no-nba", conditions: ["sport": .text("nba")], action: "reject")]),
         Wrong(reason: .noMarket, portfolio: { $0.marketTeam = nil }),
         Wrong(reason: .sizeZero, signal: { try makeSignal(probability: 0.5) }),
         Wrong(reason: .insufficientLiquidity, signal: { try makeSignal(available: 19) }),
         Wrong(reason: .dailyLoss, portfolio: { $0.dailyProfit = .dollars(-100) }),
+        Wrong(reason: .unmarkedPosition, portfolio: { $0.markedProfit = nil }),
         Wrong(
             reason: .gameExposure, limits: { $0.gameExposure = .dollars(50) },
             portfolio: { $0.gameExposure = .dollars(10) }),
         Wrong(
             reason: .sportExposure, limits: { $0.sportExposure = .dollars(200) },
             portfolio: { $0.sportExposure = .dollars(160) }),
+        Wrong(
+            reason: .marketExposure, limits: { $0.marketExposure = .dollars(1_000) },
+            portfolio: { $0.marketExposure = ["GAME-1-HOME": .dollars(960)] }),
+        Wrong(
+            reason: .totalExposure, limits: { $0.totalExposure = .dollars(500) },
+            portfolio: { $0.openCost = .dollars(460) }),
         Wrong(reason: .opposingPosition, portfolio: { $0.holdings = [away] }),
         Wrong(reason: .tooManyPositions, portfolio: { $0.recentlyClosed = 2 }),
         Wrong(reason: .orderValue, limits: { $0.orderValue = .dollars(40) }),
@@ -70,7 +79,8 @@ struct FilterChainTests {
     }
 
     @Test func `every reason has its case above, in the order of the chain`() {
-        #expect(Wrong.each.map(\.reason) == RefusalReason.allCases)
+        // Only an arbitrage with both legs is refused for what it would earn.
+        #expect(Wrong.each.map(\.reason) == RefusalReason.allCases.filter { $0 != .profitBelowMinimum })
     }
 
     @Test func `a signal with nothing wrong is approved and reserves price and fee`() throws {
@@ -139,7 +149,10 @@ struct FilterChainTests {
         let engine = SignalProcessorEngine(limits: wideLimits())
         func verdict(backs: HomeAway, won: Bool, secondsAgo: Int64) throws -> String {
             var view = freshPortfolio()
-            view.lastClosed = ClosedPosition(backs: backs, won: won, at: tipOff.advanced(by: .seconds(-secondsAgo)))
+            view.closed = [
+                ClosedPosition(backs: backs, won: won, at: tipOff.advanced(by: .seconds(-secondsAgo))),
+                ClosedPosition(backs: .away, won: true, at: tipOff),
+            ]
             return engine.decide(try makeSignal(), portfolio: view, as: names, at: tipOff).name
         }
         #expect(try verdict(backs: .home, won: true, secondsAgo: 179) == "cool_down")
@@ -149,14 +162,20 @@ struct FilterChainTests {
         #expect(try verdict(backs: .away, won: false, secondsAgo: 1) == "approved")
     }
 
-    @Test func `arbitrage has its own minimum edge and no probability bounds`() throws {
+    @Test func `marked losses count, marked gains do not excuse realised ones, and an unmarked position refuses`()
+        throws
+    {
         let engine = SignalProcessorEngine(limits: wideLimits())
-        func verdict(edge: Int) throws -> String {
-            let signal = try makeSignal(kind: .crossMarketArbitrage, probability: 0.99, cents: 90, edge: edge)
-            return engine.decide(signal, portfolio: freshPortfolio(), as: names, at: tipOff).name
+        func verdict(realised: Int64, marked: Int64?) throws -> String {
+            var view = freshPortfolio()
+            view.dailyProfit = .dollars(realised)
+            view.markedProfit = marked.map { .dollars($0) }
+            return engine.decide(try makeSignal(), portfolio: view, as: names, at: tipOff).name
         }
-        #expect(try verdict(edge: 99) == "edge_below_minimum")
-        #expect(try verdict(edge: 100) == "approved")
+        #expect(try verdict(realised: -60, marked: -39) == "approved")
+        #expect(try verdict(realised: -60, marked: -40) == "daily_loss")
+        #expect(try verdict(realised: -100, marked: 500) == "daily_loss")
+        #expect(try verdict(realised: 0, marked: nil) == "unmarked_position")
     }
 
     @Test func `a signal from beyond the clock tolerance is stale, within it is not`() throws {

@@ -14,19 +14,19 @@ struct Sized: Sendable, CustomTestStringConvertible {
     var testDescription: String { "p \(probability) at \(cents) ¢ of $\(bankroll)" }
 
     static let table = [
-        // b = 1, f = 0.6 − 0.4 = 0.2; stake 5 % = $50: 96 × 0.50 + ceil4(0.07 × 96 × 0.25) = 48 + 1.68.
+        // b = 1, f = 0.6 − 0.4 = 0.2; stake 5 % = $50: 96 × 0.50 + 0.07 × 96 × 0.25 = 48 + 1.68.
         Sized(probability: 0.6, cents: 50, bankroll: 1_000, kelly: 0.2, contracts: 96, reserved: "49.680000"),
         // b = 3, f = (1.5 − 0.5)/3 = 1/3; stake 8.3333 % = $83.333:
-        // 316 × 0.25 + 0.07 × 316 × 0.1875 = 79 + 4.1475.
-        Sized(probability: 0.5, cents: 25, bankroll: 1_000, kelly: 1.0 / 3, contracts: 316, reserved: "83.147500"),
+        // 316 × 0.25 + 0.07 × 316 × 0.1875 = 79 + 4.1475, the fee up to the cent.
+        Sized(probability: 0.5, cents: 25, bankroll: 1_000, kelly: 1.0 / 3, contracts: 316, reserved: "83.150000"),
         // b = 4, f = (3.2 − 0.2)/4 = 0.75; a quarter is 18.75 %, capped at 10 % = $100:
-        // 473 × 0.20 + 0.07 × 473 × 0.16 = 94.60 + 5.2976, and one more would need $100.1088.
-        Sized(probability: 0.8, cents: 20, bankroll: 1_000, kelly: 0.75, contracts: 473, reserved: "99.897600"),
-        // b = 1/9, f = (0.95/9 − 0.05)·9 = 0.5; stake 10 % of $50 = $5: 5 × 0.90 + ceil4(0.0315) = 4.5315.
-        Sized(probability: 0.95, cents: 90, bankroll: 50, kelly: 0.5, contracts: 5, reserved: "4.531500"),
+        // 473 × 0.20 + 0.07 × 473 × 0.16 = 94.60 + 5.2976 up to 5.30, and one more would need $100.11.
+        Sized(probability: 0.8, cents: 20, bankroll: 1_000, kelly: 0.75, contracts: 473, reserved: "99.900000"),
+        // b = 1/9, f = (0.95/9 − 0.05)·9 = 0.5; stake 10 % of $50 = $5: 5 × 0.90 + 0.0315 up to 0.04.
+        Sized(probability: 0.95, cents: 90, bankroll: 50, kelly: 0.5, contracts: 5, reserved: "4.540000"),
         // b = 9, f = (1.08 − 0.88)/9 = 0.0222…; stake 0.5555 % of $1,000 = $5.555:
-        // 52 × 0.10 + ceil4(0.07 × 52 × 0.09 = 0.3276) = 5.5276.
-        Sized(probability: 0.12, cents: 10, bankroll: 1_000, kelly: 0.2 / 9, contracts: 52, reserved: "5.527600"),
+        // 52 × 0.10 + 0.07 × 52 × 0.09 = 0.3276 up to 0.33.
+        Sized(probability: 0.12, cents: 10, bankroll: 1_000, kelly: 0.2 / 9, contracts: 52, reserved: "5.530000"),
     ]
 }
 

@@ -12,7 +12,7 @@ public struct Holding: Hashable, Sendable {
     }
 }
 
-/// The last position of a game that was closed before its end.
+/// A position of a game that was closed before its end.
 public struct ClosedPosition: Hashable, Sendable {
     public let backs: HomeAway
     public let won: Bool
@@ -39,15 +39,23 @@ public struct PortfolioView: Hashable, Sendable {
     public var gameExposure = Money.zero
     /// Open cost and reservations of the signal's sport.
     public var sportExposure = Money.zero
+    /// Open cost and reservations by market, of the signal's markets.
+    public var marketExposure: [MarketID: Money] = [:]
     /// Realised today, fees deducted; negative is a loss.
     public var dailyProfit = Money.zero
+    /// What the open positions would add at their marks; nil when one of them has no fresh mark (`PortfolioMark`).
+    public var markedProfit: Money? = .zero
     /// Open positions and held reservations of the signal's game: one entry for each.
     public var holdings: [Holding] = []
     /// Positions of the game closed within the last minute, which still count as positions.
     public var recentlyClosed = 0
-    public var lastClosed: ClosedPosition?
+    public var closed: [ClosedPosition] = []
+    /// What the venue itself lets us spend; one that is not named has the account's.
+    public var availableAt: [Venue: Money] = [:]
     /// The team that YES of the signal's market pays for; nil when there is no such open market.
     public var marketTeam: HomeAway?
+    /// The same for each market of an arbitrage.
+    public var marketTeams: [MarketID: HomeAway] = [:]
     public var killSwitch = KillSwitchState.unknown
     /// Of the game's assignment; nil when nobody may trade it.
     public var epoch: Epoch?
@@ -56,6 +64,10 @@ public struct PortfolioView: Hashable, Sendable {
 
     /// The bankroll that sizes are a share of: money at hand and money at work, at cost.
     public var bankroll: Money { cash + openCost }
+    /// Everything that is held and reserved.
+    public var totalExposure: Money { reserved + openCost }
+    /// Profit and loss of the day, realised and marked; nil when it cannot be said.
+    public var dayResult: Money? { markedProfit.map { dailyProfit + $0 } }
     /// What a new order may still spend.
     public var available: Money { cash - reserved }
 }

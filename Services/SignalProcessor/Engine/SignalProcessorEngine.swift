@@ -32,19 +32,36 @@ public enum Verdict: Hashable, Sendable {
 /// transaction that reserves may look at it. Deciding changes nothing: a transaction may be tried again.
 public struct SignalProcessorEngine: Sendable {
     public let limits: TradingLimits
-    public private(set) var rules: [TradingRule]
+    private var book: RuleBook
     /// Verdicts that were committed, by their name.
     public private(set) var counts: [String: Int]
 
     public init(limits: TradingLimits, rules: [TradingRule] = []) {
         self.limits = limits
-        self.rules = rules.sorted { $0.id < $1.id }
+        book = RuleBook(rules)
         counts = Dictionary(
             uniqueKeysWithValues: (["approved"] + RefusalReason.allCases.map(\.rawValue)).map { ($0, 0) })
     }
 
+    public var rules: [TradingRule] { book.rules }
+
     public mutating func replaceRules(_ rules: [TradingRule]) {
-        self.rules = rules.sorted { $0.id < $1.id }
+        book = RuleBook(rules)
+    }
+
+    /// Takes the rules as they are written now; returns those that were refused, each of them worth an alert.
+    public mutating func reloadRules(_ written: [WrittenRule]) -> [RefusedRule] {
+        book.replace(with: written)
+    }
+
+    /// The rules that speak of a signal, for their own counters.
+    public func rulesApplying(to signal: Signal, at now: VenueInstant) -> [RuleID] {
+        rules.filter { $0.applies(to: signal, at: now) }.map(\.id)
+    }
+
+    /// Counts a verdict on an arbitrage once its transaction is committed.
+    public mutating func committed(_ verdict: PlanVerdict) {
+        counts[verdict.name, default: 0] += 1
     }
 
     /// Counts a verdict once its transaction is committed.
@@ -80,13 +97,11 @@ public struct SignalProcessorEngine: Sendable {
 
     /// What can be refused without a size.
     private func screen(_ signal: Signal, _ portfolio: PortfolioView, at now: VenueInstant) -> RefusalReason? {
-        let age = signal.createdAt.duration(to: now)
-        if signal.expiresAt <= now || age >= limits.signalAge || age < .zero - limits.clockTolerance {
-            return .staleSignal
-        }
+        if isStale(created: signal.createdAt, expires: signal.expiresAt, at: now) { return .staleSignal }
         let active = rules.filter { $0.applies(to: signal, at: now) }
         if signal.edgeBasisPoints < minimumEdge(for: signal.kind, active) { return .edgeBelowMinimum }
-        if signal.kind != .crossMarketArbitrage, !limits.probabilityBounds.contains(signal.probability.value) {
+        if signal.kind.isArbitrage { return .missingLeg }
+        if !limits.probabilityBounds.contains(signal.probability.value) {
             return .probabilityOutOfBounds
         }
         let side = portfolio.marketTeam.map { signal.outcome == .yes ? $0 : $0.opposite }
@@ -94,11 +109,11 @@ public struct SignalProcessorEngine: Sendable {
             if portfolio.holdings.count(where: { $0.backs == side }) >= limits.entriesPerSide {
                 return .duplicateSide
             }
-            if let closed = portfolio.lastClosed, closed.backs == side,
-                closed.at.duration(to: now) < (closed.won ? limits.winCoolDown : limits.lossCoolDown)
-            {
-                return .coolDown
+            let isCoolingDown = portfolio.closed.contains { closed in
+                closed.backs == side
+                    && closed.at.duration(to: now) < (closed.won ? limits.winCoolDown : limits.lossCoolDown)
             }
+            if isCoolingDown { return .coolDown }
         }
         if active.contains(where: { $0.action == .reject }) { return .ruleBlocked }
         return side == nil ? .noMarket : nil
@@ -131,7 +146,7 @@ public struct SignalProcessorEngine: Sendable {
         if price * signal.available < limits.minimumLiquidity { return .refused(.insufficientLiquidity) }
         contracts = min(contracts, signal.available.hundredths * limits.liquidityPercent / 10_000)
         if !isEnough(contracts) { return .refused(.insufficientLiquidity) }
-        if portfolio.dailyProfit <= -limits.dailyLoss { return .refused(.dailyLoss) }
+        if let reason = dayIsOver(portfolio) { return .refused(reason) }
 
         /// Keeps the size within `cap`; false when that leaves no order, or the limits say to refuse instead.
         func keep(within cap: Int64) -> Bool {
@@ -145,14 +160,29 @@ public struct SignalProcessorEngine: Sendable {
         if let limit = limits.sportExposure, !keep(within: fitting(limit - portfolio.sportExposure)) {
             return .refused(.sportExposure)
         }
+        let inMarket = portfolio.marketExposure[signal.market] ?? .zero
+        if let limit = limits.marketExposure, !keep(within: fitting(limit - inMarket)) {
+            return .refused(.marketExposure)
+        }
+        if let limit = limits.totalExposure, !keep(within: fitting(limit - portfolio.totalExposure)) {
+            return .refused(.totalExposure)
+        }
         if let reason = positions(signal, portfolio) { return .refused(reason) }
         if !keep(within: limits.orderValue.microdollars / (price.tenThousandths * 100)) {
             return .refused(.orderValue)
         }
         if !keep(within: limits.orderContracts) { return .refused(.orderContracts) }
         if !limits.priceBounds.contains(price) { return .refused(.priceOutOfBounds) }
-        if !keep(within: fitting(portfolio.available)) { return .refused(.insufficientBalance) }
+        let available = min(portfolio.available, portfolio.availableAt[signal.venue] ?? portfolio.available)
+        if !keep(within: fitting(available)) { return .refused(.insufficientBalance) }
         return .sized(contracts: contracts, cost: Sizing.cost(contracts, at: price, fees: fees))
+    }
+
+    /// Whether the losses of the day, realised and marked, leave no room for an entry (CHECKLIST N17).
+    func dayIsOver(_ portfolio: PortfolioView) -> RefusalReason? {
+        if portfolio.dailyProfit <= -limits.dailyLoss { return .dailyLoss }
+        guard let result = portfolio.dayResult else { return .unmarkedPosition }
+        return result <= -limits.dailyLoss ? .dailyLoss : nil
     }
 
     /// What else is held in the game.

@@ -26,6 +26,14 @@ public struct TradingLimits: Hashable, Sendable {
     /// Open cost and reservations of one game; nil is no limit.
     public var gameExposure: Money? = .dollars(50)
     public var sportExposure: Money? = .dollars(200)
+    /// Of one market (CHECKLIST H27); nil is no limit.
+    public var marketExposure: Money? = .dollars(1_000)
+    /// Of everything (CHECKLIST H27); nil is no limit.
+    public var totalExposure: Money? = .dollars(10_000)
+    /// What an arbitrage must earn in all, after fees (CHECKLIST H27).
+    public var minimumArbitrageProfit = Money.cents(5)
+    /// What an arbitrage that goes wrong may lose; reserved with it (CHECKLIST N13).
+    public var maximumArbitrageLoss = Money.dollars(5)
     public var orderValue = Money.dollars(100)
     /// Whole contracts.
     public var orderContracts: Int64 = 100
@@ -43,6 +51,6 @@ public struct TradingLimits: Hashable, Sendable {
     public init() {}
 
     func minimumEdge(for kind: SignalKind) -> Int {
-        kind == .crossMarketArbitrage ? minimumArbitrageBasisPoints : minimumEdgeBasisPoints
+        kind.isArbitrage ? minimumArbitrageBasisPoints : minimumEdgeBasisPoints
     }
 }

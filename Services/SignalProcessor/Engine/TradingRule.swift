@@ -1,6 +1,9 @@
 import Domain
 
 /// An operator's rule about which signals may pass (CHECKLIST R83).
+///
+/// A rule that makes no sense is never made: an unknown key, operator or name, a number compared with a text. What is
+/// refused is told to the operator and matches nothing, instead of matching everything (PITFALLS D57).
 public struct TradingRule: Hashable, Sendable {
     public enum Field: String, Hashable, Sendable, Codable, CaseIterable {
         case sport
@@ -15,6 +18,19 @@ public struct TradingRule: Hashable, Sendable {
         case probability
         /// In percent: 15 is 15 %.
         case edge
+
+        var isNumber: Bool { self == .price || self == .probability || self == .edge }
+
+        /// The names that a value may have; nil where any is possible.
+        var names: Set<String>? {
+            switch self {
+            case .sport: Set(Sport.allCases.map(\.rawValue))
+            case .kind: Set(SignalKind.allCases.map(\.rawValue))
+            case .venue: Set(Venue.allCases.map(\.rawValue))
+            case .outcome: Set(Outcome.allCases.map(\.rawValue))
+            case .game, .market, .price, .probability, .edge: nil
+            }
+        }
     }
 
     public enum Comparison: String, Hashable, Sendable, Codable, CaseIterable {
@@ -24,11 +40,14 @@ public struct TradingRule: Hashable, Sendable {
         case lessOrEqual = "<="
         case greater = ">"
         case greaterOrEqual = ">="
+        case isIn = "in"
+        case isNotIn = "not in"
     }
 
     public enum Value: Hashable, Sendable {
         case text(String)
         case number(Double)
+        case texts(Set<String>)
     }
 
     public struct Condition: Hashable, Sendable {
@@ -36,22 +55,60 @@ public struct TradingRule: Hashable, Sendable {
         public let comparison: Comparison
         public let value: Value
 
-        public init(_ field: Field, _ comparison: Comparison, _ value: Value) {
+        /// - Throws: `inconsistent` for a comparison that makes no sense for the field, `malformed` for a name that
+        ///   does not exist or a number that is none, `empty` for an empty list.
+        public init(_ field: Field, _ comparison: Comparison, _ value: Value) throws(DomainError) {
+            switch (value, comparison) {
+            case (.number(let number), let comparison) where comparison != .isIn && comparison != .isNotIn:
+                guard field.isNumber else { throw Self.refused(field, comparison, value, "a text") }
+                guard number.isFinite else { throw Self.refused(field, comparison, value, "a finite number") }
+            case (.text(let text), .equal), (.text(let text), .notEqual):
+                try Self.check([text], field)
+            case (.texts(let texts), .isIn), (.texts(let texts), .isNotIn):
+                guard !texts.isEmpty else {
+                    throw DomainError(
+                        .empty, field: "rule.\(field.rawValue)", value: "[]", expected: "one name or more")
+                }
+                try Self.check(texts, field)
+            default: throw Self.refused(field, comparison, value, field.isNumber ? "a number" : "==, !=, in or not in")
+            }
             self.field = field
             self.comparison = comparison
             self.value = value
         }
 
-        /// A comparison that makes no sense, such as a sport below a number, holds: a broken rule blocks.
-        func holds(for signal: Signal) -> Bool {
-            switch (Self.value(of: field, in: signal), value) {
-            case (.text(let left), .text(let right)): compare(left, right)
-            case (.number(let left), .number(let right)): compare(left, right)
-            default: true
+        private static func check(_ texts: Set<String>, _ field: Field) throws(DomainError) {
+            guard !field.isNumber else {
+                throw DomainError(
+                    .inconsistent, field: "rule.\(field.rawValue)", value: "\(texts.sorted())", expected: "a number")
+            }
+            guard let names = field.names else { return }
+            for text in texts.sorted() where !names.contains(text) {
+                throw DomainError(
+                    .malformed, field: "rule.\(field.rawValue)", value: text,
+                    expected: names.sorted().joined(separator: ", "))
             }
         }
 
-        private func compare<V: Comparable>(_ left: V, _ right: V) -> Bool {
+        private static func refused(
+            _ field: Field, _ comparison: Comparison, _ value: Value, _ expected: String
+        ) -> DomainError {
+            DomainError(
+                .inconsistent, field: "rule.\(field.rawValue)", value: "\(comparison.rawValue) \(value)",
+                expected: expected)
+        }
+
+        /// What has no such value does not meet the condition.
+        func holds(for facts: RuleFacts) -> Bool {
+            switch (facts.value(of: field), value) {
+            case (.text(let left), .text(let right)): (left == right) == (comparison == .equal)
+            case (.text(let left), .texts(let right)): right.contains(left) == (comparison == .isIn)
+            case (.number(let left), .number(let right)): compare(left, right)
+            default: false
+            }
+        }
+
+        private func compare(_ left: Double, _ right: Double) -> Bool {
             switch comparison {
             case .equal: left == right
             case .notEqual: left != right
@@ -59,20 +116,7 @@ public struct TradingRule: Hashable, Sendable {
             case .lessOrEqual: left <= right
             case .greater: left > right
             case .greaterOrEqual: left >= right
-            }
-        }
-
-        private static func value(of field: Field, in signal: Signal) -> Value {
-            switch field {
-            case .sport: .text(signal.sport.rawValue)
-            case .kind: .text(signal.kind.rawValue)
-            case .game: .text(signal.game.rawValue)
-            case .market: .text(signal.market.rawValue)
-            case .venue: .text(signal.venue.rawValue)
-            case .outcome: .text(signal.outcome.rawValue)
-            case .price: .number(signal.price.probability)
-            case .probability: .number(signal.probability.value)
-            case .edge: .number(Double(signal.edgeBasisPoints) / 100)
+            case .isIn, .isNotIn: false
             }
         }
     }
@@ -96,8 +140,48 @@ public struct TradingRule: Hashable, Sendable {
         self.expiresAt = expiresAt
     }
 
-    func applies(to signal: Signal, at now: VenueInstant) -> Bool {
+    /// Whether it speaks of a signal.
+    public func applies(to signal: Signal, at now: VenueInstant) -> Bool { applies(to: RuleFacts(signal), at: now) }
+
+    /// Whether it speaks of one of an arbitrage's legs: what is barred on one leg bars both.
+    public func applies(to signal: ArbitrageSignal, at now: VenueInstant) -> Bool {
+        signal.legs.contains { applies(to: RuleFacts($0, of: signal), at: now) }
+    }
+
+    private func applies(to facts: RuleFacts, at now: VenueInstant) -> Bool {
         if let expiresAt, expiresAt <= now { return false }
-        return conditions.allSatisfy { $0.holds(for: signal) }
+        return conditions.allSatisfy { $0.holds(for: facts) }
+    }
+}
+
+/// What a rule may ask about.
+struct RuleFacts {
+    private let texts: [TradingRule.Field: String]
+    private let numbers: [TradingRule.Field: Double]
+
+    init(_ signal: Signal) {
+        texts = [
+            .sport: signal.sport.rawValue, .kind: signal.kind.rawValue, .game: signal.game.rawValue,
+            .market: signal.market.rawValue, .venue: signal.venue.rawValue, .outcome: signal.outcome.rawValue,
+        ]
+        numbers = [
+            .price: signal.price.probability, .probability: signal.probability.value,
+            .edge: Double(signal.edgeBasisPoints) / 100,
+        ]
+    }
+
+    /// A leg has no probability: an arbitrage has no opinion about who wins.
+    init(_ leg: ArbitrageLeg, of signal: ArbitrageSignal) {
+        texts = [
+            .sport: signal.sport.rawValue, .kind: signal.kind.rawValue, .game: signal.game.rawValue,
+            .market: leg.market.rawValue, .venue: leg.venue.rawValue, .outcome: leg.outcome.rawValue,
+        ]
+        numbers = [
+            .price: leg.price.probability, .edge: Double(signal.edgeBasisPoints(of: signal.available)) / 100,
+        ]
+    }
+
+    func value(of field: TradingRule.Field) -> TradingRule.Value? {
+        texts[field].map { .text($0) } ?? numbers[field].map { .number($0) }
     }
 }

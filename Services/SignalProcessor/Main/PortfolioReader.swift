@@ -99,7 +99,8 @@ struct PortfolioReader {
                 try (row.choice("outcome", as: Outcome.self) == .yes)
                 == (row.choice("action", as: Action.self) == .buy)
             // What took YES closed a position in NO.
-            view.lastClosed = ClosedPosition(backs: takesYes ? team.opposite : team, won: try row.bool("won"), at: at)
+            view.closed.append(
+                ClosedPosition(backs: takesYes ? team.opposite : team, won: try row.bool("won"), at: at))
         }
     }
 }

@@ -55,8 +55,8 @@ struct RuleStore: Sendable {
                 let comparison = TradingRule.Comparison(rawValue: stored.comparison)
             else { throw Unreadable() }
             switch (stored.text, stored.number) {
-            case (let text?, nil): return TradingRule.Condition(field, comparison, .text(text))
-            case (nil, let number?): return TradingRule.Condition(field, comparison, .number(number))
+            case (let text?, nil): return try TradingRule.Condition(field, comparison, .text(text))
+            case (nil, let number?): return try TradingRule.Condition(field, comparison, .number(number))
             default: throw Unreadable()
             }
         }

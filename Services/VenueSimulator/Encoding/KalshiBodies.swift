@@ -63,6 +63,8 @@ enum KalshiBodies {
         return switch step {
         case .linearCent: [range("0.0000", "1.0000", "0.0100")]
         case .deciCent: [range("0.0000", "1.0000", "0.0010")]
+        case .tenCent: [range("0.0000", "1.0000", "0.1000")]
+        case .centiCent: [range("0.0000", "1.0000", "0.0001")]
         case .taperedDeciCent:
             [
                 range("0.0000", "0.1000", "0.0010"), range("0.1000", "0.9000", "0.0100"),
