@@ -99,7 +99,7 @@ final class Connection: LoopListener {
         isUsable = false
         guard !isClosed else { return }
         isClosed = true
-        LoopExecutor.shared.forget(socket)
+        LoopExecutor.shared.forget(socket, self)
         LoopExecutor.shared.letSleep(self)
         if copy != nil { shutdown(socket, Int32(SHUT_RDWR)) }
         copy?.socketIsReady()
@@ -247,7 +247,7 @@ final class Connection: LoopListener {
             // Nothing was asked, so this is the end of the session; level-triggered, it would be told for ever.
             guard !isSilent() else { return }
             isUsable = false
-            LoopExecutor.shared.forget(socket)
+            LoopExecutor.shared.forget(socket, self)
             whenEnded?(self)
             return
         }
@@ -428,7 +428,7 @@ final class Connection: LoopListener {
     func lose(_ message: String? = nil) {
         guard isUsable || !sent.isEmpty else { return }
         isUsable = false
-        LoopExecutor.shared.forget(socket)
+        LoopExecutor.shared.forget(socket, self)
         LoopExecutor.shared.letSleep(self)
         if message == nil, PQstatus(handle.pointer) != CONNECTION_OK { takeLastWords() }
         failAll(message ?? handle.message)

@@ -14,7 +14,7 @@ extension Connection {
                 .permanent, "a statement of the transaction is under way; wait for it first", context: name)
         }
         copy = wait
-        LoopExecutor.shared.forget(socket)
+        LoopExecutor.shared.forget(socket, self)
         guard PQexitPipelineMode(handle.pointer) == 1, PQsendQuery(handle.pointer, command) == 1 else {
             throw lostCopy(name)
         }

@@ -256,9 +256,14 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         if !control(EPOLL_CTL_MOD, socket, interest) { control(EPOLL_CTL_ADD, socket, interest) }
     }
 
+    /// Calls this listener no more for the socket.
+    ///
+    /// libpq closes a socket that is lost by itself, and its number may be a new session's by the time the old one is
+    /// given up: what is another listener's stays.
     @DatabaseLoop
-    func forget(_ socket: Int32) {
-        guard watches.removeValue(forKey: socket) != nil else { return }
+    func forget(_ socket: Int32, _ listener: any LoopListener) {
+        guard let watch = watches[socket], watch.listener === listener else { return }
+        watches[socket] = nil
         control(EPOLL_CTL_DEL, socket, [])
     }
 
@@ -340,7 +345,7 @@ final class LoopWait: LoopListener {
     func end(_ isReady: Bool = true) {
         LoopExecutor.shared.letSleep(self)
         // Level-triggered: it would be told again and again until somebody reads.
-        if let socket { LoopExecutor.shared.forget(socket) }
+        if let socket { LoopExecutor.shared.forget(socket, self) }
         socket = nil
         let waiting = waiter
         waiter = nil
