@@ -116,7 +116,7 @@ import Testing
         fleet.beat("s1")
         fleet.discover([Fleet.game("g1")])
         _ = fleet.take()
-        fleet.send(.commitFailed(batch: 1, stored: ["g1": Fleet.epoch(6)]))
+        fleet.send(.commitFailed(batch: 1, stored: ["g1": Seat(shard: "s9", epoch: Fleet.epoch(6))]))
         fleet.pass(.milliseconds(900), hearing: [.init(shard: "s1")])
         #expect(fleet.changes.isEmpty)
         fleet.pass(.milliseconds(200), hearing: [.init(shard: "s1")])

@@ -79,58 +79,94 @@ import Testing
         #expect(fleet.effects == [.report(.lateHeartbeat)])
     }
 
-    /// A shard whose only game was to be given away, which failed: `s1` is dead, and `g000` waits under epoch 2.
-    private func afterFailedCommit() -> Fleet {
+    /// A shard whose only game is being given away: `s1` is dead, and `g000` is about to be stored as `s2`'s.
+    private func givingAway() -> Fleet {
         var fleet = fleet(1)
         fleet.commitsAtOnce = false
         fleet.pass(.milliseconds(2_500), hearing: [.init(shard: "s2")])
-        fleet.send(.commitFailed(batch: 2, stored: [:]))
         _ = fleet.take()
         return fleet
     }
+    private let before = Seat(shard: "s1", epoch: .first)
 
-    // The mistake of schedules 4687, 5946, 6102 and 9214: it read the game after its first grant.
-    @Test func `a new life is granted nothing until it leaves the game that was about to be given away`() throws {
-        var fleet = afterFailedCommit()
+    // The mistake of schedules 4687, 5946, 6102 and 9214: it read the game while that waited for the next try.
+    @Test func `a new life keeps the game that could not be given away`() {
+        var fleet = givingAway()
+        fleet.send(.commitFailed(batch: 2, stored: ["g000": before]))
+        fleet.beat("s1", life: "life-2", startedAt: 2)
+        #expect(fleet.row("g000")?.state == "watched" && fleet.row("g000")?.epoch == 1)
+        fleet.pass(
+            .seconds(4),
+            hearing: [.init(shard: "s1", games: ["g000": 1], incarnation: "life-2", startedAt: 2), .init(shard: "s2")])
+        #expect(fleet.changes.isEmpty && fleet.commands.isEmpty)
+    }
+
+    @Test(arguments: ["life-1", "life-2"] as [Incarnation])
+    func `who comes back while its game is being given away is granted nothing, and keeps it when that fails`(
+        _ life: Incarnation
+    ) {
+        var fleet = givingAway()
+        fleet.beat("s1", ["g000": 1], life: life, startedAt: 2)
+        #expect(!fleet.grants.contains("s1"))
+        fleet.send(.commitFailed(batch: 2, stored: ["g000": before]))
+        #expect(fleet.row("g000")?.state == "watched" && fleet.row("g000")?.epoch == 1)
+        fleet.beat("s1", ["g000": 1], life: life, startedAt: 2)
+        #expect(fleet.grants.contains("s1"))
+        #expect(fleet.changes.isEmpty && fleet.commands.isEmpty)
+    }
+
+    // The mistake of schedules 2363 and 5097: the owner, whom only PostgreSQL knew, read the game.
+    @Test func `while nobody knows who was stored, nobody else is, and PostgreSQL is asked until it answers`() {
+        var fleet = givingAway()
+        fleet.send(.commitFailed(batch: 2, stored: nil))
+        fleet.pass(.milliseconds(900), hearing: [.init(shard: "s2"), .init(shard: "s3")])
+        #expect(!fleet.effects.contains(.readDesiredState))
+        fleet.pass(.milliseconds(2_500), hearing: [.init(shard: "s2"), .init(shard: "s3")])
+        #expect(fleet.effects.filter { $0 == .readDesiredState }.count == 3)
+        #expect(fleet.changes.isEmpty)
+        fleet.send(.rehydrated([Fleet.desired("g000", on: "s2", epoch: 2)], term: 1))
+        #expect(fleet.row("g000")?.shard == "s2" && fleet.row("g000")?.epoch == 2)
+        // It was not stored: the next try goes ahead.
+        fleet = givingAway()
+        fleet.send(.commitFailed(batch: 2, stored: nil))
+        fleet.pass(.milliseconds(1_500), hearing: [.init(shard: "s2")])
+        fleet.send(.rehydrated([Fleet.desired("g000", on: "s1", epoch: 1)], term: 1))
+        fleet.pass(.milliseconds(200), hearing: [.init(shard: "s2")])
+        #expect(fleet.changes.flatMap(\.self).map(\.to) == [Seat(shard: "s2", epoch: Fleet.epoch(3))])
+    }
+
+    @Test func `a first owner of whom nobody knows is stored again after a reread that does not show the game`() {
+        var fleet = Fleet()
+        fleet.commitsAtOnce = false
+        fleet.beat("s1")
+        fleet.discover([Fleet.game("g1")])
+        fleet.send(.commitFailed(batch: 1, stored: nil))
+        fleet.pass(.seconds(2), hearing: [.init(shard: "s1")])
+        #expect(fleet.changes.count == 1)
+        fleet.send(.rehydrated([], term: 1))
+        fleet.pass(.milliseconds(200), hearing: [.init(shard: "s1")])
+        #expect(fleet.changes.last?.first?.to.epoch == Fleet.epoch(2))
+    }
+
+    @Test func `a batch whose answer was lost is as good as stored`() {
+        var fleet = givingAway()
+        fleet.send(.commitFailed(batch: 2, stored: ["g000": Seat(shard: "s2", epoch: Fleet.epoch(2))]))
+        #expect(fleet.assigns.map(\.shard) == ["s2"] && fleet.assigns.map(\.epoch) == [Fleet.epoch(2)])
+        #expect(fleet.state.counters["moves_dead"] == 1)
+    }
+
+    @Test func `a new life is granted nothing until it leaves the game that its last life did not take up`() throws {
+        var fleet = fleet(1)
+        fleet.pass(.milliseconds(5_300), hearing: [.init(shard: "s1"), .init(shard: "s2", capacity: 0)])
+        #expect(fleet.row("g000")?.state == "leaving")
+        _ = fleet.take()
         fleet.beat("s1", life: "life-2", startedAt: 2)
         let revoke = try #require(fleet.revokes.first)
-        #expect(revoke.shard == "s1" && revoke.game == "g000" && revoke.epoch == .first)
         // It has not read its games yet: that it does not show this one proves nothing.
         fleet.beat("s1", life: "life-2", startedAt: 2)
-        fleet.pass(.milliseconds(300))
-        fleet.beat("s1", life: "life-2", startedAt: 2)
-        #expect(!fleet.grants.contains("s1"))
+        #expect(fleet.grants.isEmpty)
         fleet.send(.acknowledged(.init(command: revoke.id, shard: "s1", game: "g000", verdict: .accepted)))
         fleet.beat("s1", life: "life-2", startedAt: 2)
-        #expect(fleet.grants.contains("s1"))
-        fleet.pass(.seconds(1), hearing: [.init(shard: "s2")])
-        #expect(fleet.changes.flatMap(\.self).map(\.to.epoch) == [Fleet.epoch(3)])
-    }
-
-    @Test func `a life that begins while its game is being given away is granted nothing when that fails`() throws {
-        var fleet = fleet(1)
-        fleet.commitsAtOnce = false
-        fleet.pass(.milliseconds(2_500), hearing: [.init(shard: "s2")])
-        #expect(fleet.row("g000")?.state == "committing")
-        fleet.beat("s1", life: "life-2", startedAt: 2)
-        let revoke = try #require(fleet.revokes.first)
-        _ = fleet.take()
-        fleet.send(.commitFailed(batch: 2, stored: [:]))
-        fleet.beat("s1", life: "life-2", startedAt: 2)
-        #expect(!fleet.grants.contains("s1"))
-        fleet.send(.acknowledged(.init(command: revoke.id, shard: "s1", game: "g000", verdict: .accepted)))
-        fleet.beat("s1", life: "life-2", startedAt: 2)
-        #expect(fleet.grants.contains("s1"))
-    }
-
-    @Test func `a new life that is to leave a game is granted again once another owns it`() {
-        var fleet = afterFailedCommit()
-        fleet.beat("s1", life: "life-2", startedAt: 2, capacity: 0)
-        fleet.commitsAtOnce = true
-        // Its answer is lost.
-        fleet.pass(.seconds(1), hearing: [.init(shard: "s2")])
-        #expect(fleet.row("g000")?.shard == "s2")
-        fleet.beat("s1", life: "life-2", startedAt: 2, capacity: 0)
         #expect(fleet.grants.contains("s1"))
     }
 

@@ -16,11 +16,15 @@ struct SimulatedFleet {
         var beat: Int64 = 0
         var capacity: Int
         var games: [GameID: Epoch] = [:]
-        /// The newest epoch it ever heard of, per game, in this life.
+        /// The newest epoch it ever accepted, per game, in this life.
         var newest: [GameID: Epoch] = [:]
+        /// The newest epoch that it let go or refused, per game, in this life.
+        var ended: [GameID: Epoch] = [:]
         var nextBeat = MachineInstant.origin
         var sentAt: [Int64: MachineInstant] = [:]
         var lease = Lease(length: .seconds(2))
+
+        mutating func end(_ game: GameID, _ epoch: Epoch) { ended[game] = max(epoch, ended[game] ?? epoch) }
     }
 
     struct Row {
@@ -44,6 +48,8 @@ struct SimulatedFleet {
     var term: Int64 = 1
     var inFlight: [(at: MachineInstant, order: Int, packet: Packet)] = []
     var packets = 0
+    /// When the last answer of the record lane arrives; the next comes after it.
+    private var lastAnswer = MachineInstant.origin
     /// 0 to 100.
     var lossPercent = 0
     var failPercent = 0
@@ -70,11 +76,19 @@ struct SimulatedFleet {
         Int.random(in: 0..<100, using: &random) < percent
     }
 
-    mutating func fly(_ packet: Packet, lossy: Bool = true) {
-        if lossy, !isBusUp || roll(lossPercent, &random) { return }
+    mutating func fly(_ packet: Packet) {
+        if !isBusUp || roll(lossPercent, &random) { return }
         packets += 1
         let delay = Duration.milliseconds(Int.random(in: 1...(lossPercent > 0 ? 300 : 20), using: &random))
         inFlight.append((now.advanced(by: delay), packets, packet))
+    }
+
+    /// The record lane does one thing after another, so its answers keep their order.
+    private mutating func answer(_ event: Event) {
+        packets += 1
+        let soonest = now.advanced(by: .milliseconds(Int.random(in: 1...20, using: &random)))
+        lastAnswer = max(lastAnswer, soonest)
+        inFlight.append((lastAnswer, packets, .toOrchestrator(event)))
     }
 
     /// One step of 50 ms.
@@ -133,7 +147,8 @@ struct SimulatedFleet {
         let newest = shard.newest[command.game]
         switch command.order {
         case .assign:
-            if let newest, command.epoch < newest {
+            let isOver = shard.ended[command.game].map { command.epoch <= $0 } ?? false
+            if isOver || newest.map({ command.epoch < $0 }) ?? false {
                 verdict = .stale
             } else if shard.isStopping || (shard.games[command.game] == nil && shard.games.count >= shard.capacity) {
                 verdict = shard.isStopping ? .draining : .atCapacity
@@ -141,8 +156,10 @@ struct SimulatedFleet {
                 shard.games[command.game] = command.epoch
                 shard.newest[command.game] = command.epoch
             }
+            if verdict != .accepted { shard.end(command.game, command.epoch) }
         case .revoke:
             if let held = shard.games[command.game], held <= command.epoch { shard.games[command.game] = nil }
+            shard.end(command.game, command.epoch)
         }
         shards[command.shard] = shard
         fly(
@@ -169,12 +186,12 @@ struct SimulatedFleet {
         case .upsertGame(let game, let status, _): rows[game.id, default: Row(status: status)].status = status
         case .releaseGame(let game, let status, _, _, let term):
             guard term == self.term, !roll(failPercent, &random) else {
-                return fly(.toOrchestrator(.releaseFailed(game)), lossy: false)
+                return answer(.releaseFailed(game))
             }
             rows[game]?.status = status
             rows[game]?.isReleased = true
-            fly(.toOrchestrator(.released(game)), lossy: false)
-        case .readDesiredState: fly(.toOrchestrator(.rehydrated(desired, term: term)), lossy: false)
+            answer(.released(game))
+        case .readDesiredState: answer(.rehydrated(desired, term: term))
         case .raiseAlert, .recoverAlert, .notify, .report, .answerOperator: break
         }
     }
@@ -189,19 +206,18 @@ struct SimulatedFleet {
 
     /// The guards of the real tables: the term is ours, and an epoch only grows.
     private mutating func commit(_ batch: Int, _ changes: [AssignmentChange], _ term: Int64) {
-        let stored = rows.compactMapValues(\.epoch)
+        let stored = rows.compactMapValues(\.seat)
         let isLost = roll(failPercent, &random)
         let isUnknown = isLost && roll(50, &random)
         guard term == self.term, !isLost || isUnknown else {
-            return fly(.toOrchestrator(.commitFailed(batch: batch, stored: stored)), lossy: false)
+            return answer(.commitFailed(batch: batch, stored: stored))
         }
         for change in changes {
             let id = change.game.id
             if let epoch = rows[id]?.epoch, change.to.epoch <= epoch {
                 violations.append("\(id): epoch \(change.to.epoch) stored after \(epoch)")
             }
-            if let owner = rows[id]?.seat, owner.shard != change.to.shard, change.from == owner.shard,
-                let old = shards[owner.shard],
+            if let owner = rows[id]?.seat, owner.shard != change.to.shard, let old = shards[owner.shard],
                 old.isRunning, old.games[id] == owner.epoch, old.lease.isHeld(at: now)
             {
                 violations.append(
@@ -212,9 +228,7 @@ struct SimulatedFleet {
             rows[id]?.epoch = change.to.epoch
         }
         // An unknown outcome cannot say what is stored.
-        let answer: Event =
-            isUnknown ? .commitFailed(batch: batch, stored: [:]) : .committed(batch: batch, pregame: [:])
-        fly(.toOrchestrator(answer), lossy: false)
+        answer(isUnknown ? .commitFailed(batch: batch, stored: nil) : .committed(batch: batch, pregame: [:]))
     }
 
     private mutating func check(_ command: Command) {
@@ -259,6 +273,7 @@ struct SimulatedFleet {
         shard.beat = 0
         shard.games = [:]
         shard.newest = [:]
+        shard.ended = [:]
         shard.sentAt = [:]
         shard.lease = Lease(length: .seconds(2))
         shard.isRunning = true

@@ -30,12 +30,12 @@ import Testing
     }
 
     private static let oldMistakes: [UInt64] = [
-        5, 22, 35, 41, 109, 207, 230, 271, 289, 801, 825, 1_300, 3_284, 4_687, 5_946, 6_102, 9_214,
+        5, 22, 35, 41, 109, 207, 230, 271, 289, 801, 825, 1_300, 3_284, 4_687, 5_946, 6_102, 9_214, 2_363, 5_097,
     ]
 
     /// Schedules that once ended badly: a lease renewed for a game that was being given away, a game given up by an
     /// orchestrator that was deaf, a term begun again after its end, an owner that came back while its game waited, a
-    /// refusal that did not last, a new life that read what was about to be given away.
+    /// refusal that did not last, a new life or a hidden owner that read what was about to be given away.
     @Test(arguments: oldMistakes)
     func `a schedule that found a mistake finds none any more`(_ seed: UInt64) {
         let outcome = Self.run(seed)
@@ -47,6 +47,11 @@ import Testing
         #expect(first.hash == second.hash)
         #expect(first.reservations == second.reservations && first.moves == second.moves)
         #expect(first.hash != Self.run(seed + 1).hash)
+    }
+
+    @Test(arguments: Plant.allCases) func `a mistake made on purpose is found`(_ plant: Plant) {
+        let problems = (1...UInt64(10)).lazy.flatMap { Self.run($0, plant: plant).problems }
+        #expect(problems.contains { $0.contains(plant.problem) }, "\(plant) stayed unseen in 10 schedules")
     }
 
     struct Outcome {
@@ -69,8 +74,8 @@ import Testing
         #expect(outcome.problems.isEmpty)
     }
 
-    static func run(_ seed: UInt64, isTold: Bool = false) -> Outcome {
-        var simulation = Simulation(seed: seed)
+    static func run(_ seed: UInt64, isTold: Bool = false, plant: Plant? = nil) -> Outcome {
+        var simulation = Simulation(seed: seed, plant: plant)
         if isTold { simulation.history = [] }
         simulation.run(until: .origin.advanced(by: .seconds(6)))
         simulation.planTrouble(from: simulation.now, for: .seconds(30))

@@ -131,6 +131,11 @@ extension Simulation {
         case .sendCommand(let command):
             hash.add(Int64(command.epoch.number) << 1 | (command.isAssignment ? 1 : 0))
             if process.hasBus { tellShard(command) }
+            if plant == .obediencePresumed, !command.isAssignment {
+                let answer = Acknowledgement(
+                    command: command.id, shard: command.shard, game: command.game, verdict: .accepted)
+                agenda.plan(.toOrchestrator(index, .acknowledged(answer), life: process.life), at: now)
+            }
         case .grant(let id, let incarnation, let beat, let term):
             guard process.hasBus, let shard = shards.firstIndex(where: { $0.id == id }), shards[shard].process.hasBus,
                 shards[shard].incarnation == incarnation
@@ -199,7 +204,7 @@ extension Simulation {
             let isStored = isDone && isOurs && database.assign(changes)
             if isStored { for change in changes { hash.add(change.to.epoch.number) } }
             if isStored, !isLost { return .committed(batch: batch, pregame: [:]) }
-            let stored = isLost ? [:] : database.rows.compactMapValues(\.epoch)
+            let stored = isLost ? nil : database.rows.compactMapValues(\.seat)
             return .commitFailed(batch: batch, stored: stored)
         case .releaseGame(let game, let status, _, _, let term):
             let isStored = isDone && database.isLed(by: index, term, at: now)

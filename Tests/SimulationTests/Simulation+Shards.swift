@@ -44,6 +44,7 @@ extension Simulation {
                 let assigned = Assigned(
                     game: game, markets: markets, epoch: command.epoch, pregameHomeProbability: pregame)
                 give(.assign(command.id, assigned), to: index)
+            case .revoke where plant == .revokesIgnored: return
             case .revoke: give(.revoke(command.id, command.game, epoch: command.epoch), to: index)
             }
         default: break

@@ -40,11 +40,15 @@ struct Simulation {
     var hash = EventHash()
     var violations: [String] = []
     var operatorOrders: [CommandID: OperatorOrder] = [:]
+    /// A mistake made on purpose, to see that it is found.
+    let plant: Plant?
     /// What happened, for whoever looks into one seed; nil while nobody does.
     var history: [String]?
 
-    init(seed: UInt64, shards shardCount: Int = 3, games: Int = 10, capacity: Int = 8) {
+    init(seed: UInt64, shards shardCount: Int = 3, games: Int = 10, capacity: Int = 8, plant: Plant? = nil) {
         self.seed = seed
+        self.plant = plant
+        database.isUnfenced = plant == .reservationsUnfenced
         self.capacity = capacity
         random = SeededGenerator(seed: seed)
         for index in 0..<shardCount {
@@ -121,6 +125,7 @@ struct Simulation {
 
     mutating func tellShard(_ command: Command) {
         guard let index = shards.firstIndex(where: { $0.id == command.shard }) else { return }
+        if plant == .assignmentsLost, command.isAssignment, command.game == "g03" { return }
         guard shards[index].process.hasBus, isBusUp else { return shards[index].journal.append(command) }
         for at in flights() { agenda.plan(.command(index, command), at: at) }
     }

@@ -95,8 +95,6 @@ extension Simulation {
     mutating func watchHandOver(_ changes: [AssignmentChange]) {
         for change in changes {
             guard let seat = database.rows[change.game.id]?.seat, seat.shard != change.to.shard,
-                // Unless a lost answer hid from the leader who owns it.
-                change.from == seat.shard,
                 let index = shards.firstIndex(where: { $0.id == seat.shard }), shards[index].process.isRunning,
                 shards[index].engine.watched.contains(where: { $0.game == change.game.id && $0.epoch == seat.epoch }),
                 shards[index].engine.standing(at: clock(of: index)) == .leased

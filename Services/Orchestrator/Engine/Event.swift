@@ -17,8 +17,11 @@ public enum Event: Sendable {
     case discovered(GameID, [Market], reason: String?)
     /// A batch is stored; `pregame` holds what earlier owners have seen of the market before the start.
     case committed(batch: Int, pregame: [GameID: Probability])
-    /// A batch is not stored, or nobody knows; `stored` holds the epochs PostgreSQL has, as far as it could be asked.
-    case commitFailed(batch: Int, stored: [GameID: Epoch])
+    /// A batch is not stored, or nobody knows.
+    ///
+    /// `stored` are the last owners that PostgreSQL has of its games, asked afterwards; nil when it did not answer, and
+    /// then nothing more is stored for these games before a reread.
+    case commitFailed(batch: Int, stored: [GameID: Seat]?)
     case released(GameID)
     case releaseFailed(GameID)
     /// The orchestrator's own subscriptions were lost or are live again, or missed something (lost, then live).

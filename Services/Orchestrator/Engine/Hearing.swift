@@ -28,10 +28,7 @@ extension OrchestratorEngine {
         guard let term else { return }
 
         if last == nil || isNewLife || wasDead { joins(id, at: now) }
-        if isNewLife || wasDead {
-            takeBack(from: id, isNewLife: isNewLife)
-            withdraw(from: id, at: now, into: &effects)
-        }
+        if isNewLife || wasDead { takeBack(from: id, isNewLife: isNewLife, at: now, into: &effects) }
         if isNewLife, let last {
             effects.append(.notify(.shardRestarted(id, from: last, to: heartbeat.incarnation)))
             if breakerBefore != .closed { effects.append(.notify(.breakerClosed(id))) }
@@ -59,33 +56,28 @@ extension OrchestratorEngine {
 
     /// A shard that is back keeps what is still its own in PostgreSQL, shown or not: its lease goes on, and a new life
     /// reads its games there.
-    private mutating func takeBack(from id: ShardID, isNewLife: Bool) {
-        for game in held[id] ?? [] {
+    private mutating func takeBack(
+        from id: ShardID, isNewLife: Bool, at now: MachineInstant, into effects: inout [Effect]
+    ) {
+        for game in (held[id] ?? []).sorted() {
             switch games[game]?.placement {
-            // What no life takes up is not put off by another restart.
-            case .leaving(_, until: _?, .missing, _): continue
+            // What no life takes up is not put off by another restart, but this one may read it all the same.
+            case .leaving(let seat, until: _?, .missing, _):
+                revoke(game, from: seat, reason: "missing", isUnread: true, at: now, into: &effects)
             case .leaving(let seat, _, _, let isRevoked) where isNewLife || !isRevoked: place(game, .watched(seat))
             default: continue
             }
         }
         for game in waiting {
             guard let known = games[game], case .waiting(let reason) = known.placement, let seat = known.owner,
-                seat.shard == id, seat.epoch == known.epoch, isNewLife || reason == .dead
+                seat.shard == id, !known.isDoubted, isNewLife || reason == .dead
             else { continue }
+            games[game]?.notBefore = nil
             place(game, .watched(seat))
         }
-    }
-
-    /// Tells a shard that is back to leave what it may still read as its own while others are about to get it.
-    ///
-    /// PostgreSQL names it as the owner, as far as we know, and what it once promised died with its last life. Until it
-    /// has answered it is granted nothing.
-    private mutating func withdraw(from id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
-        let committing = (givenAway[id] ?? 0) > 0 ? batches.values.flatMap { $0.map(\.game.id) } : []
-        let missing = (held[id] ?? []).filter { leaving.contains($0) }
-        for game in (waiting.union(committing).union(missing)).sorted() {
-            guard let seat = games[game]?.owner, seat.shard == id else { continue }
-            revoke(game, from: seat, reason: "given away", isUnread: true, at: now, into: &effects)
+        guard (givenAway[id] ?? 0) > 0 else { return }
+        for change in batches.values.joined() where change.from == id && (isNewLife || change.reason == .dead) {
+            games[change.game.id]?.isTakenBack = true
         }
     }
 
@@ -100,7 +92,8 @@ extension OrchestratorEngine {
         return !shown.keys.contains { !own.contains($0) && games[$0]?.owner?.shard == id }
     }
 
-    /// Whether its shard may yet read the game as its own, and has not promised to leave it.
+    /// Whether its shard may yet read the game as its own, and has not promised to leave it; without that promise it is
+    /// granted nothing.
     func isWithdrawn(_ game: GameID, _ revoke: Revoke) -> Bool {
         revoke.isUnread && games[game]?.owner == Seat(shard: revoke.command.shard, epoch: revoke.command.epoch)
     }

@@ -103,7 +103,7 @@ extension OrchestratorEngine {
     /// Games that wait while shards serve, for longer than a shard needs to report itself well.
     private mutating func judgeCapacity(serving: Int, at now: MachineInstant, into effects: inout [Effect]) {
         // Without any shard serving the other alert says it all; what failed to be stored does not wait for room.
-        let stuck = waiting.filter { games[$0]?.notBefore.map { now >= $0 } ?? true }
+        let stuck = waiting.filter { games[$0].map { !$0.isDoubted && ($0.notBefore ?? now) <= now } ?? false }
         guard !stuck.isEmpty, serving > 0 else {
             stuckSince = nil
             if stuck.isEmpty { alert(.capacityExhausted, isFiring: false, facts: [:], at: now, into: &effects) }

@@ -26,6 +26,8 @@ extension OrchestratorEngine {
         rereadAsked = nil
         let stored = Set(desired.map(\.game.id))
         for id in games.keys.sorted() where !stored.contains(id) && !isBusy(id) && games[id]?.owner != nil { drop(id) }
+        // What PostgreSQL does not have was not stored.
+        for id in waiting where games[id]?.isDoubted ?? false { games[id]?.isDoubted = false }
         for row in desired.sorted(by: { $0.game.id < $1.game.id }) where !isBusy(row.game.id) {
             adopt(row, isNewTerm: isNewTerm, at: now)
         }
@@ -93,9 +95,9 @@ extension OrchestratorEngine {
         rereadAsked = nil
     }
 
-    /// Asks for a reread, not more often than every two leases.
-    mutating func askForReread(at now: MachineInstant, into effects: inout [Effect]) {
-        if let rereadAsked, now.since(rereadAsked) < policy.lease * 2 { return }
+    /// Asks for a reread, not more often than every two leases unless it says otherwise.
+    mutating func askForReread(at now: MachineInstant, every pause: Duration? = nil, into effects: inout [Effect]) {
+        if let rereadAsked, now.since(rereadAsked) < pause ?? policy.lease * 2 { return }
         rereadAsked = now
         effects.append(.readDesiredState)
     }

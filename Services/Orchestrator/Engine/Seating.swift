@@ -6,11 +6,14 @@ extension OrchestratorEngine {
     /// Seats everything that waits, best free capacity first, in one batch.
     mutating func placeWaiting(at now: MachineInstant, into effects: inout [Effect]) {
         guard let term, !waiting.isEmpty else { return }
+        let due = waiting.compactMap { games[$0] }.filter { $0.notBefore.map { now >= $0 } ?? true }
+        if due.contains(where: \.isDoubted) {
+            askForReread(at: now, every: policy.commitRetryAfter, into: &effects)
+        }
         var room = Room(shards.values.filter { mayTakeGames($0, at: now) }.map { ($0.id, $0.kind, free(on: $0)) })
         guard !room.isEmpty else { return }
-        let ready = waiting.compactMap { games[$0] }.filter { $0.notBefore.map { now >= $0 } ?? true }
         var changes: [AssignmentChange] = []
-        for game in ready.sorted(by: seatingOrder) {
+        for game in due.filter({ !$0.isDoubted }).sorted(by: seatingOrder) {
             if room.isEmpty { break }
             guard let shard = takeSeat(for: game, from: &room, at: now) else { continue }
             let seat = Seat(shard: shard, epoch: game.epoch?.next ?? .first)
@@ -100,37 +103,57 @@ extension OrchestratorEngine {
     mutating func settle(
         _ batch: Int, _ pregame: [GameID: Probability], at now: MachineInstant, into effects: inout [Effect]
     ) {
-        for change in takeBatch(batch) {
-            let id = change.game.id
-            guard games[id]?.placement == .committing(change.to) else { continue }
-            games[id]?.owner = change.to
-            games[id]?.notBefore = nil
-            if let seen = pregame[id] { games[id]?.pregame = seen }
-            counters.moves[change.reason, default: 0] += 1
-            games[id]?.preferred = nil
-            if games[id]?.needsNoSeat ?? false {
-                release(id, from: change.to, into: &effects)
-            } else if shards[change.to.shard]?.isDead ?? true {
-                // It died while we stored; it was never told, so nobody watches.
-                place(id, .waiting(.dead))
-            } else {
-                command(id, change.to, at: now, into: &effects)
-            }
+        for change in takeBatch(batch) where games[change.game.id]?.placement == .committing(change.to) {
+            settle(change, pregame[change.game.id], at: now, into: &effects)
+        }
+    }
+
+    private mutating func settle(
+        _ change: AssignmentChange, _ pregame: Probability?, at now: MachineInstant, into effects: inout [Effect]
+    ) {
+        let id = change.game.id
+        games[id]?.owner = change.to
+        games[id]?.notBefore = nil
+        games[id]?.isTakenBack = false
+        if let pregame { games[id]?.pregame = pregame }
+        counters.moves[change.reason, default: 0] += 1
+        games[id]?.preferred = nil
+        if games[id]?.needsNoSeat ?? false {
+            release(id, from: change.to, into: &effects)
+        } else if shards[change.to.shard]?.isDead ?? true {
+            // It died while we stored; it was never told, so nobody watches.
+            place(id, .waiting(.dead))
+        } else {
+            command(id, change.to, at: now, into: &effects)
         }
     }
 
     /// The batch is not stored, or nobody knows: the next try takes an epoch above it either way.
+    ///
+    /// A shard that PostgreSQL names as the owner may watch the game by that alone, so while it is not known whom it
+    /// names the game is given to nobody.
     mutating func abandon(
-        _ batch: Int, _ stored: [GameID: Epoch], at now: MachineInstant, into effects: inout [Effect]
+        _ batch: Int, _ stored: [GameID: Seat]?, at now: MachineInstant, into effects: inout [Effect]
     ) {
         counters.failedCommits += 1
         for change in takeBatch(batch) {
             let id = change.game.id
             guard let game = games[id], game.placement == .committing(change.to) else { continue }
-            if let epoch = stored[id], epoch > change.to.epoch { games[id]?.epoch = epoch }
+            // Only the answer was lost.
+            if stored?[id] == change.to {
+                settle(change, nil, at: now, into: &effects)
+                continue
+            }
+            if let epoch = stored?[id]?.epoch, epoch > change.to.epoch { games[id]?.epoch = epoch }
             games[id]?.notBefore = now.advanced(by: policy.commitRetryAfter)
+            games[id]?.isDoubted = stored == nil
+            games[id]?.isTakenBack = false
             if game.needsNoSeat {
                 release(id, from: game.owner, into: &effects)
+            } else if game.isTakenBack, stored != nil, let owner = game.owner,
+                !(shards[owner.shard]?.isDead ?? true)
+            {
+                place(id, .watched(owner))
             } else {
                 place(id, .waiting(change.reason))
             }

@@ -117,7 +117,7 @@ extension OrchestratorEngine {
         FleetSnapshot.GameRow(
             game: game.game.id.rawValue, name: "\(game.game.away.abbreviation) at \(game.game.home.abbreviation)",
             sport: game.game.sport.rawValue, status: game.status.rawValue, state: game.placement.name,
-            shard: game.placement.seat?.shard.rawValue, epoch: game.epoch?.number,
+            shard: game.placement.seat?.shard.rawValue, epoch: (game.placement.seat?.epoch ?? game.epoch)?.number,
             markets: game.markets.map(\.id.rawValue), reason: game.answer)
     }
 }

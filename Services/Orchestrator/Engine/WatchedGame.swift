@@ -98,6 +98,10 @@ struct WatchedGame: Sendable {
     var answer: String?
     /// The last discovery cycle whose scoreboard showed it.
     var shownInCycle: Int
+    /// Its next owner may be stored or not: nobody gets it before PostgreSQL was read again.
+    var isDoubted = false
+    /// Its owner came back while another was being stored, and keeps it when that fails.
+    var isTakenBack = false
     /// No attempt to store anything before this.
     var notBefore: MachineInstant?
     let wants: ShardKind

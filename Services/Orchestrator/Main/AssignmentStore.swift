@@ -64,13 +64,18 @@ struct AssignmentStore: Sendable {
         }
     }
 
-    /// The newest epochs of the games, for a batch whose outcome is not known.
-    func epochs(of games: [GameID]) async throws -> [GameID: Epoch] {
+    /// The last owners of the games, for a batch whose outcome is not known.
+    func owners(of games: [GameID]) async throws -> [GameID: Seat] {
         let rows = try await database.query(
-            "SELECT game_id, epoch FROM assignments WHERE game_id = ANY(\(games.map(\.rawValue))::text[])",
-            timeout: .seconds(2))
+            """
+            SELECT game_id, shard, epoch FROM assignments
+            WHERE game_id = ANY(\(games.map(\.rawValue))::text[]) AND shard IS NOT NULL
+            """, timeout: .seconds(2))
         return try Dictionary(
-            uniqueKeysWithValues: rows.map { (try GameID($0.text("game_id")), try Epoch($0.int64("epoch"))) })
+            uniqueKeysWithValues: rows.map { row in
+                let seat = Seat(shard: try ShardID(row.text("shard")), epoch: try Epoch(row.int64("epoch")))
+                return (try GameID(row.text("game_id")), seat)
+            })
     }
 
     func upsert(_ game: Game, _ status: GameStatus, _ score: Score?, term: Int64) async throws {

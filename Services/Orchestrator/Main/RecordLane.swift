@@ -48,8 +48,8 @@ struct RecordLane: Sendable {
         } catch {
             host.log.warning(
                 "assignments not stored", metadata: [Key.count: "\(changes.count)", Key.reason: "\(error)"])
-            // Without an answer the engine takes a higher epoch by itself.
-            let stored = (try? await store.epochs(of: changes.map(\.game.id))) ?? [:]
+            // Without an answer the engine waits for a reread.
+            let stored = try? await store.owners(of: changes.map(\.game.id))
             await fleet.take(.commitFailed(batch: batch, stored: stored))
         }
     }
