@@ -216,11 +216,14 @@ let package = Package(
             "VenueSimulator",
             ["VenueSimulator", "Domain", "Runtime", "Resilience", "Matching", "Recording", log, httpClient] + nio
                 + webSocket),
-        test("Linesman", ["Linesman", "Domain", "Recording", "Runtime"]),
+        test("Linesman", ["Linesman", "Domain", "Recording", "Resilience", "Runtime", "Servers"]),
+        .executableTarget(
+            name: "SuiteStub", dependencies: ["Runtime"], path: "Tests/SuiteStub", swiftSettings: settings),
         test(
             "System",
             [
-                "Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log, httpClient,
+                "SuiteStub", "Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log,
+                httpClient,
                 httpServer,
             ]
                 + nio + webSocket),

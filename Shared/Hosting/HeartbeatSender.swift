@@ -34,6 +34,8 @@ public actor HeartbeatSender {
     private let channel: Channel<Heartbeat>
     private let content: @Sendable () async -> HeartbeatContent
     private let onSent: @Sendable (_ beat: Int64, _ at: MachineInstant) async -> Void
+    /// Whoever started this process, if it wants to know.
+    private let supervisor: NotifySocket?
     private var beat: Int64 = 0
     private var isStopping = false
 
@@ -54,6 +56,7 @@ public actor HeartbeatSender {
         self.channel = channel
         self.onSent = onSent
         self.content = content
+        supervisor = NotifySocket(environment: host.context.environment)
     }
 
     /// Sends until cancelled, at a fixed rate.
@@ -84,6 +87,7 @@ public actor HeartbeatSender {
             games: content.games, capacity: content.capacity, shardType: content.shardType,
             build: host.settings.build)
         await onSent(beat, host.clock.now)
+        tellSupervisor(heartbeat.status)
         do {
             _ = try await host.bus.publish(heartbeat, on: channel)
             try await writeKey(heartbeat)
@@ -91,6 +95,12 @@ public actor HeartbeatSender {
             // The bus counts what it could not send; the next heartbeat replaces this one.
             host.log.debug("heartbeat not sent", metadata: [Key.reason: "\(error)"])
         }
+    }
+
+    /// With every heartbeat that could be made, whether or not Redis takes it.
+    private func tellSupervisor(_ status: ServiceStatus) {
+        let change = status == .stopping ? "STOPPING=1\n" : beat == 1 ? "READY=1\n" : ""
+        supervisor?.say("\(change)WATCHDOG=1\nSTATUS=\(status.rawValue)")
     }
 
     private func writeKey(_ heartbeat: Heartbeat) async throws {

@@ -160,7 +160,7 @@ public enum ProcessRunner {
     }
 
     /// The file named by `LINESMAN_CONFIG`, which must be there, else `linesman.toml` if it is there.
-    static func settingsFile(_ environment: [String: String]) throws(SettingsError) -> SettingsFile? {
+    public static func settingsFile(_ environment: [String: String]) throws(SettingsError) -> SettingsFile? {
         if let named = environment["LINESMAN_CONFIG"], !named.isEmpty { return try SettingsFile.load(path: named) }
         guard FileManager.default.fileExists(atPath: "linesman.toml") else { return nil }
         return try SettingsFile.load(path: "linesman.toml")

@@ -28,6 +28,21 @@ struct RealFleet {
     mutating func start(
         redis: String, database: String, speed: Int = 1, _ more: [String: String] = [:]
     ) async throws {
+        try await startVenue(redis: redis, database: database, speed: speed, more)
+        for service in Self.services { try spawn(service, environment) }
+    }
+
+    /// Starts the simulated venue, and `linesman up` with these arguments; its output is in `log("linesman")`.
+    mutating func startUp(
+        redis: String, database: String, _ arguments: [String], _ more: [String: String] = [:]
+    ) async throws {
+        try await startVenue(redis: redis, database: database, speed: 1, more)
+        try spawn("linesman", environment, ["up", "--log-dir", folder.path] + arguments)
+    }
+
+    private mutating func startVenue(
+        redis: String, database: String, speed: Int, _ more: [String: String]
+    ) async throws {
         let recordings = Executable.environment(temporary: folder.path)["LINESMAN_RECORDINGS"] ?? ""
         let ready = "\(folder.path)/venue.json"
         try spawn(
@@ -52,12 +67,11 @@ struct RealFleet {
             "REDIS_RECONNECT_BASE_DELAY_MS": "100", "REDIS_RECONNECT_MAX_DELAY_MS": "1000",
             "REDIS_BREAKER_COOLDOWN_MS": "1000",
         ].merging(more) { $1 }
-        for service in Self.services { try spawn(service, environment) }
     }
 
-    private mutating func spawn(_ name: String, _ environment: [String: String]) throws {
+    private mutating func spawn(_ name: String, _ environment: [String: String], _ arguments: [String] = []) throws {
         processes[name] = try ChildProcess.spawn(
-            Executable.path(name),
+            Executable.path(name), arguments,
             environment: Executable.environment(temporary: folder.path, environment), directory: folder.path,
             output: .file("\(folder.path)/\(name).log"))
     }
@@ -94,7 +108,9 @@ struct RealFleet {
     /// - Returns: how each service ended.
     func stop() async -> [String: ChildProcess.ExitStatus] {
         var ends: [String: ChildProcess.ExitStatus] = [:]
-        for service in Self.services.reversed() { ends[service] = await processes[service]?.terminate() }
+        for service in Self.services.reversed() + ["linesman"] {
+            ends[service] = await processes[service]?.terminate(killAfter: .seconds(15))
+        }
         await processes["venue-simulator"]?.terminate()
         folder.remove()
         return ends
@@ -105,6 +121,13 @@ struct RealFleet {
         struct Fleet: Decodable {
             let shards: [Member]
             let services: [Member]
+            let games: [Game]
+        }
+
+        struct Game: Decodable {
+            let state: String
+            let shard: String?
+            let epoch: Int64?
         }
 
         struct Member: Decodable {

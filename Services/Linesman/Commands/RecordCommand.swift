@@ -126,10 +126,12 @@ enum Executables {
     }()
 
     /// - Throws: `ValidationError` when it has not been built.
-    static func path(of name: String) throws -> String {
-        let path = folder.appending(path: name).path
+    static func path(of name: String, in directory: String? = nil) throws -> String {
+        let path = "\(directory ?? folder.path)/\(name)"
         guard FileManager.default.isExecutableFile(atPath: path) else {
-            throw ValidationError("\(name) is not beside this executable (\(folder.path)); build the whole package")
+            let place =
+                directory.map { "in \($0)" } ?? "beside this executable (\(folder.path)); build the whole package"
+            throw ValidationError("\(name) is not \(place)")
         }
         return path
     }

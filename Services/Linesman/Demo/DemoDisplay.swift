@@ -16,13 +16,19 @@ final class DemoDisplay: Sendable {
 
     func show(
         _ venue: VenueStatistics, _ quotes: VenueQuotes, _ figures: DemoFigures, _ game: DemoGame?,
-        _ health: [(name: String, isRunning: Bool, restarts: Int)], isFinished: Bool, progress: Double
+        _ processes: [ProcessSuite.Row], isFinished: Bool, progress: Double
     ) async {
         if isLive {
-            draw(block(venue, quotes, figures, game, health, isFinished, progress))
+            draw(block(venue, quotes, figures, game, processes, isFinished, progress))
         } else {
-            printLine(line(venue, quotes, figures, game, health, progress))
+            printLine(line(venue, quotes, figures, game, processes, progress))
         }
+    }
+
+    /// A line of its own; what is drawn from then on is drawn below it.
+    func note(_ line: String) {
+        state.withLockedValue { $0.drawn = 0 }
+        write(line + "\n")
     }
 
     func finish() {
@@ -31,7 +37,7 @@ final class DemoDisplay: Sendable {
 
     private func block(
         _ venue: VenueStatistics, _ quotes: VenueQuotes, _ figures: DemoFigures, _ game: DemoGame?,
-        _ health: [(name: String, isRunning: Bool, restarts: Int)], _ isFinished: Bool, _ progress: Double
+        _ processes: [ProcessSuite.Row], _ isFinished: Bool, _ progress: Double
     ) -> [String] {
         let width = 40
         let filled = Int((progress * Double(width)).rounded())
@@ -52,19 +58,19 @@ final class DemoDisplay: Sendable {
         lines.append(
             "realised $\(figures.realised.rounded)   fees $\(figures.fees.rounded)   "
                 + "profit or loss $\(figures.pnl.rounded)")
-        let processes = health.map { member in
-            (member.isRunning ? "● " : "○ ") + member.name
+        let names = processes.map { member in
+            (member.isUp ? "● " : "○ ") + member.name
                 + (member.restarts > 0 ? " (restarted \(member.restarts))" : "")
         }
-        lines.append(processes.joined(separator: "  "))
+        lines.append(names.joined(separator: "  "))
         return lines
     }
 
     private func line(
         _ venue: VenueStatistics, _ quotes: VenueQuotes, _ figures: DemoFigures, _ game: DemoGame?,
-        _ health: [(name: String, isRunning: Bool, restarts: Int)], _ progress: Double
+        _ processes: [ProcessSuite.Row], _ progress: Double
     ) -> String {
-        let down = health.filter { !$0.isRunning }.map(\.name)
+        let down = processes.filter { !$0.isUp }.map(\.name)
         var parts = ["\(Int(progress * 100))%"]
         if let game { parts.append("\(game.score), \(game.clock)") }
         parts.append(quotes.line)

@@ -1,4 +1,5 @@
 import Foundation
+import Resilience
 import Runtime
 
 /// Which processes a demo runs and how each is told what to do.
@@ -34,16 +35,16 @@ struct DemoPlan: Sendable {
     }
 
     /// The stand-in for the venues: the only thing here that is not part of the suite.
-    func simulator() throws -> DemoProcess {
+    func simulator() throws -> SuiteProcess {
         try process(
             "venue-simulator", "venue-simulator",
             [
                 "SIMULATOR_RECORDING": options.recordingPath, "SIMULATOR_SPEED": "\(options.speed)",
                 "SIMULATOR_READY_FILE": readyFile, "LINESMAN_CONFIG": "",
-            ], mayRestart: false)
+            ], restarts: 0)
     }
 
-    func services() throws -> [DemoProcess] {
+    func services() throws -> [SuiteProcess] {
         var processes = [
             try process("orchestrator", "orchestrator"), try process("market-discovery", "market-discovery"),
             try process("signal-processor", "signal-processor"), try process("execution-service", "execution-service"),
@@ -54,20 +55,22 @@ struct DemoPlan: Sendable {
         return processes
     }
 
-    func shardName(_ number: Int) -> String { "shard-" + (number < 10 ? "0" : "") + "\(number)" }
+    func shardName(_ number: Int) -> String { SuiteProcess.shardName(number) }
 
+    /// - `restarts`: at once after a crash; one more ends the demo. None for the simulator, whose account is lost.
     private func process(
-        _ name: String, _ executable: String, _ extra: [String: String] = [:], mayRestart: Bool = true
-    ) throws -> DemoProcess {
+        _ name: String, _ executable: String, _ extra: [String: String] = [:], restarts: Int = 5
+    ) throws -> SuiteProcess {
         // Settings of the shell that runs the demo must not reach into it.
         var environment = ["LINESMAN_CONFIG": settingsFile, "LOG_LEVEL": "info"]
         for key in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"] {
             environment[key] = ProcessInfo.processInfo.environment[key]
         }
         environment.merge(extra) { $1 }
-        return DemoProcess(
-            name: name, executable: try Executables.path(of: executable), environment: environment,
-            mayRestart: mayRestart)
+        var policy = ProcessWatch.Policy()
+        policy.budget = RestartBudget(delays: [.zero], attempts: restarts, window: .seconds(86_400))
+        return SuiteProcess(
+            name: name, executable: try Executables.path(of: executable), environment: environment, policy: policy)
     }
 }
 

@@ -45,15 +45,21 @@ struct DemoRun: Sendable {
         } catch {
             return Task.isCancelled ? interrupted() : failed("\(error)")
         }
-        let suite = DemoSuite(logs: directory, clock: clock)
-        let outcome = await runSuite(suite, directory, redis, postgres)
+        let display = DemoDisplay(isLive: options.isLive)
+        let suite = ProcessSuite(
+            logs: directory, sockets: directory, directory: directory, endsWhenSpent: true, clock: clock
+        ) { name, news in
+            if news.isCrash { for line in SuiteWords.lines(name, news) { display.note("suite:   \(line)") } }
+        }
+        let outcome = await runSuite(suite, display, directory, redis, postgres)
         await postgres.stop(.fast)
         await redis.stop()
         return outcome
     }
 
     private func runSuite(
-        _ suite: DemoSuite, _ directory: String, _ redis: PrivateRedis, _ postgres: PrivatePostgres
+        _ suite: ProcessSuite, _ display: DemoDisplay, _ directory: String, _ redis: PrivateRedis,
+        _ postgres: PrivatePostgres
     ) async -> DemoOutcome {
         let began = clock.now
         var outcome = DemoOutcome()
@@ -64,7 +70,7 @@ struct DemoRun: Sendable {
                     return nil
                 }
                 group.addTask {
-                    let stage = try await start(suite, directory, redis, postgres)
+                    let stage = try await start(suite, display, directory, redis, postgres)
                     let report = try await stage.play()
                     await stage.database.close()
                     return report
@@ -75,13 +81,14 @@ struct DemoRun: Sendable {
                 }
                 throw Stopped(description: "the suite ended by itself")
             }
-            report.processes = await suite.stop()
+            await suite.stop()
+            report.processes = await suite.rows.map(DemoReport.ProcessRow.init)
             report.wallSeconds = (began.duration(to: clock.now).inSeconds * 10).rounded() / 10
             Console.say("\n" + report.table())
             if let problem = report.problem { outcome = failed(problem) }
             outcome.report = report
         } catch {
-            _ = await suite.stop()
+            await suite.stop()
             if Task.isCancelled || error is CancellationError { return interrupted() }
             outcome = failed("\(error)")
             printTails(directory)
@@ -91,7 +98,8 @@ struct DemoRun: Sendable {
 
     /// Starts the simulator, then the services, and waits until the game is watched.
     private func start(
-        _ suite: DemoSuite, _ directory: String, _ redis: PrivateRedis, _ postgres: PrivatePostgres
+        _ suite: ProcessSuite, _ display: DemoDisplay, _ directory: String, _ redis: PrivateRedis,
+        _ postgres: PrivatePostgres
     ) async throws -> DemoStage {
         var plan = DemoPlan(
             directory: directory, redisURL: redis.url, databaseURL: postgres.url(database: "linesman"),
@@ -107,7 +115,7 @@ struct DemoRun: Sendable {
         let pool = try CommandDatabase.open(url: plan.databaseURL)
         return DemoStage(
             options: options, ports: ports, statusURL: "http://127.0.0.1:\(plan.statusPort)", database: pool,
-            suite: suite, clock: clock)
+            suite: suite, display: display, clock: clock)
     }
 
     private func announce(_ plan: DemoPlan, _ ports: VenuePorts) {
@@ -149,6 +157,26 @@ struct DemoRun: Sendable {
     private func interrupted() -> DemoOutcome {
         Console.say("\ninterrupted; everything is stopped")
         return DemoOutcome(report: nil, exitCode: 130)
+    }
+}
+
+extension ProcessSuite.News {
+    /// A process ended that should not have, or is back.
+    fileprivate var isCrash: Bool {
+        switch self {
+        case .started(_, let restarts): restarts > 0
+        case .report(.ended(_, _, let next), _): next != .stopped
+        case .report, .raise, .recover: false
+        }
+    }
+}
+
+extension DemoReport.ProcessRow {
+    fileprivate init(_ row: ProcessSuite.Row) {
+        let code: Int32? = if case .exited(let code) = row.exit { code } else { nil }
+        self.init(
+            name: row.name, pid: row.pid, restarts: row.restarts, exitCode: code,
+            rssMB: (row.peakMegabytes * 10).rounded() / 10)
     }
 }
 

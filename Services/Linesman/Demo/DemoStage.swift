@@ -10,26 +10,27 @@ struct DemoStage: Sendable {
     let ports: VenuePorts
     let statusURL: String
     let database: PostgresPool
-    let suite: DemoSuite
+    let suite: ProcessSuite
+    let display: DemoDisplay
     let clock: MachineClock
     private let http = LocalHTTP()
 
     init(
-        options: DemoOptions, ports: VenuePorts, statusURL: String, database: PostgresPool, suite: DemoSuite,
-        clock: MachineClock
+        options: DemoOptions, ports: VenuePorts, statusURL: String, database: PostgresPool,
+        suite: ProcessSuite, display: DemoDisplay, clock: MachineClock
     ) {
         self.options = options
         self.ports = ports
         self.statusURL = statusURL
         self.database = database
         self.suite = suite
+        self.display = display
         self.clock = clock
     }
 
     /// From the first heartbeat to the last settlement.
     func play() async throws -> DemoReport {
         try await untilWatched()
-        let display = DemoDisplay(isLive: options.isLive)
         try await arm()
         try await http.post("\(ports.controlURL)/start")
         var lastVenueTime: Int64 = -1
@@ -43,7 +44,7 @@ struct DemoStage: Sendable {
             let game = try await DemoGame.read(database)
             let quotes: VenueQuotes = try await http.get("\(ports.restURL)/markets?limit=10")
             await display.show(
-                venue, quotes, figures, game, await suite.health, isFinished: venue.finished,
+                venue, quotes, figures, game, await suite.rows, isFinished: venue.finished,
                 progress: progress(venue.venueTime))
             if venue.venueTime != lastVenueTime {
                 lastVenueTime = venue.venueTime
@@ -55,7 +56,7 @@ struct DemoStage: Sendable {
             if options.faults == .resets, resets < 4, progress(venue.venueTime) >= 0.2 * Double(resets + 1) {
                 try await http.post("\(ports.controlURL)/faults", json: #"{"kind":"reset"}"#)
                 resets += 1
-                Console.say("fault:   the venue's connections are cut")
+                display.note("fault:   the venue's connections are cut")
             }
             if venue.finished {
                 let finished = finishedAt ?? clock.now
@@ -122,7 +123,7 @@ struct DemoStage: Sendable {
     private func killOwner() async throws -> Bool {
         let status: SuiteStatus = try await http.get("\(statusURL)/status")
         guard let shard = status.fleet.games.first?.shard else { return false }
-        Console.say("fault:   SIGKILL to \(shard)")
+        display.note("fault:   SIGKILL to \(shard)")
         await suite.kill(shard)
         return true
     }

@@ -15,6 +15,7 @@ public enum SettingsCatalogue {
         ("market-discovery", { _ = MarketDiscoverySettings($0) }),
         ("signal-processor", { _ = SignalProcessorSettings($0) }),
         ("execution-service", { _ = ExecutionServiceSettings($0) }),
+        ("linesman up", { _ = SupervisorSettings($0) }),
     ]
 
     /// Read from defaults alone, so that keys, defaults and ranges are those of the code (CHECKLIST H20).

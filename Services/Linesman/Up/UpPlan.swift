@@ -1,0 +1,122 @@
+import Alerting
+import Foundation
+import Hosting
+import Postgres
+import Redis
+import Resilience
+import Runtime
+
+/// Which processes `linesman up` runs and what each is told; the operator's settings win over all that is added.
+struct UpPlan: Sendable {
+    let options: UpOptions
+    /// The orchestrator first, the shards last: consumers are there before those who feed them.
+    let processes: [SuiteProcess]
+    let alerts: AlertSettings
+    let redis: RedisSettings
+    let database: PostgresSettings
+    /// For everything together, from the signal to the last end.
+    let drainTimeout: Duration
+    /// Where the orchestrators serve their status page.
+    let statusPorts: [Int]
+    let environment: [String: String]
+    let logs: String
+
+    /// Reads and checks the settings as each process will.
+    ///
+    /// - Throws: `SettingsError` with all problems of all of them; `ValidationError` when an executable is missing.
+    init(_ options: UpOptions, environment own: [String: String]) throws {
+        var environment = own
+        // They name this process's own supervisor.
+        for key in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] { environment[key] = nil }
+        if let config = options.config { environment["LINESMAN_CONFIG"] = URL(filePath: config).path }
+        let file = try ProcessRunner.settingsFile(environment)
+        try Self.check(environment, file)
+
+        let reader = SettingsReader(environment: environment, file: file)
+        let orchestrator = OrchestratorSettings(reader)
+        let supervisor = SupervisorSettings(reader)
+        let process = ProcessSettings(reader)
+        let shardNames = SettingsReader(environment: environment, file: file)
+        let shard = GameShardSettings(shardNames)
+        let set = Set(reader.declared.filter { $0.source != .standard }.map(\.key))
+        let ownName = shardNames.declared.contains { $0.key == "SHARD_ID" && $0.source != .standard }
+
+        self.options = options
+        self.environment = environment
+        alerts = orchestrator.host.alerts
+        redis = orchestrator.host.redis
+        database = orchestrator.host.database
+        drainTimeout = process.drainTimeout
+        logs = URL(filePath: options.logs).path
+        let ports = [orchestrator.statusPort] + (options.standby ? [Self.next(orchestrator.statusPort)] : [])
+        statusPorts = ports
+
+        var base = environment
+        if set.isDisjoint(with: Self.reconnection.keys) { base.merge(Self.reconnection) { $1 } }
+        // The last stage is asked four tenths of the time later than the first, and all of it must be over in time.
+        base["DRAIN_TIMEOUT_SECS"] = "\((process.drainTimeout * 0.6).inSeconds)"
+        let sizesOwnPools = !set.isDisjoint(with: [
+            "DB_POOL_PRESET", "DB_POOL_MAX_CONNECTIONS", "DB_POOL_MIN_CONNECTIONS",
+        ])
+        var policy = ProcessWatch.Policy()
+        policy.budget = supervisor.budget
+        policy.checkEvery = supervisor.checkInterval
+        policy.missThreshold = supervisor.missThreshold
+        policy.readyWithin =
+            orchestrator.host.bootTimeout + supervisor.checkInterval * max(1, supervisor.missThreshold)
+        let folder = options.executables.map { URL(filePath: $0).path }
+        func make(
+            _ name: String, _ executable: String, connections: Int, _ more: [String: String] = [:]
+        ) throws -> SuiteProcess {
+            var settings = base
+            if !sizesOwnPools {
+                settings["DB_POOL_MAX_CONNECTIONS"] = "\(connections)"
+                settings["DB_POOL_MIN_CONNECTIONS"] = "1"
+            }
+            return SuiteProcess(
+                name: name, executable: try Executables.path(of: executable, in: folder),
+                environment: settings.merging(more) { $1 }, policy: policy, isHeard: true)
+        }
+        // Connections as in DESIGN section 7, so that the whole fits into PostgreSQL's usual 100.
+        var all = [try make("orchestrator", "orchestrator", connections: 5)]
+        if options.standby {
+            let second = [
+                "SERVICE_INSTANCE": "\(orchestrator.host.instance)-standby", "STATUS_PORT": "\(ports[1])",
+            ]
+            all.append(try make("orchestrator-standby", "orchestrator", connections: 5, second))
+        }
+        all.append(try make("market-discovery", "market-discovery", connections: 3))
+        all.append(try make("execution-service", "execution-service", connections: 10))
+        all.append(try make("signal-processor", "signal-processor", connections: 10))
+        for number in 1...options.shards {
+            let name = SuiteProcess.shardName(number, ownName ? shard.host.instance : "shard")
+            all.append(try make(name, "game-shard", connections: 2, ["SHARD_ID": name]))
+        }
+        processes = all
+    }
+
+    /// Quicker than a lone process would be: the servers are near, and the suite is one (DESIGN section 7).
+    private static let reconnection = [
+        "REDIS_RECONNECT_BASE_DELAY_MS": "100", "REDIS_RECONNECT_MAX_DELAY_MS": "1000",
+        "REDIS_RECONNECT_JITTER_PCT": "0.5", "REDIS_RECONNECT_JITTER_ONLY_SHORTENS": "true",
+        "REDIS_RECONNECT_RESET_SECS": "10", "REDIS_BREAKER_COOLDOWN_MS": "1000",
+    ]
+
+    private static func next(_ port: Int) -> Int { port == 0 || port == 65_535 ? 0 : port + 1 }
+
+    /// All problems of all services at once, each of them once.
+    private static func check(_ environment: [String: String], _ file: SettingsFile?) throws(SettingsError) {
+        var problems: [SettingsProblem] = []
+        for (_, declare) in SettingsCatalogue.services {
+            let reader = SettingsReader(environment: environment, file: file)
+            _ = ProcessSettings(reader)
+            declare(reader)
+            do {
+                try reader.finish(known: SettingsCatalogue.keys)
+            } catch {
+                for problem in error.problems where !problems.contains(problem) { problems.append(problem) }
+            }
+        }
+        if !problems.isEmpty { throw SettingsError(problems: problems) }
+    }
+}
