@@ -19,7 +19,9 @@ struct DecisionTests {
         case .orderValue: intent = try makeIntent(cents: 90, contracts: 112)
         case .orderContracts: intent = try makeIntent(cents: 50, contracts: 101)
         case .priceOutOfBounds: intent = try makeIntent(cents: 4)
+        case .slippage: context.ask = try Price(dollars: "0.4899")
         case .balanceUnknown: context.balance = nil
+        case .balanceStale: context.balanceAge = .seconds(120)
         case .insufficientBalance: context.balance = try Money(dollars: "21.999999")
         }
         #expect(engine.decide(intent, earlier: [], context, at: tipOff) == .refuse(refusal))
@@ -29,9 +31,12 @@ struct DecisionTests {
         var context = clearContext()
         context.ordersLastMinute = 19
         context.ordersLastHour = 99
+        context.balanceAge = .seconds(119)
+        context.ask = .cents(51)
         context.balance = .dollars(22)
         #expect(engine.decide(try makeIntent(), earlier: [], context, at: tipOff) == .send(attempt: 1))
         context.balance = .dollars(110)
+        context.ask = nil
         let largest = try makeIntent(cents: 95, contracts: 100)
         #expect(engine.decide(largest, earlier: [], context, at: tipOff) == .send(attempt: 1))
         #expect(engine.decide(try makeIntent(cents: 5), earlier: [], context, at: tipOff) == .send(attempt: 1))
@@ -59,6 +64,26 @@ struct DecisionTests {
         #expect(allowing.decide(large, earlier: [], context, at: tipOff) == .refuse(.killSwitch))
         context.killSwitch = .unknown
         #expect(allowing.decide(large, earlier: [], reduces: true, context, at: tipOff) == .refuse(.killSwitch))
+    }
+
+    @Test func `an exit is what cannot open the other side, has its own bound and is not starved by entries`() throws {
+        let exit = try ApprovedIntent(
+            id: "exit-1", signal: "signal-1", reservation: "none", game: "game-1", sport: .nba, market: market,
+            venue: .kalshi, epoch: .first, outcome: .yes, action: .sell, limit: .cents(3), quantity: .contracts(40),
+            expiresAt: tipOff.advanced(by: .seconds(60)))
+        func decision(held: Int64, exits: Int = 0) throws -> SendDecision {
+            var context = clearContext()
+            (context.ordersLastMinute, context.ordersLastHour, context.exitsLastMinute) = (20, 100, exits)
+            let position = try Position(
+                market: market, netHundredths: held * 100, cost: held == 0 ? .zero : .dollars(1), realised: .zero,
+                fees: .zero)
+            return engine.decide(exit, earlier: [], position: position, context, at: tipOff)
+        }
+        #expect(try decision(held: 40) == .send(attempt: 1))
+        #expect(try decision(held: 39) == .refuse(.ordersPerMinute), "one contract of it would open the other side")
+        #expect(try decision(held: 0) == .refuse(.ordersPerMinute))
+        #expect(try decision(held: -40) == .refuse(.ordersPerMinute))
+        #expect(try decision(held: 40, exits: 60) == .refuse(.ordersPerMinute))
     }
 
     @Test func `an intent past its time is expired, but never while an order of it is open`() throws {

@@ -75,6 +75,19 @@ struct TransitionTests {
         #expect(booking.reservation?.held == .zero)
     }
 
+    @Test func `an order of a plan leaves the intent and the rest of the reservation to the plan`() throws {
+        let order = try makeOrder(state: .sent)
+        var booking = OrderBooking(
+            order: order, reservation: ReservationRecord(id: "r", amount: .dollars(50)),
+            position: Position(market: market), intent: .sending, knownFills: [], isPartOfPlan: true)
+        let fill = try makeFill("f1", of: booking.order, contracts: 40)
+        booking.apply(.accepted("v1", fills: [fill], reported: .contracts(40), rests: false))
+        #expect(booking.order.state == .filled && booking.intent == .sending)
+        #expect(booking.reservation?.held == .dollars(50) - .cents(2_070))
+        let closing = try #require(IntentClosing(booking.intent, booking.reservation, as: .done))
+        #expect(closing.intent == .done && closing.reservation?.held == .zero)
+    }
+
     @Test func `a resting order keeps what is not filled reserved`() throws {
         var booking = makeBooking(try makeOrder(state: .sent))
         let fill = try makeFill("f1", of: booking.order, contracts: 10)

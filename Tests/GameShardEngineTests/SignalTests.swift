@@ -215,7 +215,9 @@ import Testing
         // These two need another sport or a fresh game.
         #expect(try scoreless() == .scoreless)
         #expect(try draw() == .drawPossible)
-        #expect(reached.union([.scoreless, .drawPossible]) == Set(NoSignal.allCases))
+        // And these two belong to arbitrage.
+        #expect(
+            reached.union([.scoreless, .drawPossible, .noArbitrage, .unmatchedTerms]) == Set(NoSignal.allCases))
     }
 
     private func scoreless() throws -> NoSignal? {

@@ -237,28 +237,7 @@ private struct ReservationRun {
     }
 
     private mutating func check() {
-        func over(_ what: String, _ amount: Money, _ limit: Money?) {
-            guard let limit, amount > limit else { return }
-            violations.append("\(what): \(amount) over \(limit)")
-        }
-        var games = [Money](repeating: .zero, count: 8)
-        var markets: [MarketID: Money] = [:]
-        for (game, market, amount) in ledger.held {
-            games[game] += amount
-            markets[market, default: .zero] += amount
-        }
-        for (game, amount) in games.enumerated() { over("game \(game)", amount, Self.limits.gameExposure) }
-        for (market, amount) in markets { over("\(market)", amount, Self.limits.marketExposure) }
-        for sport in 0..<2 {
-            over(
-                "sport \(sport)", stride(from: sport, to: 8, by: 2).reduce(.zero) { $0 + games[$1] },
-                Self.limits.sportExposure)
-        }
-        over("total", games.reduce(.zero, +), Self.limits.totalExposure)
-        over("reserved", ledger.reserved, ledger.cash)
-        for intent in ledger.intents.values where intent.state.isTerminal && intent.reservation?.held != .zero {
-            violations.append("\(intent.approved.id) has ended and holds \(intent.reservation?.held ?? .zero)")
-        }
+        violations += ledger.excesses(over: Self.limits)
     }
 
     /// Whatever the venue filled is ours, and nothing else is.

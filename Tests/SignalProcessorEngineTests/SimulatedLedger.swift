@@ -23,10 +23,24 @@ struct SimulatedLedger {
 
     static func game(of market: MarketID) -> Int { Int(market.rawValue.split(separator: "-")[1]) ?? 0 }
 
-    var held: [(game: Int, market: MarketID, amount: Money)] {
-        intents.values.filter { ($0.reservation?.held ?? .zero) > .zero }.map {
-            (Self.game(of: $0.approved.market), $0.approved.market, $0.reservation?.held ?? .zero)
-        } + positions.values.filter { !$0.isFlat }.map { (Self.game(of: $0.market), $0.market, $0.cost) }
+    struct Held {
+        let game: Int
+        let market: MarketID
+        let amount: Money
+    }
+
+    /// Everything that counts against a limit: what is reserved, and what open positions have cost.
+    var held: [Held] {
+        var found: [Held] = []
+        for intent in intents.values {
+            guard let amount = intent.reservation?.held, amount > Money.zero else { continue }
+            let market = intent.approved.market
+            found.append(Held(game: Self.game(of: market), market: market, amount: amount))
+        }
+        for position in positions.values where !position.isFlat {
+            found.append(Held(game: Self.game(of: position.market), market: position.market, amount: position.cost))
+        }
+        return found
     }
 
     func exposure(_ counts: (Int, MarketID) -> Bool) -> Money {
@@ -67,6 +81,35 @@ struct SimulatedLedger {
         cash += booking.account.cash
         today += booking.account.realised - booking.account.fees
         return booking
+    }
+
+    /// Every limit that what is held and reserved exceeds, and every reservation that outlived its intent.
+    func excesses(over limits: TradingLimits) -> [String] {
+        var games: [Int: Money] = [:]
+        var sports: [Int: Money] = [:]
+        var markets: [MarketID: Money] = [:]
+        var total = Money.zero
+        for part in held {
+            games[part.game, default: .zero] += part.amount
+            sports[part.game % 2, default: .zero] += part.amount
+            markets[part.market, default: .zero] += part.amount
+            total += part.amount
+        }
+        var found: [String] = []
+        func bound(_ name: String, _ amount: Money, _ limit: Money?) {
+            if let limit, amount > limit { found.append("\(name): \(amount) over \(limit)") }
+        }
+        bound("total", total, limits.totalExposure)
+        bound("reserved", reserved, cash)
+        for game in games { bound("game \(game.key)", game.value, limits.gameExposure) }
+        for sport in sports { bound("sport \(sport.key)", sport.value, limits.sportExposure) }
+        for market in markets { bound("\(market.key)", market.value, limits.marketExposure) }
+        for intent in intents.values where intent.state.isTerminal {
+            if let reservation = intent.reservation, reservation.held > Money.zero {
+                found.append("\(intent.approved.id) has ended and still holds \(reservation.held)")
+            }
+        }
+        return found
     }
 
     /// Forgets what has ended, so that a long run stays as small as its open orders.

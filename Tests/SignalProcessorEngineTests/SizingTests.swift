@@ -48,6 +48,20 @@ struct SizingTests {
         #expect(reserved == (try Money(dollars: row.reserved)))
     }
 
+    @Test func `a part of every size is traded where that is asked for`() throws {
+        var limits = wideLimits()
+        limits.sizePercent = 10
+        let engine = SignalProcessorEngine(limits: limits)
+        guard
+            case .approved(let intent, _) = engine.decide(
+                try makeSignal(), portfolio: freshPortfolio(), as: names, at: tipOff)
+        else {
+            Issue.record("refused")
+            return
+        }
+        #expect(intent.quantity == .contracts(9), "$5 of $50")
+    }
+
     @Test func `no edge, no stake; and a stake below a dollar is no order`() throws {
         #expect(Sizing.kelly(try Probability(0.4), at: .cents(50)) == 0)
         #expect(Sizing.kelly(try Probability(0.9), at: .one) == 0)

@@ -51,6 +51,17 @@ public struct ExecutionServiceEngine: Sendable {
         return .send(attempt: earlier.count + 1)
     }
 
+    /// The same, with what is held of the intent's market: a sale passes as an exit only as far as it can be one.
+    public func decide(
+        _ intent: ApprovedIntent, earlier: [OrderRecord], position: Position, _ context: SendContext,
+        at now: VenueInstant
+    ) -> SendDecision {
+        let reduces =
+            position.market == intent.market
+            && position.isReduced(by: intent.outcome, intent.action, intent.quantity)
+        return decide(intent, earlier: earlier, reduces: reduces, context, at: now)
+    }
+
     /// Orders under investigation, sorted.
     public var unknownOrders: [OrderID] { evidence.keys.sorted() }
 

@@ -21,7 +21,8 @@ public enum OrderNews: Hashable, Sendable {
 /// The shell reads the rows under their locks, hands them in, applies the news and writes what it finds changed, all
 /// in one transaction. Invariants, whatever the news and however often it is repeated: fills are booked once by their
 /// identifier; the cash change is what the position's realised, cost and fees say; the reservation only shrinks, is
-/// closed once, and is closed when the order has ended.
+/// closed once, and is closed when the order has ended; a position whose market is settled never opens again: a fill
+/// that arrives afterwards is booked and paid out in one step.
 public struct OrderBooking: Hashable, Sendable {
     public private(set) var order: OrderRecord
     public private(set) var reservation: ReservationRecord?
@@ -31,17 +32,24 @@ public struct OrderBooking: Hashable, Sendable {
     /// In the order of the news; to be stored.
     public private(set) var newFills: [Fill] = []
     public private(set) var alerts: [ExecutionAlert] = []
+    /// Whether other orders of the same intent go on when this one ends: then the intent and the rest of the
+    /// reservation stay, until the plan that they belong to has finished (`IntentClosing`).
+    private let isPartOfPlan: Bool
+    /// What YES was worth when the market was settled; nil while it is not.
+    private let settledAt: Price?
     private var known: Set<FillID>
 
     public init(
         order: OrderRecord, reservation: ReservationRecord?, position: Position, intent: IntentState,
-        knownFills: Set<FillID>
+        knownFills: Set<FillID>, settledAt: Price? = nil, isPartOfPlan: Bool = false
     ) {
         precondition(position.market == order.request.market, "\(position.market) for \(order.request.market)")
         self.order = order
         self.reservation = reservation
         self.position = position
         self.intent = intent
+        self.settledAt = settledAt
+        self.isPartOfPlan = isPartOfPlan
         known = knownFills
     }
 
@@ -104,11 +112,10 @@ public struct OrderBooking: Hashable, Sendable {
     private mutating func book(_ fill: Fill) {
         let before = position
         position.apply(fill)
-        account.realised += position.realised - before.realised
-        account.fees += position.fees - before.fees
-        account.cash +=
-            (position.realised - before.realised) - (position.cost - before.cost) - (position.fees - before.fees)
-        reservation?.convert(fill.price * fill.quantity + fill.fee)
+        if let settledAt { position.settle(at: settledAt) }
+        account.add(from: before, to: position)
+        // What is sold again frees nothing: the reservation shrinks by what was bought, and is freed at the end.
+        if fill.action == .buy { reservation?.convert(fill.price * fill.quantity + fill.fee) }
         order.filled += fill.quantity
         newFills.append(fill)
         if order.filled > order.request.quantity {
@@ -120,6 +127,7 @@ public struct OrderBooking: Hashable, Sendable {
     private mutating func end(as state: OrderState, reason: String?, intent next: IntentState) {
         move(to: state)
         order.reason = reason
+        if isPartOfPlan { return }
         if intent.permits(next) { intent = next }
         reservation?.close()
     }

@@ -95,6 +95,13 @@ public struct AccountChange: Hashable, Sendable {
     public internal(set) var fees = Money.zero
 
     public init() {}
+
+    /// What a position's change brought or took: cash is what is realised, less what is open at cost, less fees.
+    mutating func add(from before: Position, to after: Position) {
+        realised += after.realised - before.realised
+        fees += after.fees - before.fees
+        cash += (after.realised - before.realised) - (after.cost - before.cost) - (after.fees - before.fees)
+    }
 }
 
 /// What an operator must hear of.

@@ -10,8 +10,12 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case orderValue = "order_value"
     case orderContracts = "order_contracts"
     case priceOutOfBounds = "price_out_of_bounds"
+    /// The market has moved since the signal, in either direction: a bargain may be news.
+    case slippage
     /// No balance could be read.
     case balanceUnknown = "balance_unknown"
+    /// The balance was read too long ago.
+    case balanceStale = "balance_stale"
     case insufficientBalance = "insufficient_balance"
 }
 
@@ -24,6 +28,12 @@ public struct SendContext: Hashable, Sendable {
     public var ordersLastHour = 0
     /// What the account can spend on this order; nil when it cannot be read.
     public var balance: Money?
+    /// What the outcome can be bought for now; nil where no book is at hand, and then the limit alone guards.
+    public var ask: Price?
+    /// How long ago the balance was read; zero where our own books are the account.
+    public var balanceAge = Duration.zero
+    /// Exits stored within the last minute; they have a bound of their own, so that entries cannot use it up.
+    public var exitsLastMinute = 0
 
     public init() {}
 }
@@ -32,12 +42,18 @@ public struct SendContext: Hashable, Sendable {
 public struct Safeguards: Hashable, Sendable {
     public var ordersPerMinute = 20
     public var ordersPerHour = 100
+    /// Against an exit that is repeated for ever.
+    public var exitsPerMinute = 60
     public var orderValue = Money.dollars(100)
     /// Whole contracts.
     public var orderContracts: Int64 = 100
     public var priceBounds = Price.cents(5)...Price.cents(95)
+    /// How far the ask may have moved from the intent's limit, in percent of the limit (CHECKLIST H26).
+    public var slippagePercent: Int64 = 2
     /// The balance must cover this many percent of the order's value.
     public var balancePercent: Int64 = 110
+    /// A balance older than this is none (CHECKLIST R88).
+    public var balanceLife = Duration.seconds(120)
     /// `KILL_SWITCH_ALLOWS_REDUCING`: orders that only reduce a position pass an engaged switch.
     public var killSwitchAllowsReducing = false
 
@@ -57,15 +73,21 @@ public struct Safeguards: Hashable, Sendable {
             }
         if !isPermitted { return .killSwitch }
         if !context.isReconciled { return .notReconciled }
+        if reduces { return context.exitsLastMinute >= exitsPerMinute ? .ordersPerMinute : nil }
         if context.ordersLastMinute >= ordersPerMinute { return .ordersPerMinute }
         if context.ordersLastHour >= ordersPerHour { return .ordersPerHour }
-        if reduces { return nil }
         if value > orderValue { return .orderValue }
         if intent.quantity > .contracts(orderContracts) { return .orderContracts }
         if !priceBounds.contains(intent.limit) { return .priceOutOfBounds }
+        if let ask = context.ask, hasMoved(ask, from: intent.limit) { return .slippage }
         guard let balance = context.balance else { return .balanceUnknown }
+        if context.balanceAge >= balanceLife { return .balanceStale }
         // Exact: neither side is divided.
         let needed = Int128(value.microdollars) * Int128(balancePercent)
         return Int128(balance.microdollars) * 100 < needed ? .insufficientBalance : nil
+    }
+
+    private func hasMoved(_ ask: Price, from limit: Price) -> Bool {
+        abs(ask.tenThousandths - limit.tenThousandths) * 100 > limit.tenThousandths * slippagePercent
     }
 }

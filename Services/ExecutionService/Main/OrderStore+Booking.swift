@@ -24,12 +24,22 @@ extension OrderStore {
             let before = OrderBooking(
                 order: order, reservation: stored.reservation,
                 position: try await .lock(order.request.market, transaction), intent: stored.state,
-                knownFills: Set(known))
+                knownFills: Set(known), settledAt: try await settlement(of: order.request.market, transaction))
             var booking = before
             booking.apply(news)
             if booking != before { try await write(booking, before, stored, at: now, transaction) }
             return booking
         }
+    }
+
+    /// What YES of a market that we settled was worth: a fill that comes afterwards is paid out with it.
+    private func settlement(of market: MarketID, _ transaction: PostgresTransaction) async throws -> Price? {
+        try await transaction.first(
+            """
+            SELECT settlement_price FROM market_mappings
+            WHERE market_id = \(market.rawValue) AND status IN ('settled', 'voided') AND settlement_price IS NOT NULL
+            """
+        ).map { try Price(tenThousandths: $0.int64("settlement_price")) }
     }
 
     private func write(

@@ -111,6 +111,7 @@ extension Position {
             realised: Money(microdollars: row.int64("realised")), fees: Money(microdollars: row.int64("fees")))
     }
 
+    /// Never opens a position again whose market is settled.
     func write(game: GameID, _ transaction: PostgresTransaction) async throws {
         let state = isFlat ? "closed" : "open"
         try await transaction.execute(
@@ -119,8 +120,8 @@ extension Position {
             VALUES (\(market.rawValue), \(game.rawValue), \(netHundredths), \(cost.microdollars),
                 \(realised.microdollars), \(fees.microdollars), \(state))
             ON CONFLICT (market_id) DO UPDATE SET net_quantity = excluded.net_quantity, cost = excluded.cost,
-                realised = excluded.realised, fees = excluded.fees, state = excluded.state, settled_at = NULL,
-                updated_at = now()
+                realised = excluded.realised, fees = excluded.fees, updated_at = now(),
+                state = CASE WHEN positions.state = 'settled' THEN positions.state ELSE excluded.state END
             """)
     }
 }

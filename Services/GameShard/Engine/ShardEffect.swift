@@ -92,6 +92,10 @@ public enum NoSignal: String, Error, Hashable, Sendable, CaseIterable {
     case oneSidedBook
     case crossedBook
     case edgeTooSmall
+    /// The two sides cost a dollar or more, fees included.
+    case noArbitrage
+    /// It would be one, but the markets may pay on different terms.
+    case unmatchedTerms
     case debounced
 
     init(_ absence: WinProbability.Absence) {

@@ -273,6 +273,27 @@ extension ShardEngine {
         }
     }
 
+    /// The arbitrage of a game that is worth saying now, or why there is none; to be asked after each change of a book.
+    public mutating func arbitrage(
+        in game: GameID, at now: VenueInstant, machine: MachineInstant
+    ) -> Result<ArbitrageSignal, NoSignal> {
+        guard let watched = games[game] else { return .failure(.noState) }
+        if isDraining { return .failure(.draining) }
+        guard mayEmit(game, machine) else { return .failure(.notAuthorised) }
+        return watched.arbitrage(at: now, rules: rules).map { legs in
+            games[game]?.recordArbitrage(at: now)
+            signalsMade += 1
+            do {
+                return try ArbitrageSignal(
+                    id: SignalID("\(incarnation)-\(signalsMade)"), game: game, sport: watched.game.sport,
+                    epoch: watched.epoch, shard: shard, legs: legs, createdAt: now,
+                    expiresAt: now.advanced(by: rules.arbitrageLife))
+            } catch {
+                preconditionFailure("two legs that earn always make a signal: \(error)")
+            }
+        }
+    }
+
     private mutating func signal(_ edge: Edge, _ watched: WatchedGame, _ now: VenueInstant) -> Signal {
         signalsMade += 1
         do {

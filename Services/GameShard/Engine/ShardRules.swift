@@ -18,6 +18,13 @@ public struct ShardRules: Hashable, Sendable {
     public var lowestProbability = 0.05
     public var highestProbability = 0.95
     public var signalLife: Duration = .seconds(60)
+    /// Net of both fees, in 1/100 of a cent a pair.
+    public var minimumArbitrageBasisPoints = 100
+    /// Between two arbitrages of one game; exactly this long is enough.
+    public var arbitrageDebounce: Duration = .seconds(5)
+    public var arbitrageLife: Duration = .seconds(10)
+    /// Markets of different venues that are known to pay on exactly the same terms; no other pair of venues is matched.
+    public var sameTerms: Set<MarketPair> = []
     /// What the fee for one contract is derived from: fees are rounded once per order, not per contract.
     public var referenceQuantity = Quantity.contracts(100)
     /// How long a score that ran backwards or jumped must stand before it is believed.
@@ -34,4 +41,16 @@ public struct ShardRules: Hashable, Sendable {
     public var takesGames = true
 
     public init() {}
+}
+
+/// Two markets whose settlement terms were compared, overtime, postponement and refund included (PITFALLS 8, row 24).
+public struct MarketPair: Hashable, Sendable {
+    public let first: MarketID
+    public let second: MarketID
+
+    /// The order does not matter.
+    public init(_ left: MarketID, _ right: MarketID) {
+        first = min(left, right)
+        second = max(left, right)
+    }
 }

@@ -16,6 +16,7 @@ struct WatchedGame: Sendable {
     private var scoreDoubtedUntil: VenueInstant?
     /// By the team that was backed: YES on one team and NO on the other are the same (team, direction).
     private var signalled: [HomeAway: VenueInstant] = [:]
+    private(set) var arbitrageSignalledAt: VenueInstant?
 
     init(_ assigned: Assigned, rules: ShardRules, at now: MachineInstant) {
         game = assigned.game
@@ -171,6 +172,9 @@ extension WatchedGame {
         case .success(let probability): home = probability
         case .failure(let reason): return .failure(reason)
         }
+        guard (rules.lowestProbability...rules.highestProbability).contains(home.value) else {
+            return .failure(.extremeProbability)
+        }
         let edge: Edge
         switch bestEdge(home: home, at: now, rules: rules) {
         case .success(let best): edge = best
@@ -196,28 +200,43 @@ extension WatchedGame {
         if SportModel.of(game.sport).canDraw { return .failure(.drawPossible) }
         if state.observedAt.duration(to: now) > rules.stateLimit { return .failure(.staleState) }
         if let scoreDoubtedUntil, now < scoreDoubtedUntil { return .failure(.unconfirmedScore) }
-        guard (rules.lowestProbability...rules.highestProbability).contains(home.value) else {
-            return .failure(.extremeProbability)
-        }
         return .success(home)
+    }
+
+    /// What may be traded on now, by market; the first reason when nothing may.
+    func tradableBooks(at now: VenueInstant) -> (books: [(market: Market, book: OrderBook)], refusal: NoSignal?) {
+        var tradable: [(market: Market, book: OrderBook)] = []
+        var refusal: NoSignal?
+        for market in markets {
+            switch books[market.id]?.tradable(at: now) {
+            case .success(let book)?: tradable.append((market, book))
+            case .failure(let reason)?: refusal = refusal ?? reason
+            case nil: refusal = refusal ?? .noBook
+            }
+        }
+        return (tradable, refusal)
+    }
+
+    /// Why the game may not be traded at all now; nil when it may.
+    func closedGate(at now: VenueInstant, rules: ShardRules) -> NoSignal? {
+        if case .failure(let reason) = gatedProbability(at: now, rules: rules) { reason } else { nil }
+    }
+
+    mutating func recordArbitrage(at now: VenueInstant) {
+        arbitrageSignalledAt = now
     }
 
     /// The largest net edge over all markets with a book that may be traded on; the first by name when equal.
     private func bestEdge(home: Probability, at now: VenueInstant, rules: ShardRules) -> Result<Edge, NoSignal> {
         var best: Edge?
-        var refusal: NoSignal?
-        for market in markets {
-            switch books[market.id]?.tradable(at: now) {
-            case .success(let book)?:
-                for outcome in Outcome.allCases {
-                    guard
-                        let edge = Edge.buying(
-                            outcome, of: market, in: book, home: home, reference: rules.referenceQuantity)
-                    else { continue }
-                    if edge.basisPoints > best?.basisPoints ?? .min { best = edge }
-                }
-            case .failure(let reason)?: refusal = refusal ?? reason
-            case nil: refusal = refusal ?? .noBook
+        let (tradable, refusal) = tradableBooks(at: now)
+        for (market, book) in tradable {
+            for outcome in Outcome.allCases {
+                guard
+                    let edge = Edge.buying(
+                        outcome, of: market, in: book, home: home, reference: rules.referenceQuantity)
+                else { continue }
+                if edge.basisPoints > best?.basisPoints ?? .min { best = edge }
             }
         }
         if let best { return .success(best) }

@@ -109,6 +109,7 @@ extension SignalProcessorEngine {
             signal.legs.filter(counts).reduce(loss) { $0 + $1.cost(of: .contracts(contracts)) }
         }
         let share = portfolio.bankroll.scaled(Int64(limits.positionShare * 1_000_000), over: 1_000_000)
+            .scaled(limits.sizePercent, over: 100)
         var bounds: [Bound] = [(.sizeZero, { cost($0) - loss <= share })]
         if let limit = limits.gameExposure {
             bounds.append((.gameExposure, { portfolio.gameExposure + cost($0) <= limit }))

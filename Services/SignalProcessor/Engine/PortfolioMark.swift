@@ -67,6 +67,7 @@ public struct DailyLossWatch: Hashable, Sendable {
     ///   - realised: of the day, fees deducted.
     ///   - marked: of the open positions; nil when it cannot be said, and then the realised part alone decides.
     ///   - day: any name of the trading day.
+    /// - Returns: what to do, once for each day and step.
     public mutating func observe(realised: Money, marked: Money?, on day: String) -> Step? {
         if self.day != day {
             self.day = day

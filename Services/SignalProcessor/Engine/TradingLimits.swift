@@ -10,6 +10,8 @@ public struct TradingLimits: Hashable, Sendable {
     public var kellyFraction = 0.25
     /// Of the bankroll, at most this share in one position, 0 to 1.
     public var positionShare = 0.10
+    /// Of every size, this many percent is really traded: `LIVE_SIZE_FRACTION`, 100 off the live venue.
+    public var sizePercent: Int64 = 100
     /// The smallest stake worth an order.
     public var minimumStake = Money.dollar
     public var probabilityBounds = 0.05...0.95

@@ -1,0 +1,123 @@
+import Domain
+import Resilience
+import Testing
+
+@testable import GameShardEngine
+
+/// Two markets of one event, and one of another venue, with books as they are given.
+private struct Scene {
+    var fixture: Fixture
+    static let other: MarketID = "POLY-CLE"
+
+    init(sameTerms: Bool = true, watching: Bool = true) throws {
+        var rules = ShardRules()
+        if sameTerms { rules.sameTerms = [MarketPair(Self.other, Fixture.away), MarketPair(Self.other, Fixture.home)] }
+        fixture = Fixture(rules: rules)
+        let other = try Market(
+            id: Self.other, venue: .polymarket, game: "nba-401869369", eventTicker: "nba-tor-cle", title: "Cavaliers",
+            team: .home)
+        _ = fixture.send(
+            .assign(
+                "command-1",
+                Assigned(
+                    game: try Fixture.game(), markets: try Fixture.markets() + [other], epoch: .first,
+                    pregameHomeProbability: nil)))
+        if watching { fixture.beat(granted: true) }
+        _ = try fixture.state()
+    }
+
+    mutating func found() -> Result<ArbitrageSignal, NoSignal> {
+        fixture.engine.arbitrage(in: "nba-401869369", at: fixture.now, machine: fixture.machine)
+    }
+
+    mutating func reason() -> NoSignal? {
+        if case .failure(let reason) = found() { reason } else { nil }
+    }
+}
+
+@Suite struct ArbitrageTests {
+    // Of 50 pairs: 100 cents less 43 and the other side, less 0.86 for Kalshi's YES and the other side's fee.
+    @Test(arguments: [(50, true), (52, true), (53, false), (55, false), (57, false), (58, false)] as [(Int64, Bool)])
+    func `two teams at one venue are an arbitrage when a cent is left after both fees`(
+        ask: Int64, isFound: Bool
+    ) throws {
+        var scene = try Scene()
+        _ = try scene.fixture.book(Fixture.home, bid: 41, ask: 43)
+        _ = try scene.fixture.book(Fixture.away, bid: ask - 2, ask: ask)
+        switch scene.found() {
+        case .success(let signal):
+            #expect(isFound)
+            #expect(signal.legs.map(\.market) == [Fixture.home, Fixture.away])
+            #expect(signal.legs.map(\.outcome) == [.yes, .yes] && signal.legs.map(\.backs) == [.home, .away])
+            #expect(signal.legs.map(\.price) == [.cents(43), .cents(ask)])
+            #expect(signal.profit(of: signal.available) >= .cents(50))
+            #expect(signal.expiresAt == scene.fixture.now.advanced(by: .seconds(10)))
+        case .failure(let reason):
+            #expect(!isFound && reason == .noArbitrage)
+        }
+    }
+
+    @Test func `across venues the better price of each side is taken, where the terms are the same`() throws {
+        for sameTerms in [true, false] {
+            var scene = try Scene(sameTerms: sameTerms)
+            _ = try scene.fixture.book(Fixture.home, bid: 48, ask: 50)
+            _ = try scene.fixture.book(Fixture.away, bid: 48, ask: 50)
+            // NO of the other venue's home market backs the away team for 44 cents.
+            _ = try scene.fixture.book(Scene.other, bid: 56, ask: 58)
+            let found = scene.found()
+            guard sameTerms else {
+                #expect(found == .failure(.unmatchedTerms))
+                continue
+            }
+            let signal = try found.get()
+            #expect(Set(signal.legs.map(\.market)) == [Fixture.home, Scene.other])
+            #expect(signal.legs.last?.outcome == .no && signal.legs.last?.price == .cents(44))
+            #expect(signal.kind == .crossMarketArbitrage)
+        }
+    }
+
+    @Test func `without a verified book on each side there is none`() throws {
+        var scene = try Scene()
+        #expect(scene.reason() == .noBook)
+        _ = try scene.fixture.book(Fixture.home, bid: 41, ask: 43)
+        #expect(scene.reason() == .noArbitrage, "one market alone never crosses itself")
+        _ = try scene.fixture.book(Fixture.away, bid: 60, ask: 50)
+        #expect(scene.reason() == .noArbitrage, "crossed for a moment")
+        let oneSided = try OrderBook(yesBids: [], noBids: [BookLevel(price: .cents(60), quantity: .contracts(50))])
+        _ = scene.fixture.send(.bookUpdated(Fixture.away, oneSided, confirmedAt: scene.fixture.now))
+        #expect(scene.reason() == .noArbitrage)
+        _ = try scene.fixture.book(Fixture.away, bid: 48, ask: 50)
+        scene.fixture.pass(31)
+        _ = try scene.fixture.state()
+        _ = try scene.fixture.book(Fixture.home, bid: 41, ask: 43)
+        #expect(scene.reason() == .noArbitrage, "stale")
+        _ = try scene.fixture.book(Fixture.away, bid: 48, ask: 50)
+        _ = scene.fixture.send(.booksInvalidated([Fixture.away]))
+        #expect(scene.reason() == .noArbitrage, "lost")
+        _ = try scene.fixture.book(Fixture.away, bid: 48, ask: 50)
+        #expect(scene.reason() == nil)
+    }
+
+    @Test func `the gates of the game hold for it too, and it is said once in five seconds`() throws {
+        var scene = try Scene()
+        _ = try scene.fixture.book(Fixture.home, bid: 41, ask: 43)
+        _ = try scene.fixture.book(Fixture.away, bid: 48, ask: 50)
+        #expect(scene.reason() == nil)
+        #expect(scene.reason() == .debounced)
+        scene.fixture.pass(5)
+        #expect(scene.reason() == nil)
+        scene.fixture.pass(6)
+        _ = try scene.fixture.state(home: 0, away: 0, period: 1)
+        #expect(scene.reason() == .scoreless)
+        scene.fixture.pass(6)
+        _ = try scene.fixture.state(period: 5)
+        #expect(scene.reason() == .overtime)
+        scene.fixture.pass(31)
+        #expect(scene.reason() == .overtime || scene.reason() == .staleState)
+        var silent = try Scene(watching: false)
+        _ = try silent.fixture.book(Fixture.home, bid: 41, ask: 43)
+        #expect(silent.reason() == .notAuthorised)
+        _ = silent.fixture.send(.drain)
+        #expect(silent.reason() == .draining)
+    }
+}
