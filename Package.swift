@@ -106,7 +106,7 @@ let package = Package(
         shared(
             "Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio,
             resources: [
-                "M0001-fleet", "M0002-trading", "M0003-records", "M0004-positions", "M0005-failures",
+                "M0001-fleet", "M0002-trading", "M0003-records", "M0004-positions", "M0005-failures", "M0006-drains",
             ].map { .embedInCode("Migrations/\($0).sql") }),
         shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
         shared(

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Foundation
 import NIOCore
+import Runtime
 
 /// Asks the suite's own servers on this host.
 struct LocalHTTP: Sendable {
@@ -21,16 +22,23 @@ struct LocalHTTP: Sendable {
     func text(_ url: String) async throws -> String { try await send(url, .get, body: nil) }
 
     @discardableResult
-    func post(_ url: String, json: String = "{}") async throws -> String { try await send(url, .post, body: json) }
+    func post(
+        _ url: String, json: String = "{}", bearer: Secret? = nil, timeout: TimeAmount = .seconds(3)
+    ) async throws -> String {
+        try await send(url, .post, body: json, bearer, timeout)
+    }
 
-    private func send(_ url: String, _ method: HTTPMethod, body: String?) async throws -> String {
+    private func send(
+        _ url: String, _ method: HTTPMethod, body: String?, _ bearer: Secret? = nil, _ timeout: TimeAmount = .seconds(3)
+    ) async throws -> String {
         var request = HTTPClientRequest(url: url)
         request.method = .init(rawValue: method.rawValue)
+        if let bearer { request.headers.add(name: "authorization", value: "Bearer \(bearer.value)") }
         if let body {
             request.headers.add(name: "content-type", value: "application/json")
             request.body = .bytes(ByteBuffer(string: body))
         }
-        let response = try await client.execute(request, timeout: .seconds(3))
+        let response = try await client.execute(request, timeout: timeout)
         let answer = String(buffer: try await response.body.collect(upTo: 8 << 20))
         guard (200..<300).contains(response.status.code) else {
             throw Refused(url: url, status: response.status.code, body: answer)

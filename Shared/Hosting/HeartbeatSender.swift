@@ -39,9 +39,6 @@ public actor HeartbeatSender {
     private var beat: Int64 = 0
     private var isStopping = false
 
-    /// The life of the key that stands for this process, in seconds (CHECKLIST R37).
-    static let keyLife = 35
-
     /// - Parameters:
     ///   - host: the service that lives.
     ///   - channel: where it goes; shards have one each.
@@ -106,7 +103,8 @@ public actor HeartbeatSender {
     private func writeKey(_ heartbeat: Heartbeat) async throws {
         let key = "health:hb:\(heartbeat.service):\(heartbeat.instance)"
         let value = "\(heartbeat.status.rawValue) \(heartbeat.incarnation) \(heartbeat.beat)"
-        _ = try await host.redis.send(["SET", "\(key)", "\(value)", "EX", "\(Self.keyLife)"])
+        let life = host.settings.heartbeatLife.wholeMilliseconds
+        _ = try await host.redis.send(["SET", "\(key)", "\(value)", "PX", "\(life)"])
     }
 }
 

@@ -11,6 +11,19 @@ public struct StatusRequest: Sendable {
     /// Names in lower case.
     public let headers: [String: String]
     public let body: [UInt8]
+    /// Whether it comes from this host.
+    public let isLocal: Bool
+
+    public init(
+        path: String, query: [String: String] = [:], headers: [String: String] = [:], body: [UInt8] = [],
+        isLocal: Bool = true
+    ) {
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.isLocal = isLocal
+    }
 }
 
 public struct StatusResponse: Sendable {
@@ -122,9 +135,10 @@ public final class StatusServer: Sendable {
         try await application.run()
     }
 
-    private func makeRouter() -> Router<BasicRequestContext> {
-        let router = Router()
+    private func makeRouter() -> Router<StatusContext> {
+        let router = Router(context: StatusContext.self)
         let routes = routes
+        router.add(middleware: OtherMethods(routes.methods))
         router.get("/healthz") { _, _ in
             let isLive = await routes.isLive()
             return Self.response(StatusResponse(status: isLive ? 200 : 503, body: isLive ? "ok\n" : "not live\n"))
@@ -142,14 +156,15 @@ public final class StatusServer: Sendable {
             Self.response(.json(await routes.status()))
         }
         for route in routes.more {
-            router.on(RouterPath(route.path), method: route.method == .get ? .get : .post) { request, _ in
+            router.on(RouterPath(route.path), method: route.method == .get ? .get : .post) { request, context in
                 let body = try await request.body.collect(upTo: Self.bodyLimit)
                 var query: [String: String] = [:]
                 for (name, value) in request.uri.queryParameters { query[String(name)] = String(value) }
                 var headers: [String: String] = [:]
                 for field in request.headers { headers[field.name.canonicalName] = field.value }
                 let asked = StatusRequest(
-                    path: request.uri.path, query: query, headers: headers, body: Array(body.readableBytesView))
+                    path: request.uri.path, query: query, headers: headers, body: Array(body.readableBytesView),
+                    isLocal: context.isLocal)
                 return Self.response(try await route.handle(asked))
             }
         }
@@ -157,8 +172,59 @@ public final class StatusServer: Sendable {
     }
 
     private static func response(_ response: StatusResponse) -> Response {
-        Response(
+        var made = Response(
             status: .init(code: response.status), headers: [.contentType: response.contentType],
             body: ResponseBody(byteBuffer: ByteBuffer(string: response.body)))
+        if response.status == 401 { made.headers[.wwwAuthenticate] = "Bearer" }
+        return made
+    }
+}
+
+extension StatusRoutes {
+    /// What may be asked of each path.
+    fileprivate var methods: [String: Set<String>] {
+        var methods: [String: Set<String>] = [:]
+        for path in ["/healthz", "/readyz", "/metrics", "/status"] { methods[path] = ["GET"] }
+        for route in more { methods[route.path, default: []].insert(route.method.rawValue) }
+        return methods
+    }
+}
+
+/// A request with where it comes from.
+private struct StatusContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let isLocal: Bool
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+        isLocal = source.channel.remoteAddress?.isLoopback ?? false
+    }
+}
+
+extension SocketAddress {
+    /// 127.0.0.0/8 and ::1, also where IPv4 is written as IPv6.
+    fileprivate var isLoopback: Bool {
+        guard let ip = ipAddress?.lowercased() else { return false }
+        let plain = ip.hasPrefix("::ffff:") ? String(ip.dropFirst(7)) : ip
+        return plain == "::1" || plain.hasPrefix("127.")
+    }
+}
+
+/// Answers 405 where a path is known and the method is not; a path that nobody knows is a 404.
+private struct OtherMethods: RouterMiddleware {
+    let methods: [String: Set<String>]
+
+    init(_ methods: [String: Set<String>]) { self.methods = methods }
+
+    func handle(
+        _ request: Request, context: StatusContext, next: (Request, StatusContext) async throws -> Response
+    ) async throws -> Response {
+        guard let known = methods[request.uri.path], !known.contains(request.method.rawValue) else {
+            return try await next(request, context)
+        }
+        let allowed = known.sorted().joined(separator: ", ")
+        return Response(
+            status: .methodNotAllowed, headers: [.allow: allowed],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: "only \(allowed)\n")))
     }
 }

@@ -54,6 +54,14 @@ public enum Channels {
         "shard:acknowledgements", .journaled(keeping: 10_000))
     public static func grants(_ shard: ShardID) -> Channel<LeaseGrant> { .init("shard:\(shard):grant", .hint) }
 
+    /// Every change of a game's owner, after it was stored.
+    public static let marketAssignments = Channel<MarketAssignment>(
+        "orchestrator:market_assignments", .journaled(keeping: 10_000))
+    public static let startupRequests = Channel<StartupStateRequest>("orchestrator:startup_state_request", .hint)
+    public static func startupAnswers(_ asker: StartupStateRequest.Asker) -> Channel<StartupState> {
+        .init("orchestrator:startup_state_response:\(asker.rawValue)", .hint)
+    }
+
     public static let discoveryRequests = Channel<DiscoveryRequest>("discovery:requests", .journaled(keeping: 1_000))
     public static let discoveryResults = Channel<DiscoveryResult>("discovery:results", .journaled(keeping: 1_000))
 

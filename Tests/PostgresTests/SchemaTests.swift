@@ -237,10 +237,10 @@ import Testing
             #expect(
                 keyed == [
                     "assignment_log", "assignments", "audit_log", "bankroll", "consumed", "consumer_positions",
-                    "daily_stats", "fills", "game_states", "games", "intents", "journal_dead_letters",
-                    "journal_positions", "kill_switch", "leadership", "market_mappings", "orders", "outbox",
-                    "outbox_dead_letters", "positions", "reservations", "schema_migrations", "signals",
-                    "trading_rules",
+                    "daily_stats", "drained_shards", "fills", "game_states", "games", "intents",
+                    "journal_dead_letters", "journal_positions", "kill_switch", "leadership", "market_mappings",
+                    "orders", "outbox", "outbox_dead_letters", "positions", "reservations", "schema_migrations",
+                    "signals", "trading_rules",
                 ])
             #expect(try rows.filter { try !$0.bool("keyed") }.map { try $0.text("relname") } == ["ticks"])
         }

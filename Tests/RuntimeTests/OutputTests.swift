@@ -157,6 +157,10 @@ import Testing
         #expect(try await get(port, "/status") == (200, "{\"service\":\"game-shard\"}"))
         #expect(try await get(port, "/echo?a=1", post: "body") == (200, "1 body"))
         #expect(try await get(port, "/nothing").0 == 404)
+        #expect(try await get(port, "/status", post: "{}").0 == 405)
+        #expect(try await get(port, "/echo").0 == 405)
+        let tooMuch = String(repeating: "x", count: StatusServer.bodyLimit + 1)
+        #expect(try await get(port, "/echo", post: tooMuch).0 == 413)
         task.cancel()
         _ = await task.result
         await #expect(throws: (any Error).self) { try await get(port, "/healthz") }

@@ -58,6 +58,14 @@ import Wire
             ServiceNotification(
                 kind: .serviceDead, service: "game-shard", instance: "shard-01", detail: ["games": "2"]))
         try Self.check(SequenceMark(lost: 3, age: 1_500_000))
+        try Self.check(
+            MarketAssignment(
+                game: game, markets: [try Samples.market()], shard: "shard-01", epoch: try Epoch(3), reason: "first"))
+        try Self.check(StartupStateRequest(id: "command-3", asker: .gameShard, shard: "shard-01"))
+        try Self.check(
+            StartupState(
+                request: "command-3", term: 2, answer: 1, part: 1, parts: 1,
+                games: [.init(shard: "shard-01", assignment: assignment)]))
     }
 
     @Test func `trading messages equal their golden files`() throws {

@@ -9,6 +9,7 @@ enum Samples {
         DiscoveryResult.type, ServiceNotification.type, GameStateUpdate.type, PriceUpdate.type, GameEnded.type,
         SignalMessage.type, IntentMessage.type, OrderUpdate.type, PositionUpdate.type, KillSwitchChange.type,
         RulesChanged.type, SystemAlert.type, AlertAcknowledgement.type, SequenceMark.type,
+        MarketAssignment.type, StartupStateRequest.type, StartupState.type,
     ]
 
     static func game() throws -> Game {

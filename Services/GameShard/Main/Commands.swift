@@ -54,17 +54,30 @@ struct Commands: Sendable {
             while !Task.isCancelled {
                 do {
                     let asked = host.clock.now
-                    let list = try await store.assigned()
-                    host.log.info("assignments read", metadata: [Key.count: "\(list.count)"])
+                    let list = try await assigned()
                     return await watcher.handle(.reread(list, asked: asked))
                 } catch {
-                    failed("reread", error)
+                    failed("startup question", error)
                     let delay = host.context.random.withGenerator { backoff.next(using: &$0) }
                     // Cancelled: the loop's condition sees it.
                     try? await host.clock.sleep(for: delay)
                 }
             }
         }
+    }
+
+    /// PostgreSQL's word: by itself, or by the leading orchestrator that can read it when we cannot.
+    private func assigned() async throws -> [Assigned] {
+        do {
+            let list = try await store.assigned()
+            host.log.info("assignments read", metadata: [Key.count: "\(list.count)"])
+            return list
+        } catch {
+            failed("reread", error)
+        }
+        let list = try await StartupQuestion(host: host, shard: shard).ask()
+        host.log.info("assignments told by the orchestrator", metadata: [Key.count: "\(list.count)"])
+        return list
     }
 
     /// Asks for the epochs; a question without an answer in time is left without one.
@@ -98,11 +111,7 @@ struct Commands: Sendable {
 
     private static func event(_ command: ShardCommand) -> ShardEvent {
         switch command.order {
-        case .assign(let given):
-            let assigned = Assigned(
-                game: given.game, markets: given.markets, epoch: given.epoch,
-                pregameHomeProbability: given.pregameHomeProbability)
-            return .assign(command.id, assigned)
+        case .assign(let given): return .assign(command.id, Assigned(given))
         case .revoke(let game, let epoch, _): return .revoke(command.id, game, epoch: epoch)
         }
     }

@@ -43,7 +43,8 @@ struct StatusCommand: AsyncParsableCommand {
         for shard in status.fleet.shards {
             lines.append(
                 "  \(shard.shard.padded(28)) \(shard.status.padded(10)) \(shard.games) of \(shard.capacity) games, "
-                    + "heard \(shard.heardMsAgo) ms ago" + failed(shard.failedChecks))
+                    + "heard \(shard.heardMsAgo) ms ago" + (shard.isDrained == true ? ", drained" : "")
+                    + failed(shard.failedChecks))
         }
         lines.append("services")
         for service in status.fleet.services {

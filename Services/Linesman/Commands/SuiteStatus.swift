@@ -17,6 +17,8 @@ struct SuiteStatus: Decodable, Sendable {
         let games: Int
         let capacity: Int
         let heardMsAgo: Int64
+        /// Nil from an orchestrator that cannot drain.
+        let isDrained: Bool?
     }
 
     struct Game: Decodable, Sendable {

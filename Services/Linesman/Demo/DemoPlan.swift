@@ -12,6 +12,8 @@ struct DemoPlan: Sendable {
     let venue: VenuePorts?
 
     var settingsFile: String { "\(directory)/linesman.toml" }
+    /// What `linesman drain` and `linesman reassign` need to know.
+    var tokenFile: String { "\(directory)/control.token" }
     var readyFile: String { "\(directory)/venue.json" }
 
     /// The settings that all processes share.
@@ -22,7 +24,7 @@ struct DemoPlan: Sendable {
             ("REDIS_RECONNECT_JITTER_PCT", "0.5"), ("DB_POOL_MAX_CONNECTIONS", "5"), ("DB_POOL_MIN_CONNECTIONS", "1"),
             ("DISCOVERY_INTERVAL_SECS", "1"),
             ("ALERT_LOG_PATH", "\(directory)/critical_alerts.log"), ("STATUS_PORT", "\(statusPort)"),
-            ("DB_JOURNAL_PATH", "\(directory)/journal"),
+            ("DB_JOURNAL_PATH", "\(directory)/journal"), ("CONTROL_TOKEN_FILE", tokenFile),
         ]
         if let venue {
             values += [

@@ -110,6 +110,11 @@ struct DemoRun: Sendable {
             directory: directory, redisURL: plan.redisURL, databaseURL: plan.databaseURL,
             statusPort: plan.statusPort, options: options, venue: ports)
         try plan.settings().write(toFile: plan.settingsFile, atomically: true, encoding: .utf8)
+        let token = RandomSource.system.uuid() + RandomSource.system.uuid()
+        guard
+            FileManager.default.createFile(
+                atPath: plan.tokenFile, contents: Data(token.utf8), attributes: [.posixPermissions: 0o600])
+        else { throw Stopped(description: "\(plan.tokenFile) cannot be written") }
         for process in try plan.services() { try await suite.start(process) }
         announce(plan, ports)
         let pool = try CommandDatabase.open(url: plan.databaseURL)
@@ -127,6 +132,8 @@ struct DemoRun: Sendable {
             "suite:   orchestrator, market-discovery, signal-processor, execution-service, "
                 + "\(options.shards) game-shards")
         Console.say("look in: linesman status --url http://127.0.0.1:\(plan.statusPort)")
+        let url = "http://127.0.0.1:\(plan.statusPort)"
+        Console.say("         linesman drain \(plan.shardName(1)) --url \(url) --config \(plan.settingsFile)")
         Console.say("         linesman why ORDER --database \(plan.databaseURL)\n")
     }
 

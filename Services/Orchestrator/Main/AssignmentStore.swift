@@ -2,11 +2,18 @@ import Domain
 import Hosting
 import OrchestratorEngine
 import Postgres
+import Wire
 
 /// Desired state in PostgreSQL: read at start and after a gap, written only under a term that is ours.
 struct AssignmentStore: Sendable {
     let database: PostgresPool
     let leadership: Leadership
+
+    /// Shards that operators want empty.
+    func drained() async throws -> Set<ShardID> {
+        let rows = try await database.query("SELECT shard FROM drained_shards", timeout: .seconds(2))
+        return Set(try rows.map { try ShardID($0.text("shard")) })
+    }
 
     /// Every game that is not over and not given up, with its markets and owner; those put off keep their epochs.
     func desired() async throws -> [DesiredGame] {
@@ -86,7 +93,11 @@ struct AssignmentStore: Sendable {
     }
 
     /// Stores that a game is over, or given up: nobody owns it any more, and its epoch stays.
-    func release(_ game: GameID, _ status: GameStatus, _ score: Score?, from seat: Seat?, term: Int64) async throws {
+    ///
+    /// - Returns: what to tell everybody; nil when nobody owned it before.
+    func release(
+        _ game: GameID, _ status: GameStatus, _ score: Score?, from seat: Seat?, term: Int64
+    ) async throws -> MarketAssignment? {
         try await database.retryingTransaction("release") { transaction in
             try await leadership.require(term, in: transaction)
             try await transaction.execute(
@@ -100,13 +111,21 @@ struct AssignmentStore: Sendable {
                 UPDATE assignments SET state = 'released', updated_at = now()
                 WHERE game_id = \(game.rawValue) AND state <> 'released'
                 """)
-            guard released > 0 else { return }
+            guard released > 0 else { return nil }
+            let reason = "released: \(status.rawValue)"
             try await transaction.execute(
                 """
                 INSERT INTO assignment_log (game_id, from_shard, to_shard, epoch, reason)
-                SELECT game_id, shard, NULL, epoch, \("released: \(status.rawValue)")
+                SELECT game_id, shard, NULL, epoch, \(reason)
                 FROM assignments WHERE game_id = \(game.rawValue)
                 """)
+            let row = try await transaction.first(
+                "SELECT g.*, a.epoch FROM games g JOIN assignments a USING (game_id) WHERE game_id = \(game.rawValue)")
+            return try row.map {
+                MarketAssignment(
+                    game: try Game(row: $0), markets: [], shard: nil, epoch: try Epoch($0.int64("epoch")),
+                    reason: reason)
+            }
         }
     }
 

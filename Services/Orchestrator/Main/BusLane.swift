@@ -7,17 +7,42 @@ import Runtime
 import Wire
 
 /// Sends what the engine wants said, in its order.
+///
+/// What only a leader may say is dropped once its term is over: a process that was stopped wakes up with a full lane
+/// and an engine that still believes.
 struct BusLane: Sendable {
-    let host: ServiceHost
+    private let host: ServiceHost
+    private let leadership: Leadership
+    private let outdated: Counter
+
+    init(host: ServiceHost, leadership: Leadership) {
+        self.host = host
+        self.leadership = leadership
+        outdated = host.context.metrics.counter(
+            "outdated_messages_total", "Grants and commands that were not sent, because the term was over.")
+    }
 
     func run(_ effects: AsyncStream<Effect>) async {
         for await effect in effects {
+            guard Self.maySay(effect, term: leadership.term(at: host.clock.now)) else {
+                outdated.increment()
+                continue
+            }
             do {
                 try await send(effect)
             } catch {
                 // Grants and questions come again with the next heartbeat and cycle, commands until they are observed.
                 host.log.warning("message not sent", metadata: [Key.reason: "\(error)"])
             }
+        }
+    }
+
+    /// Whether it may be said under the term that is ours now; nil when none is.
+    static func maySay(_ effect: Effect, term: Int64?) -> Bool {
+        switch effect {
+        case .grant(_, _, _, let granting): granting == term
+        case .sendCommand: term != nil
+        default: true
         }
     }
 

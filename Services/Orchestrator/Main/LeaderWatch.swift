@@ -47,9 +47,10 @@ struct LeaderWatch: Sendable {
 
     private func begin(_ term: Int64, _ told: inout Int64?) async throws {
         let desired = try await store.desired()
+        let drained = try await store.drained()
         told = term
         host.log.info("leading", metadata: [Key.term: "\(term)", Key.count: "\(desired.count)"])
-        await fleet.take(.rehydrated(desired, term: term))
+        await fleet.take(.rehydrated(desired, drained: drained, term: term))
     }
 
     private func stop(_ told: inout Int64?) async {

@@ -20,7 +20,8 @@ final class Leadership: Sendable {
     }
 
     private let database: PostgresPool
-    private let holder: String
+    /// How the row names us.
+    let holder: String
     private let life: Duration
     private let held = NIOLockedValueBox<Held?>(nil)
 

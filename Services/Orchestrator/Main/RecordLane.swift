@@ -9,6 +9,7 @@ import Runtime
 struct RecordLane: Sendable {
     let store: AssignmentStore
     let fleet: FleetReconciler
+    let announcements: Announcements
     let host: ServiceHost
 
     func run(_ effects: AsyncStream<Effect>) async {
@@ -25,14 +26,16 @@ struct RecordLane: Sendable {
             }
         case .releaseGame(let game, let status, let score, let seat, let term):
             let isStored = await attempt("end of game not stored") {
-                try await store.release(game, status, score, from: seat, term: term)
+                let released = try await store.release(game, status, score, from: seat, term: term)
+                if let released { announcements.tell(released) }
             }
             await fleet.take(isStored ? .released(game) : .releaseFailed(game))
         case .readDesiredState:
             await attempt("desired state not read") {
                 let desired = try await store.desired()
+                let drained = try await store.drained()
                 guard let term = store.leadership.term(at: host.clock.now) else { return }
-                await fleet.take(.rehydrated(desired, term: term))
+                await fleet.take(.rehydrated(desired, drained: drained, term: term))
             }
         case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert, .report, .answerOperator: break
         }
@@ -45,6 +48,7 @@ struct RecordLane: Sendable {
             host.context.metrics.histogram("assignment_commit_seconds", "One batch of assignments, stored.")
                 .observe(began.duration(to: host.clock.now))
             await fleet.take(.committed(batch: batch, pregame: pregame))
+            announcements.tell(changes)
         } catch {
             host.log.warning(
                 "assignments not stored", metadata: [Key.count: "\(changes.count)", Key.reason: "\(error)"])

@@ -50,18 +50,19 @@ struct StatusDocument: Encodable, Sendable {
     let parts: [Part]
 }
 
-/// Serves `/status`, `/healthz`, `/readyz` and `/metrics`.
+/// Serves `/status`, `/healthz`, `/readyz`, `/metrics` and operators' orders.
 struct StatusPage: Sendable {
     let host: ServiceHost
     let fleet: FleetReconciler
     let alerts: AlertDispatcher
     let health: HealthBoard
     let settings: OrchestratorSettings
+    let control: ControlDesk
 
     func serve() async throws {
         let routes = StatusRoutes(
             checks: { health.checks }, metrics: { host.context.metrics.prometheusText() },
-            status: { await document() })
+            status: { await document() }, more: control.routes)
         try await StatusServer(host: settings.statusHost, port: settings.statusPort, routes: routes, log: host.log)
             .run()
     }

@@ -19,18 +19,25 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     let news = FleetNews(host: host, fleet: fleet)
     let scores = VenueScores(feed, host: host)
     let scoreboards = Scoreboards(host: host, settings: settings, fleet: fleet, read: scores.board(of:))
-    let records = RecordLane(store: store, fleet: fleet, host: host)
-    let page = StatusPage(host: host, fleet: fleet, alerts: alerts, health: health, settings: settings)
+    let announcements = Announcements(host: host)
+    let records = RecordLane(store: store, fleet: fleet, announcements: announcements, host: host)
+    let orders = OrderRecords(database: host.database, leadership: leadership)
+    let control = ControlDesk(host: host, fleet: fleet, records: orders, settings: settings.control)
+    let page = StatusPage(
+        host: host, fleet: fleet, alerts: alerts, health: health, settings: settings, control: control)
 
     host.supervisor.add("health", .critical) { try await health.run() }
     host.supervisor.add("alert-lane", .critical) { await AlertLane(alerts: alerts).run(lanes.alerts) }
-    host.supervisor.add("bus-lane", .critical) { await BusLane(host: host).run(lanes.messages) }
+    host.supervisor.add("bus-lane", .critical) { await BusLane(host: host, leadership: leadership).run(lanes.messages) }
     host.supervisor.add("record-lane", .critical) { await records.run(lanes.records) }
+    host.supervisor.add("announcements", .important) { await announcements.run() }
     try await news.listen()
+    try await StartupAnswers(host: host, store: store).listen()
     try await SystemAlerts(host: host, fleet: fleet).listen()
     host.supervisor.add("ticks", .critical) { try await news.tick(health: health, leadership: leadership) }
     host.supervisor.add("leadership", .critical) { try await LeaderWatch(leadership, store, fleet, host).run() }
     host.supervisor.add("scoreboards", .important) { try await scoreboards.run() }
+    host.supervisor.add("control", .important) { await control.run() }
     host.supervisor.add("status", .important) { try await page.serve() }
     host.supervisor.onDrain("leadership") { await leadership.resign() }
     host.sendHeartbeats { HeartbeatContent(status: health.isHealthy ? .healthy : .degraded, checks: health.checks) }

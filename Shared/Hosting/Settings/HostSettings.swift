@@ -14,6 +14,8 @@ public struct HostSettings: Sendable {
     public let alerts: AlertSettings
     public let trading: TradingSettings
     public let heartbeatInterval: Duration
+    /// How long the key that stands for this process outlives its last heartbeat (CHECKLIST R37).
+    public let heartbeatLife: Duration
     public let healthInterval: Duration
     /// How long Redis and PostgreSQL may be missing at the start (CHECKLIST R10).
     public let bootTimeout: Duration
@@ -39,6 +41,12 @@ public struct HostSettings: Sendable {
         heartbeatInterval = reader.seconds(
             "HEARTBEAT_INTERVAL_SECS", default: .milliseconds(500), in: .milliseconds(50)...(.seconds(60)),
             "How often a process says that it is there.")
+        heartbeatLife = reader.seconds(
+            "HEARTBEAT_TTL_SECS", default: .seconds(35), in: .seconds(1)...(.seconds(3_600)),
+            "How long the key health:hb:SERVICE:INSTANCE outlives the last heartbeat.")
+        reader.require(
+            heartbeatInterval < heartbeatLife, ["HEARTBEAT_INTERVAL_SECS", "HEARTBEAT_TTL_SECS"],
+            "the key must outlive the heartbeat that renews it")
         healthInterval = reader.milliseconds(
             "HEALTH_PROBE_INTERVAL_MS", default: .seconds(1), in: .milliseconds(50)...(.seconds(60)),
             "How often each health check is measured.")

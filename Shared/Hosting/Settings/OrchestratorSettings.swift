@@ -14,6 +14,8 @@ public struct OrchestratorSettings: Sendable {
     public let commandResend: Duration
     public let missingGrace: Duration
     public let zombieGrace: Int
+    public let reconciliation: ReconciliationSettings
+    public let control: ControlSettings
     public let leadershipLife: Duration
     public let statusHost: String
     public let statusPort: Int
@@ -53,6 +55,8 @@ public struct OrchestratorSettings: Sendable {
         zombieGrace = reader.integer(
             "ZOMBIE_GRACE_HEARTBEATS", default: 3, in: 1...1_000,
             "Heartbeats that show a zombie game before it is revoked.")
+        reconciliation = ReconciliationSettings(reader)
+        control = ControlSettings(reader)
         leadershipLife = reader.seconds(
             "LEADERSHIP_TTL_SECS", default: .seconds(3), in: .milliseconds(1_500)...(.seconds(600)),
             "How long leadership lasts without being renewed; it is renewed each second.")
