@@ -21,7 +21,7 @@ import Testing
                 settings: settings, application: "health", clock: .real, random: .seeded(1), log: capture.logger(),
                 metrics: MetricsRegistry())
             let running = Task { await pool.run(closeGrace: .milliseconds(100)) }
-            try await eventually("a good check") { pool.health.isHealthy == true }
+            try await eventually(within: .seconds(60), "a good check") { pool.health.isHealthy == true }
             if isKilled { await server.kill() } else { await server.stop(.fast) }
             try await eventually(within: .seconds(30), "the alert is due, and told") {
                 pool.health.isAlertDue && capture.lines.contains { $0.contains("database unreachable") }
@@ -61,7 +61,7 @@ import Testing
                 $0.connectTimeout = .seconds(600)
             }
             let running = Task { await pool.run(closeGrace: .milliseconds(100)) }
-            try await eventually("a good check") { pool.health.isHealthy == true }
+            try await eventually(within: .seconds(60), "a good check") { pool.health.isHealthy == true }
             server.pause()
             // With any of the longer times the third would never end.
             try await eventually(within: .seconds(30), "three checks have failed") { pool.health.isAlertDue }

@@ -328,6 +328,9 @@ import Testing
             let second = try await OutboxStore.prune(olderThan: .seconds(7 * 86_400), limit: 2, pool)
             let left = try await pool.query("SELECT count(*) AS n FROM outbox")[0].int("n")
             #expect((first, second, left) == (2, 1, 3))
+            // The oldest are now one that is too young, and two that wait.
+            let third = try await OutboxStore.prune(olderThan: .seconds(7 * 86_400), limit: 100, pool)
+            #expect(third == 0)
         }
     }
 }
