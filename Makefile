@@ -1,7 +1,7 @@
 # Linesman: one line per thing to do. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-bus bench-postgres chaos clean format bootstrap soak-fleet soak-orders
+.PHONY: help run test check bench bench-bus bench-postgres bench-fleet chaos clean format bootstrap soak-fleet soak-orders
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -24,6 +24,9 @@ bench-bus: bootstrap ## the bus's part of it: beside C hiredis and redis-py
 
 bench-postgres: bootstrap ## the database's part of it: beside asyncpg and psycopg 3
 	scripts/bench.sh postgres
+
+bench-fleet: bootstrap ## the fleet's part of it: the orchestrator's engine with 1,000 shards and 100,000 games
+	scripts/bench.sh fleet
 
 soak-fleet: bootstrap ## 10,000 seeded schedules of trouble on the fleet's engines
 	scripts/soak-fleet.sh

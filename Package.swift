@@ -65,6 +65,7 @@ let package = Package(
                 "Recording", "Hosting", "Servers",
             ]),
         // For the measurements in `Benchmarks`.
+        .library(name: "OrchestratorEngine", targets: ["OrchestratorEngine"]),
         .library(name: "BusTestKit", targets: ["BusTestKit", "RedisTestKit", "TestKit"]),
         .library(name: "PostgresTestKit", targets: ["PostgresTestKit"]),
         .executable(name: "orchestrator", targets: ["Orchestrator"]),

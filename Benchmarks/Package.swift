@@ -23,6 +23,7 @@ let package = Package(
             dependencies: [
                 "CTimer",
                 .product(name: "Core", package: "Linesman"),
+                .product(name: "OrchestratorEngine", package: "Linesman"),
                 .product(name: "BusTestKit", package: "Linesman"),
                 .product(name: "PostgresTestKit", package: "Linesman"),
                 .product(name: "NIOCore", package: "swift-nio"),

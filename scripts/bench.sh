@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | all]`. Results:
-# Benchmarks/results. Exit code 1 when a bar was missed, after all of it ran.
+# Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | fleet | all]`.
+# Results: Benchmarks/results. Exit code 1 when a bar was missed, after all of it ran.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,7 +25,7 @@ install_python_peers() {
 
 peers_of() {
     case $1 in
-    engine) ;;
+    engine | fleet) ;;
     bus*)
         build_c_peers
         install_python_peers requirements-bus.txt redis-py

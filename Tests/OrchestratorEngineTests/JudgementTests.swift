@@ -139,6 +139,43 @@ import Testing
         #expect(fleet.raised.isEmpty)
     }
 
+    @Test func `who takes over tells what failed before it led`() {
+        var fleet = Fleet()
+        fleet.send(.leadershipLost)
+        fleet.send(.dependency(.postgres, isHealthy: true))
+        fleet.send(.dependency(.redis, isHealthy: false))
+        fleet.pass(.seconds(1))
+        #expect(fleet.raised.isEmpty)
+        fleet.send(.rehydrated([], term: 2))
+        fleet.pass(.seconds(1))
+        #expect(fleet.raised == [.redisConnectivityIssue])
+        fleet.send(.dependency(.redis, isHealthy: true))
+        #expect(fleet.recovered == [.redisConnectivityIssue])
+    }
+
+    @Test(arguments: [1, 2]) func `a standby tells that the database is away when no other orchestrator is heard`(
+        _ orchestrators: Int
+    ) {
+        var fleet = Fleet()
+        fleet.send(.leadershipLost)
+        fleet.send(.dependency(.postgres, isHealthy: true))
+        for _ in 1...3 { fleet.send(.dependency(.postgres, isHealthy: false)) }
+        for second in 1...25 {
+            for number in 1...orchestrators where number == 1 || second <= 10 {
+                fleet.send(
+                    .serviceHeartbeat(
+                        .init(
+                            service: "orchestrator", instance: "o\(number)", incarnation: "life-1", status: .healthy)))
+            }
+            fleet.pass(.seconds(1))
+            if second == 9 { #expect(fleet.raised.isEmpty) }
+            if second == 15 { #expect(fleet.raised.isEmpty == (orchestrators == 2)) }
+        }
+        #expect(fleet.raised == [.databaseConnectivityIssue])
+        fleet.send(.dependency(.postgres, isHealthy: true))
+        #expect(fleet.recovered == [.databaseConnectivityIssue])
+    }
+
     @Test func `a dead shard that holds nothing is forgotten after an hour`() {
         var policy = OrchestratorPolicy()
         policy.forgetAfter = .seconds(60)

@@ -74,6 +74,54 @@ import Testing
         #expect(fleet.effects == [.report(.unaskedMarkets)])
     }
 
+    @Test func `two services of one name are one restart, not one each heartbeat`() {
+        var fleet = Fleet()
+        func beat(_ life: Incarnation) {
+            fleet.send(
+                .serviceHeartbeat(.init(service: "discovery", instance: "d", incarnation: life, status: .healthy)))
+        }
+        for _ in 1...20 {
+            beat("life-1")
+            beat("life-2")
+            fleet.pass(.milliseconds(500))
+        }
+        #expect(fleet.notes == [.serviceRestarted(service: "discovery", instance: "d")])
+        #expect(count(fleet, .lateHeartbeat) == 19)
+        // The newer one ends: the other is the service again.
+        for _ in 1...3 {
+            fleet.pass(.seconds(5))
+            beat("life-1")
+        }
+        #expect(fleet.notes.contains(.serviceRecovered(service: "discovery", instance: "d")))
+    }
+
+    @Test func `a process that makes up names is heard no more`() {
+        var fleet = fleet()
+        for number in 1...OrchestratorEngine.largestFleet {
+            fleet.beat(ShardID(stringLiteral: "made-up-\(number)"))
+            fleet.send(
+                .serviceHeartbeat(
+                    .init(service: "made-up", instance: "\(number)", incarnation: "life-1", status: .healthy)))
+        }
+        fleet.send(
+            .serviceHeartbeat(.init(service: "one", instance: "more", incarnation: "life-1", status: .healthy)))
+        let state = fleet.state
+        #expect(state.shards.count == OrchestratorEngine.largestFleet)
+        #expect(state.services.count == OrchestratorEngine.largestFleet)
+        #expect(count(fleet, .crowd) == 3)
+        #expect(fleet.effects.filter { $0 == .report(.crowd) }.count == 1)
+        // Who is known is heard.
+        fleet.beat("s1", ["g1": 1])
+        #expect(fleet.effects.contains { if case .grant("s1", _, _, _) = $0 { true } else { false } })
+    }
+
+    @Test func `what only the shell can see is counted here too`() {
+        var fleet = fleet()
+        for _ in 1...3 { fleet.send(.odd(.namelessShard)) }
+        #expect(fleet.effects == [.report(.namelessShard)])
+        #expect(count(fleet, .namelessShard) == 3)
+    }
+
     @Test func `a restart with a clock that went back an hour is a restart all the same`() {
         var fleet = Fleet()
         fleet.beat("s1", life: "life-1", startedAt: 3_600_000_000)

@@ -5,17 +5,18 @@ enum Suite: String, CaseIterable {
     case engine
     case bus
     case postgres
+    case fleet
     /// Takes half an hour, so it runs only when it is named.
     case busFaults = "bus-faults"
     /// Takes a few minutes, so it runs only when it is named.
     case postgresFaults = "postgres-faults"
 
-    static let usual: [Suite] = [.engine, .bus, .postgres]
+    static let usual: [Suite] = [.engine, .bus, .postgres, .fleet]
 
     /// The name of its results file without `.json`; suites may share one.
     var resultName: String {
         switch self {
-        case .engine, .bus, .postgres: rawValue
+        case .engine, .bus, .postgres, .fleet: rawValue
         case .busFaults: "bus"
         case .postgresFaults: "postgres"
         }
@@ -26,6 +27,7 @@ enum Suite: String, CaseIterable {
         case .engine: try EngineSuite.run(options)
         case .bus: try await BusSuite.run(options)
         case .postgres: try await PostgresSuite.run(options)
+        case .fleet: try FleetSuite.run(options)
         case .busFaults: try await BusFaults.run(options)
         case .postgresFaults: try await PostgresFaults.run(options)
         }

@@ -1,6 +1,6 @@
 import Foundation
 
-// `linesman-bench [engine | bus | postgres | all] [--only PART]... [--results FOLDER] [--rounds N]`
+// `linesman-bench [engine | bus | postgres | fleet | all] [--only PART]... [--results FOLDER] [--rounds N]`
 // `linesman-bench bus-faults [--only PART]... [--fault-rounds N] [--away SECONDS] [--minutes N] [--seed N]`
 // `linesman-bench postgres-faults`
 //

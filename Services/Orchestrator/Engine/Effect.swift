@@ -11,7 +11,7 @@ public enum Effect: Hashable, Sendable {
     case upsertGame(Game, GameStatus, Score?)
     /// Store that nobody owns the game any more; answer with `released` or `releaseFailed`.
     case releaseGame(GameID, GameStatus, Score?, from: Seat?, term: Int64)
-    /// The shards know more than we do: answer with `rehydrated`.
+    /// A shard knows more than we do, or nobody knows whether a batch was stored: answer with `rehydrated`.
     case readDesiredState
     case raiseAlert(AlertKind, fingerprint: String, facts: [String: String])
     case recoverAlert(AlertKind, fingerprint: String, after: Duration)
@@ -137,6 +137,10 @@ public enum FleetOddity: String, Hashable, Sendable, CaseIterable {
     case overfull
     /// A capacity below zero or beyond `Shard.largestCapacity`.
     case impossibleCapacity
+    /// A heartbeat from where shards speak that names no shard, or says of no room.
+    case namelessShard
+    /// More names than any fleet has: `OrchestratorEngine.largestFleet` are known already, and this one is not heard.
+    case crowd
     /// Markets for a game that is not wanted, or of another game.
     case unaskedMarkets
 }

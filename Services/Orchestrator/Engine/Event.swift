@@ -29,6 +29,8 @@ public enum Event: Sendable {
     case dependency(Dependency, isHealthy: Bool)
     /// An operator wants something; the answer repeats the request.
     case operatorOrder(OperatorOrder, request: CommandID)
+    /// Something was said that cannot be told otherwise: it is only counted.
+    case odd(FleetOddity)
     /// Every 100 ms.
     case tick
 }

@@ -5,6 +5,7 @@ import Resilience
 extension OrchestratorEngine {
     mutating func hear(_ heartbeat: ShardHeartbeat, at now: MachineInstant, into effects: inout [Effect]) {
         let id = heartbeat.shard
+        guard shards[id] != nil || shards.count < Self.largestFleet else { return note(.crowd, into: &effects) }
         var shard = shards[id] ?? Shard(id, at: now, policy)
         let last = shard.incarnation
         let isNewLife = last != nil && last != heartbeat.incarnation
@@ -164,11 +165,20 @@ extension OrchestratorEngine {
     mutating func hear(_ heartbeat: ServiceHeartbeat, at now: MachineInstant, into effects: inout [Effect]) {
         let name = Service.Name(service: heartbeat.service, instance: heartbeat.instance)
         let known = services[name]
+        guard known != nil || services.count < Self.largestFleet else { return note(.crowd, into: &effects) }
+        let isRestart = known.map { $0.incarnation != heartbeat.incarnation } ?? false
+        // Two processes of one name would otherwise restart each other for ever.
+        if let known, isRestart, known.former == heartbeat.incarnation,
+            now.since(known.lastHeard) < policy.serviceTimeout
+        {
+            return note(.lateHeartbeat, into: &effects)
+        }
         services[name] = Service(
-            incarnation: heartbeat.incarnation, status: heartbeat.status, failedChecks: heartbeat.failedChecks.sorted(),
+            incarnation: heartbeat.incarnation, former: isRestart ? known?.incarnation : known?.former,
+            status: heartbeat.status, failedChecks: heartbeat.failedChecks.sorted(),
             lastHeard: max(now, known?.lastHeard ?? now), isDead: false)
         guard isLeading, let known else { return }
-        if known.incarnation != heartbeat.incarnation {
+        if isRestart {
             effects.append(.notify(.serviceRestarted(service: name.service, instance: name.instance)))
         }
         if known.isDead {

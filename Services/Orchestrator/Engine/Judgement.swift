@@ -62,17 +62,34 @@ extension OrchestratorEngine {
         _ dependency: Dependency, _ isHealthy: Bool, at now: MachineInstant, into effects: inout [Effect]
     ) {
         if dependency == .postgres, isHealthy, !isLeading { ledLast = false }
-        let count = isHealthy ? 0 : (failures[dependency] ?? 0) + 1
-        failures[dependency] = count
+        failures[dependency] = isHealthy ? 0 : (failures[dependency] ?? 0) + 1
+        tell(of: dependency, at: now, into: &effects)
+    }
+
+    /// Raises or ends the alert; also when it becomes ours to tell what failed before.
+    mutating func tell(of dependency: Dependency, at now: MachineInstant, into effects: inout [Effect]) {
+        guard let count = failures[dependency] else { return }
         let (kind, threshold): (AlertKind, Int) =
             switch dependency {
             case .redis: (.redisConnectivityIssue, 1)
             case .postgres: (.databaseConnectivityIssue, policy.databaseFailuresToAlert)
             }
         // In between nothing changes: neither raised yet nor recovered.
-        if isHealthy || (count >= threshold && (isLeading || ledLast)) {
-            alert(kind, isFiring: !isHealthy, facts: ["failures": "\(count)"], at: now, into: &effects)
+        let isOurs = isLeading || ledLast || (dependency == .postgres && isLastWitness(at: now))
+        if count == 0 || (count >= threshold && isOurs) {
+            alert(kind, isFiring: count > 0, facts: ["failures": "\(count)"], at: now, into: &effects)
         }
+    }
+
+    /// Whether a standby has to tell that the database is away: nobody leads without it, and who led may be dead.
+    ///
+    /// Who is deaf for long cannot know that, and tells too: two alerts are better than none.
+    private func isLastWitness(at now: MachineInstant) -> Bool {
+        if let deafSince { return now.since(deafSince) >= policy.serviceTimeout }
+        let since = [tickingSince, hearingSince].compactMap { $0 }.max() ?? now
+        guard now.since(since) >= policy.serviceTimeout else { return false }
+        // One of them is ourselves.
+        return services.count { $0.key.service == "orchestrator" && !$0.value.isDead } <= 1
     }
 
     /// Fleet-wide alerts, judged only by who leads and hears.

@@ -27,6 +27,9 @@ public struct OrchestratorEngine: Sendable {
     var busIsUp = true
     /// Since when our own subscriptions are live again; nil while they never failed.
     var hearingSince: MachineInstant?
+    /// Since when our own subscriptions are lost; nil while they are not.
+    var deafSince: MachineInstant?
+    var tickingSince: MachineInstant?
     var failures: [Dependency: Int] = [:]
     var alerts: [String: Firing] = [:]
     /// Since when games wait although shards serve; nil while none does.
@@ -59,6 +62,10 @@ public struct OrchestratorEngine: Sendable {
         let since: MachineInstant
     }
 
+    /// How many shards, and how many other services, are known at most: a process that makes up names must not fill our
+    /// memory.
+    public static let largestFleet = 10_000
+
     public init(policy: OrchestratorPolicy = OrchestratorPolicy()) {
         self.policy = policy
         detector = DeadlineDetector(timeout: policy.shardTimeout)
@@ -83,6 +90,7 @@ public struct OrchestratorEngine: Sendable {
         case .bus(let isUp): bus(isUp: isUp, at: now)
         case .dependency(let dependency, let isHealthy): judge(dependency, isHealthy, at: now, into: &effects)
         case .operatorOrder(let order, let request): obey(order, request, at: now, into: &effects)
+        case .odd(let oddity): note(oddity, into: &effects)
         case .tick: tick(at: now, into: &effects)
         }
         return effects
@@ -95,6 +103,8 @@ public struct OrchestratorEngine: Sendable {
             detector.excuse(until: now.advanced(by: policy.heartbeatInterval))
         }
         lastTick = now
+        tickingSince = tickingSince ?? now
+        for dependency in Dependency.allCases { tell(of: dependency, at: now, into: &effects) }
         judgeServices(at: now, into: &effects)
         guard isLeading else { return }
         judgeShards(at: now, into: &effects)
@@ -107,6 +117,7 @@ public struct OrchestratorEngine: Sendable {
 
     private mutating func bus(isUp: Bool, at now: MachineInstant) {
         busIsUp = isUp
+        deafSince = isUp ? nil : deafSince ?? now
         // Who was deaf must not sentence: everybody gets the chance to be heard again.
         guard isUp else { return }
         hearingSince = now

@@ -114,6 +114,8 @@ struct Service: Sendable {
     }
 
     var incarnation: Incarnation
+    /// The life before; nil until there was one.
+    var former: Incarnation?
     var status: ReportedStatus
     var failedChecks: [String]
     var lastHeard: MachineInstant

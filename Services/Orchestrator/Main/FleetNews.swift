@@ -52,7 +52,10 @@ struct FleetNews: Sendable {
     }
 
     private func hear(_ heartbeat: Heartbeat) async {
-        guard let shard = ShardHeartbeat(heartbeat) else { return }
+        guard let shard = ShardHeartbeat(heartbeat) else {
+            await fleet.take(.odd(.namelessShard))
+            return
+        }
         let sent = heartbeat.metrics.filter { $0.key.hasPrefix("shard_signals_total") }.values.reduce(0, +)
         await fleet.note(signalsSent: sent, by: shard.shard)
         await fleet.note(BusReport(heartbeat))

@@ -86,7 +86,7 @@ actor FleetReconciler {
                     Key.command: "\(command.id)", Key.shard: "\(command.shard)", Key.game: "\(command.game)",
                     Key.epoch: "\(command.epoch)",
                 ])
-        case .readDesiredState: host.log.warning("a shard knows a newer epoch")
+        case .readDesiredState: host.log.warning("desired state is read again")
         case .report(let oddity): host.log.warning("odd news", metadata: [Key.kind: "\(oddity.rawValue)"])
         case .answerOperator(_, let answer): host.log.info("operator answered", metadata: ["answer": "\(answer)"])
         case .grant, .requestMarkets, .upsertGame: break
