@@ -6,6 +6,26 @@ import Testing
 
 /// `linesman up` with the real executables.
 @Suite struct UpFleetTests {
+    // Not a replay: nothing may depend on a replay's speed.
+    @Test(.timeLimit(.minutes(4)))
+    func `every process also starts without a replay, with a second orchestrator, and stops in time`() async throws {
+        try await withOwnRedis { redis in
+            try await withPostgres { database in
+                var fleet = try RealFleet()
+                let live = ["REPLAY_SPEED": "0", "PAPER_VENUE_URL": "", "ESPN_BASE_URL": "http://127.0.0.1:9/none"]
+                try await fleet.startUp(
+                    redis: redis.url, database: database.url, ["--shards", "2", "--standby"], live)
+                let running = fleet
+                try await eventually(within: .seconds(120), "all run") { running.upSaid(": running") == 7 }
+                #expect(running.upSaid("ended with") == 0, "\(running.log("linesman"))")
+                #expect(running.upSaid(" answers") == 2, "Redis and PostgreSQL")
+                let ends = await fleet.stop()
+                #expect(ends["linesman"] == .exited(0))
+                #expect(running.upPIDs.allSatisfy { kill($0, 0) != 0 })
+            }
+        }
+    }
+
     // CHECKLIST R103, N23, N34.
     @Test(.timeLimit(.minutes(6)))
     func `a killed shard and a frozen service come back, the game is watched again, and everything stops`()

@@ -33,11 +33,11 @@ actor ScorePoller {
         self.steps = steps
         self.client = client
         self.watcher = watcher
-        let replayed = settings.pollInterval / host.settings.replaySpeed
+        // A live shard has no speed to divide by.
+        let replayed = steps == nil ? nil : settings.pollInterval / host.settings.replaySpeed
         interval =
-            steps == nil
-            ? settings.pollInterval
-            : min(max(replayed, Self.replayIntervals.lowerBound), Self.replayIntervals.upperBound)
+            replayed.map { min(max($0, Self.replayIntervals.lowerBound), Self.replayIntervals.upperBound) }
+            ?? settings.pollInterval
         breaker = CircuitBreaker(
             failureThreshold: settings.scoreFailures, cooldown: settings.scoreCooldown, successThreshold: 2)
     }

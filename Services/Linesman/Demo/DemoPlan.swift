@@ -52,16 +52,21 @@ struct DemoPlan: Sendable {
             try process("signal-processor", "signal-processor"), try process("execution-service", "execution-service"),
         ]
         for number in 1...options.shards {
-            processes.append(try process(shardName(number), "game-shard", ["SHARD_ID": shardName(number)]))
+            // Longer than a lease, so that one sees the others take over.
+            let delay = Duration.seconds(5)
+            processes.append(
+                try process(shardName(number), "game-shard", ["SHARD_ID": shardName(number)], after: delay))
         }
         return processes
     }
 
     func shardName(_ number: Int) -> String { SuiteProcess.shardName(number) }
 
-    /// - `restarts`: at once after a crash; one more ends the demo. None for the simulator, whose account is lost.
+    /// - `restarts`: after a crash; one more ends the demo. None for the simulator, whose account is lost.
+    /// - `delay`: before each.
     private func process(
-        _ name: String, _ executable: String, _ extra: [String: String] = [:], restarts: Int = 5
+        _ name: String, _ executable: String, _ extra: [String: String] = [:], restarts: Int = 5,
+        after delay: Duration = .zero
     ) throws -> SuiteProcess {
         // Settings of the shell that runs the demo must not reach into it.
         var environment = ["LINESMAN_CONFIG": settingsFile, "LOG_LEVEL": "info"]
@@ -70,7 +75,7 @@ struct DemoPlan: Sendable {
         }
         environment.merge(extra) { $1 }
         var policy = ProcessWatch.Policy()
-        policy.budget = RestartBudget(delays: [.zero], attempts: restarts, window: .seconds(86_400))
+        policy.budget = RestartBudget(delays: [delay], attempts: restarts, window: .seconds(86_400))
         return SuiteProcess(
             name: name, executable: try Executables.path(of: executable), environment: environment, policy: policy)
     }

@@ -182,7 +182,7 @@ actor ProcessSuite {
     }
 
     private func words(of index: Int, for report: ProcessWatch.Report) -> [String] {
-        guard case .ended(_, _, let next) = report, next != .stopped else { return [] }
+        guard case .ended(let end, _, let next) = report, next != .stopped, end.hasReason else { return [] }
         return members[index].log.lastWords(isRefusal: next == .refused)
     }
 

@@ -24,6 +24,16 @@ struct SuiteProcess: Sendable {
     }
 }
 
+extension ProcessWatch.End {
+    /// Whether the process itself can have said why: not when it was ended from outside, or ended well.
+    var hasReason: Bool {
+        switch self {
+        case .status(.exited(0)), .status(.signalled(SIGKILL)), .status(.signalled(SIGTERM)), .notStarted: false
+        case .status: true
+        }
+    }
+}
+
 extension ChildProcess.ExitStatus {
     /// As an operator knows it: `exit code 1`, `signal 9 (SIGKILL)`.
     var words: String {

@@ -24,7 +24,7 @@ enum SuiteWords {
     static func summary(_ name: String, _ trouble: ProcessWatch.Trouble) -> String {
         switch trouble {
         case .crashLoop(let crashes, let end):
-            "\(name) \(text(end)), crash \(crashes) in a row; it is left alone until its cooldown is over."
+            "\(name) crashed \(crashes) times in short order (last: \(text(end))); it is left alone for its cooldown."
         case .refusedSettings:
             "\(name) refuses its settings; it is not started again before they are mended (then SIGHUP)."
         case .serversMissing(let starts):
@@ -39,7 +39,7 @@ enum SuiteWords {
             switch next {
             case .stopped: "stopped\(end == .status(.exited(0)) ? "" : ", \(text(end))")"
             case .restart(let attempt, let delay):
-                "\(wasHung ? "hung and " : "")\(text(end)); attempt \(attempt) to restart it in \(delay.short)"
+                "\(wasHung ? "hung and " : "")\(text(end)); started again \(when(delay)) (attempt \(attempt))"
             case .coolDown(let delay):
                 "\(wasHung ? "hung and " : "")\(text(end)); crashed too often, left alone for \(delay.short)"
             case .waitForServers(let delay):
@@ -51,6 +51,8 @@ enum SuiteWords {
         case .killed: "did not end when asked; killed"
         }
     }
+
+    private static func when(_ delay: Duration) -> String { delay == .zero ? "at once" : "in \(delay.short)" }
 
     static func text(_ end: ProcessWatch.End) -> String {
         switch end {

@@ -51,20 +51,36 @@ struct UpPlan: Sendable {
         let ports = [orchestrator.statusPort] + (options.standby ? [Self.next(orchestrator.statusPort)] : [])
         statusPorts = ports
 
-        var base = environment
-        if set.isDisjoint(with: Self.reconnection.keys) { base.merge(Self.reconnection) { $1 } }
-        // The last stage is asked four tenths of the time later than the first, and all of it must be over in time.
-        base["DRAIN_TIMEOUT_SECS"] = "\((process.drainTimeout * 0.6).inSeconds)"
         let sizesOwnPools = !set.isDisjoint(with: [
             "DB_POOL_PRESET", "DB_POOL_MAX_CONNECTIONS", "DB_POOL_MIN_CONNECTIONS",
         ])
-        var policy = ProcessWatch.Policy()
-        policy.budget = supervisor.budget
-        policy.checkEvery = supervisor.checkInterval
-        policy.missThreshold = supervisor.missThreshold
-        policy.readyWithin =
-            orchestrator.host.bootTimeout + supervisor.checkInterval * max(1, supervisor.missThreshold)
-        let folder = options.executables.map { URL(filePath: $0).path }
+        let maker = Maker(
+            base: Self.base(environment, set, drainTimeout),
+            sizesOwnPools: sizesOwnPools, policy: Self.policy(supervisor, orchestrator.host),
+            folder: options.executables.map { URL(filePath: $0).path })
+        // Connections as in DESIGN section 7, so that the whole fits into PostgreSQL's usual 100.
+        var all = [try maker.make("orchestrator", "orchestrator", connections: 5)]
+        if options.standby {
+            let second = ["SERVICE_INSTANCE": "\(orchestrator.host.instance)-standby", "STATUS_PORT": "\(ports[1])"]
+            all.append(try maker.make("orchestrator-standby", "orchestrator", connections: 5, second))
+        }
+        all.append(try maker.make("market-discovery", "market-discovery", connections: 3))
+        all.append(try maker.make("execution-service", "execution-service", connections: 10))
+        all.append(try maker.make("signal-processor", "signal-processor", connections: 10))
+        for number in 1...options.shards {
+            let name = SuiteProcess.shardName(number, ownName ? shard.host.instance : "shard")
+            all.append(try maker.make(name, "game-shard", connections: 2, ["SHARD_ID": name]))
+        }
+        processes = all
+    }
+
+    /// What all processes have in common.
+    private struct Maker {
+        let base: [String: String]
+        let sizesOwnPools: Bool
+        let policy: ProcessWatch.Policy
+        let folder: String?
+
         func make(
             _ name: String, _ executable: String, connections: Int, _ more: [String: String] = [:]
         ) throws -> SuiteProcess {
@@ -77,22 +93,29 @@ struct UpPlan: Sendable {
                 name: name, executable: try Executables.path(of: executable, in: folder),
                 environment: settings.merging(more) { $1 }, policy: policy, isHeard: true)
         }
-        // Connections as in DESIGN section 7, so that the whole fits into PostgreSQL's usual 100.
-        var all = [try make("orchestrator", "orchestrator", connections: 5)]
-        if options.standby {
-            let second = [
-                "SERVICE_INSTANCE": "\(orchestrator.host.instance)-standby", "STATUS_PORT": "\(ports[1])",
-            ]
-            all.append(try make("orchestrator-standby", "orchestrator", connections: 5, second))
-        }
-        all.append(try make("market-discovery", "market-discovery", connections: 3))
-        all.append(try make("execution-service", "execution-service", connections: 10))
-        all.append(try make("signal-processor", "signal-processor", connections: 10))
-        for number in 1...options.shards {
-            let name = SuiteProcess.shardName(number, ownName ? shard.host.instance : "shard")
-            all.append(try make(name, "game-shard", connections: 2, ["SHARD_ID": name]))
-        }
-        processes = all
+    }
+
+    private static func policy(_ supervisor: SupervisorSettings, _ host: HostSettings) -> ProcessWatch.Policy {
+        var policy = ProcessWatch.Policy()
+        policy.budget = supervisor.budget
+        policy.checkEvery = supervisor.checkInterval
+        policy.missThreshold = supervisor.missThreshold
+        policy.readyWithin = host.bootTimeout + supervisor.checkInterval * max(1, supervisor.missThreshold)
+        return policy
+    }
+
+    /// What all processes are told: the operator's environment, and what neither it nor the file, of which `set` are
+    /// the keys, says otherwise.
+    private static func base(
+        _ environment: [String: String], _ set: Set<String>, _ drainTimeout: Duration
+    ) -> [String: String] {
+        // A whole backtrace takes seconds that the restart would wait for.
+        var base = ["SWIFT_BACKTRACE": "symbolicate=fast,threads=crashed,registers=none,images=none"]
+        if set.isDisjoint(with: reconnection.keys) { base.merge(reconnection) { $1 } }
+        base.merge(environment) { $1 }
+        // The last stage is asked four tenths of the time later than the first, and all of it must be over in time.
+        base["DRAIN_TIMEOUT_SECS"] = "\((drainTimeout * 0.6).inSeconds)"
+        return base
     }
 
     /// Quicker than a lone process would be: the servers are near, and the suite is one (DESIGN section 7).
