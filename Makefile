@@ -1,7 +1,8 @@
 # Linesman: one line per thing to do. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-bus bench-postgres bench-fleet chaos clean format bootstrap soak-fleet soak-orders
+.PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
+.PHONY: soak-fleet soak-orders
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -27,6 +28,9 @@ bench-postgres: bootstrap ## the database's part of it: beside asyncpg and psyco
 
 bench-fleet: bootstrap ## the fleet's part of it: the orchestrator's engine with 1,000 shards and 100,000 games
 	scripts/bench.sh fleet
+
+bench-fleet-faults: bootstrap ## shards killed, stopped and cut off, Redis away, a busy machine: the real suite
+	scripts/bench.sh fleet-faults
 
 soak-fleet: bootstrap ## 10,000 seeded schedules of trouble on the fleet's engines
 	scripts/soak-fleet.sh

@@ -68,6 +68,7 @@ let package = Package(
         .library(name: "OrchestratorEngine", targets: ["OrchestratorEngine"]),
         .library(name: "BusTestKit", targets: ["BusTestKit", "RedisTestKit", "TestKit"]),
         .library(name: "PostgresTestKit", targets: ["PostgresTestKit"]),
+        .library(name: "FleetTestKit", targets: ["FleetTestKit"]),
         .executable(name: "orchestrator", targets: ["Orchestrator"]),
         .executable(name: "game-shard", targets: ["GameShard"]),
         .executable(name: "market-discovery", targets: ["MarketDiscovery"]),
@@ -172,6 +173,13 @@ let package = Package(
                 "Bus", "Domain", "Redis", "RedisTestKit", "Resilience", "Runtime", "Servers", "TestKit", "Wire",
             ] + nio,
             path: "Tests/BusTestKit", swiftSettings: settings),
+        .target(
+            name: "FleetTestKit",
+            dependencies: [
+                "Bus", "BusTestKit", "Domain", "Postgres", "PostgresTestKit", "Recording", "Redis", "Resilience",
+                "Runtime", "Servers", "TestKit", "Wire", httpClient, .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio,
+            path: "Tests/FleetTestKit", swiftSettings: settings),
         test("Redis", ["Redis", "RedisTestKit", "Runtime", "Resilience", "Servers"] + nio),
         test(
             "RedisConformance",
@@ -223,9 +231,8 @@ let package = Package(
         test(
             "System",
             [
-                "SuiteStub", "Domain", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus", "Servers", log,
-                httpClient,
-                httpServer,
+                "SuiteStub", "Domain", "FleetTestKit", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus",
+                "Servers", log, httpClient, httpServer,
             ]
                 + nio + webSocket),
         test("Tidy", []),

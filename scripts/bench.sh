@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | fleet | all]`.
-# Results: Benchmarks/results. Exit code 1 when a bar was missed, after all of it ran.
+# Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | fleet | all]`, or with
+# faults `bus-faults`, `postgres-faults` or `fleet-faults`. Results: Benchmarks/results. Exit code 1 when a bar was missed,
+# after all of it ran.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,7 +26,7 @@ install_python_peers() {
 
 peers_of() {
     case $1 in
-    engine | fleet) ;;
+    engine | fleet*) ;;
     bus*)
         build_c_peers
         install_python_peers requirements-bus.txt redis-py
@@ -35,6 +36,16 @@ peers_of() {
     esac
 }
 
-swift build -c release --package-path Benchmarks
+# The suite itself, beside the measurements, for those that need it running.
+build_suite() {
+    local program
+    [[ $1 == fleet-faults ]] || return 0
+    for program in venue-simulator orchestrator market-discovery game-shard signal-processor execution-service; do
+        swift build -c release --package-path Benchmarks --product "$program"
+    done
+}
+
+swift build -c release --package-path Benchmarks --product linesman-bench
+build_suite "${1:-all}"
 peers_of "${1:-all}"
 exec "$(swift build -c release --package-path Benchmarks --show-bin-path)/linesman-bench" "$@"

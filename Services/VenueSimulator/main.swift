@@ -6,10 +6,14 @@ import Runtime
 await ProcessRunner.run(service: "venue-simulator") { context in
     let settings = try context.settings(SimulatorSettings.init)
     let recording = try Recording(text: String(contentsOf: URL(filePath: settings.recording), encoding: .utf8))
-    let simulator = Simulator(recording: recording, settings: settings, clock: context.clock, log: context.log)
+    let simulator = Simulator(
+        recording: recording, copies: try GameCopies(of: recording.header, count: settings.games), settings: settings,
+        clock: context.clock, log: context.log)
     context.log.info(
         "recording loaded",
-        metadata: ["name": "\(recording.header.name)", "facts": "\(recording.entries.count)"])
+        metadata: [
+            "name": "\(recording.header.name)", "facts": "\(recording.entries.count)", "games": "\(settings.games)",
+        ])
     context.supervisor.add("http", .critical) { try await simulator.serveHTTP() }
     context.supervisor.add("websocket", .critical) { try await simulator.serveWebSocket() }
     context.supervisor.add("playback", .critical) { try await simulator.play() }

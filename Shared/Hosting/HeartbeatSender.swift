@@ -38,6 +38,7 @@ public actor HeartbeatSender {
     private let supervisor: NotifySocket?
     private var beat: Int64 = 0
     private var isStopping = false
+    private var lastSent: MachineInstant?
 
     /// - Parameters:
     ///   - host: the service that lives.
@@ -67,6 +68,18 @@ public actor HeartbeatSender {
         }
     }
 
+    /// The least time between two heartbeats, however much news there is.
+    static let shortestInterval = Duration.milliseconds(50)
+
+    /// Sends one out of turn, since others wait for what has changed; the rate stays what it was.
+    ///
+    /// Changes within `shortestInterval` of the last heartbeat go out together at its end.
+    public func hurry() async throws {
+        if let lastSent { try await host.clock.sleep(until: lastSent.advanced(by: Self.shortestInterval)) }
+        if isStopping { return }
+        await send(status: nil)
+    }
+
     /// Sends the last heartbeat, which says "stopping".
     public func stop() async {
         isStopping = true
@@ -76,6 +89,7 @@ public actor HeartbeatSender {
     private func send(status: ServiceStatus?) async {
         beat += 1
         let beat = beat
+        lastSent = host.clock.now
         let content = await content()
         let heartbeat = Heartbeat(
             service: host.context.service, instance: host.settings.instance, incarnation: host.incarnation,
@@ -110,13 +124,18 @@ public actor HeartbeatSender {
 
 extension ServiceHost {
     /// Starts the heartbeat and arranges for the last one; call it once everything else has been added.
+    ///
+    /// Each element of `news` is a change that others should not learn half a heartbeat late.
     public func sendHeartbeats(
-        on channel: Channel<Heartbeat> = Channels.heartbeats,
+        on channel: Channel<Heartbeat> = Channels.heartbeats, hurriedBy news: AsyncStream<Void>? = nil,
         onSent: @escaping @Sendable (_ beat: Int64, _ at: MachineInstant) async -> Void = { _, _ in },
         content: @escaping @Sendable () async -> HeartbeatContent
     ) {
         let sender = HeartbeatSender(host: self, channel: channel, onSent: onSent, content: content)
         supervisor.add("heartbeat", .important) { try await sender.run() }
+        if let news {
+            supervisor.add("heartbeat-news", .important) { for await _ in news { try await sender.hurry() } }
+        }
         supervisor.onDrain("heartbeat") { await sender.stop() }
     }
 

@@ -20,10 +20,20 @@ public struct Heartbeat: WireMessage, Hashable {
     public struct WatchedGame: Codable, Hashable, Sendable {
         public let game: GameID
         public let epoch: Epoch
+        /// How many of its markets have no fresh book: 0 when the sender sees all of them; nil from senders that do
+        /// not say.
+        public let missingBooks: Int?
 
-        public init(game: GameID, epoch: Epoch) {
+        public init(game: GameID, epoch: Epoch, missingBooks: Int? = nil) {
             self.game = game
             self.epoch = epoch
+            self.missingBooks = missingBooks
+        }
+
+        private enum CodingKeys: String, CodingKey {
+            case game
+            case epoch
+            case missingBooks = "missing_books"
         }
     }
 

@@ -142,6 +142,25 @@ import Testing
         #expect(lower < higher)
     }
 
+    @Test func `a game says how many of its books it does not see`() throws {
+        var fixture = Fixture()
+        #expect(fixture.engine.missingBooks(at: fixture.now).isEmpty)
+        _ = try fixture.assign(epoch: 1)
+        func missing(_ fixture: Fixture) -> Int? { fixture.engine.missingBooks(at: fixture.now)["nba-401869369"] }
+        #expect(missing(fixture) == 2)
+        _ = try fixture.book(bid: 69, ask: 71)
+        #expect(missing(fixture) == 1)
+        _ = try fixture.book(Fixture.away, bid: 29, ask: 31)
+        #expect(missing(fixture) == 0)
+        // A newer epoch keeps books that are warm.
+        _ = try fixture.assign(epoch: 2)
+        #expect(missing(fixture) == 0)
+        _ = fixture.send(.booksInvalidated([Fixture.home]))
+        #expect(missing(fixture) == 1)
+        fixture.pass(31)
+        #expect(missing(fixture) == 2)
+    }
+
     private func probability(_ effects: [ShardEffect]) -> Probability? {
         effects.compactMap { if case .storeState(_, let ours) = $0 { ours } else { nil } }.first
     }

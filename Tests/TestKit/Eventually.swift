@@ -4,6 +4,8 @@ import Runtime
 /// A condition did not come true in time.
 public struct NotInTime: Error, CustomStringConvertible {
     public let description: String
+
+    public init(description: String) { self.description = description }
 }
 
 /// Waits until `condition` is true, asking every few milliseconds; throws `NotInTime` after `within`.

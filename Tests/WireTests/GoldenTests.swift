@@ -149,6 +149,17 @@ import Wire
         }
     }
 
+    @Test func `a heartbeat may say how many books of a game are missing`() throws {
+        let game = Heartbeat.WatchedGame(game: "401869369", epoch: try Epoch(3), missingBooks: 2)
+        let text = String(decoding: try JSONEncoder().encode(game), as: UTF8.self)
+        #expect(text.contains("\"missing_books\":2"))
+        #expect(try JSONDecoder().decode(Heartbeat.WatchedGame.self, from: Data(text.utf8)) == game)
+        // As earlier versions say it.
+        let less = try JSONDecoder().decode(
+            Heartbeat.WatchedGame.self, from: Data(#"{"game":"401869369","epoch":3}"#.utf8))
+        #expect(less.missingBooks == nil)
+    }
+
     @Test func `another type, a newer version and a bad sequence are refused by name`() throws {
         let text = try Self.encode(RulesChanged())
         func decode(_ text: String) throws {

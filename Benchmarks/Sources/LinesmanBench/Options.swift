@@ -10,6 +10,8 @@ enum Suite: String, CaseIterable {
     case busFaults = "bus-faults"
     /// Takes a few minutes, so it runs only when it is named.
     case postgresFaults = "postgres-faults"
+    /// Takes the better part of an hour, so it runs only when it is named.
+    case fleetFaults = "fleet-faults"
 
     static let usual: [Suite] = [.engine, .bus, .postgres, .fleet]
 
@@ -19,6 +21,7 @@ enum Suite: String, CaseIterable {
         case .engine, .bus, .postgres, .fleet: rawValue
         case .busFaults: "bus"
         case .postgresFaults: "postgres"
+        case .fleetFaults: rawValue
         }
     }
 
@@ -30,6 +33,7 @@ enum Suite: String, CaseIterable {
         case .fleet: try FleetSuite.run(options)
         case .busFaults: try await BusFaults.run(options)
         case .postgresFaults: try await PostgresFaults.run(options)
+        case .fleetFaults: try await FleetFaults.run(options)
         }
     }
 }
@@ -48,6 +52,10 @@ struct Options {
     var postgresParts: Set<PostgresSuite.Part> = []
     /// Which faults of the bus to make; all when empty.
     var faultParts: Set<BusFaults.Part> = []
+    /// Which faults of the fleet to make; all when empty.
+    var fleetParts: Set<FleetFaults.Part> = []
+    /// How many times a shard fails.
+    var fleetRounds = 50
     /// How often each fault is made.
     var faultRounds = 20
     /// How long the server is away, in seconds.
@@ -81,6 +89,7 @@ struct Options {
                     throw BenchError(.usage, "--rounds needs a number from 3 to 1001")
                 }
                 rounds = count | 1
+                fleetRounds = count
             case "--fault-rounds":
                 faultRounds = try Self.number(argument, rest.popFirst(), in: 4...1_000)
             case "--away":
@@ -90,6 +99,10 @@ struct Options {
             case "--seed":
                 seed = try Self.number(argument, rest.popFirst(), in: 0...UInt64(Int64.max))
             default:
+                if suites == [.fleetFaults], let part = FleetFaults.Part(rawValue: argument) {
+                    fleetParts.insert(part)
+                    continue
+                }
                 guard let suite = Suite(rawValue: argument) else {
                     let known = Suite.allCases.map(\.rawValue).joined(separator: " | ")
                     throw BenchError(.usage, "unknown argument '\(argument)', expected \(known) | all")

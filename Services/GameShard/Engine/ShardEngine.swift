@@ -34,6 +34,9 @@ public struct ShardEngine: Sendable {
         games.sorted { $0.key < $1.key }.map { ($0.key, $0.value.epoch) }
     }
 
+    /// How many markets of each game have no book that is known as of now.
+    public func missingBooks(at now: VenueInstant) -> [GameID: Int] { games.mapValues { $0.missingBooks(at: now) } }
+
     public func standing(at machine: MachineInstant) -> Standing { lease.standing(at: machine) }
 
     public mutating func handle(

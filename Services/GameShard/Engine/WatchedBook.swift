@@ -27,6 +27,9 @@ struct WatchedBook: Sendable {
         freshness.invalidate()
     }
 
+    /// Whether the whole book is known as of now, however little is in it.
+    func isFresh(at now: VenueInstant) -> Bool { book != nil && !freshness.isStale(at: now) }
+
     /// The book if it may be traded on, or why not (CHECKLIST H10).
     func tradable(at now: VenueInstant) -> Result<OrderBook, NoSignal> {
         guard let book, !book.isEmpty else { return .failure(.noBook) }

@@ -131,6 +131,11 @@ extension WatchedGame {
 extension WatchedGame {
     func market(_ id: MarketID) -> Market? { markets.first { $0.id == id } }
 
+    /// Markets without a book that is known as of now.
+    func missingBooks(at now: VenueInstant) -> Int {
+        markets.count { books[$0.id]?.isFresh(at: now) != true }
+    }
+
     /// - Returns: the pregame home probability, when this book was the first to give one.
     mutating func update(
         _ market: Market, _ book: OrderBook, confirmedAt: VenueInstant, at now: VenueInstant

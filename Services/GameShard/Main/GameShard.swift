@@ -78,7 +78,7 @@ struct GameShard: Sendable {
             metrics: host.context.metrics)
         host.supervisor.add("health", .critical) { try await board.run() }
         host.sendHeartbeats(
-            on: Channels.heartbeat(commands.shard),
+            on: Channels.heartbeat(commands.shard), hurriedBy: watcher.news,
             onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },
             content: { await watcher.content(checks: board.checks) })
         host.supervisor.onDrain("games") {

@@ -12,6 +12,11 @@ actor GameWatcher {
     private let lanes: Lanes
     private let follow: @Sendable (Set<MarketID>) -> Void
     private var engine: ShardEngine
+    /// One for each change of what a heartbeat says of the games: which, under which epochs, with which books.
+    nonisolated let news: AsyncStream<Void>
+    private let tellNews: AsyncStream<Void>.Continuation
+    private let blind: Gauge
+    private var told: [Heartbeat.WatchedGame] = []
     private var hasRead = false
     private var counters: [ShardCount: Counter] = [:]
     private var standing = Standing.silent
@@ -31,6 +36,8 @@ actor GameWatcher {
         self.host = host
         self.lanes = lanes
         self.follow = follow
+        (news, tellNews) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        blind = host.context.metrics.gauge("shard_games_without_book", "Games with a market whose book is not fresh.")
     }
 
     func handle(_ event: ShardEvent) {
@@ -60,6 +67,30 @@ actor GameWatcher {
             for effect in effects { carryOut(effect) }
         }
         noteStanding()
+        if events.contains(where: mayBeNews) { noteGames() }
+    }
+
+    /// Whether it can change which games are held, or which books are seen.
+    private func mayBeNews(_ event: ShardEvent) -> Bool {
+        switch event {
+        case .assign, .revoke, .reread, .booksInvalidated: true
+        case .bookUpdated: told.contains { $0.missingBooks != 0 }
+        case .state(let state): state.status.isEnd
+        case .booksConfirmed, .heartbeatSent, .granted, .epochsAnswered, .tick, .drain: false
+        }
+    }
+
+    private func noteGames() {
+        let games = games
+        if games != told { tellNews.yield() }
+        told = games
+    }
+
+    private var games: [Heartbeat.WatchedGame] {
+        let missing = engine.missingBooks(at: host.venueClock.now)
+        return engine.watched.map {
+            Heartbeat.WatchedGame(game: $0.game, epoch: $0.epoch, missingBooks: missing[$0.game])
+        }
     }
 
     /// The games of a sport whose scores are wanted.
@@ -69,9 +100,11 @@ actor GameWatcher {
     func content(checks: [String: Bool]) -> HeartbeatContent {
         let isWell = checks.values.allSatisfy { $0 } && engine.standing(at: host.clock.now) == .leased
         let status: ServiceStatus = engine.isDraining ? .stopping : !hasRead ? .starting : isWell ? .healthy : .degraded
+        let games = games
+        told = games
+        blind.set(games.count { $0.missingBooks != 0 })
         return HeartbeatContent(
-            status: status, checks: checks,
-            games: engine.watched.map { Heartbeat.WatchedGame(game: $0.game, epoch: $0.epoch) },
+            status: status, checks: checks, games: games,
             capacity: engine.rules.maximumGames, shardType: engine.rules.takesGames ? "sports" : "crypto")
     }
 

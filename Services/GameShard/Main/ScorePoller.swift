@@ -33,13 +33,15 @@ actor ScorePoller {
         self.steps = steps
         self.client = client
         self.watcher = watcher
-        // A live shard has no speed to divide by.
-        let replayed = steps == nil ? nil : settings.pollInterval / host.settings.replaySpeed
         interval =
-            replayed.map { min(max($0, Self.replayIntervals.lowerBound), Self.replayIntervals.upperBound) }
-            ?? settings.pollInterval
+            host.settings.isReplay
+            ? Self.replayInterval(settings.pollInterval / host.settings.replaySpeed) : settings.pollInterval
         breaker = CircuitBreaker(
             failureThreshold: settings.scoreFailures, cooldown: settings.scoreCooldown, successThreshold: 2)
+    }
+
+    private static func replayInterval(_ wanted: Duration) -> Duration {
+        min(max(wanted, replayIntervals.lowerBound), replayIntervals.upperBound)
     }
 
     /// Polls one sport until cancelled, at a fixed rate; does nothing while there is no game of it.

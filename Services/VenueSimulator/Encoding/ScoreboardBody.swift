@@ -63,8 +63,9 @@ enum ScoreboardBody {
         }
     }
 
-    /// The body with the game among its events, or, for another day, without it.
-    static func body(_ board: Scoreboard, isListed: Bool) -> JSONText {
+    /// The body with the games, all of one sport and day, as its events; or, for another day, without them.
+    static func body(_ boards: [Scoreboard], isListed: Bool) -> JSONText {
+        guard let board = boards.first else { return [:] }
         let day = easternDay(board.game.scheduledAt)
         return [
             "leagues": [
@@ -75,7 +76,7 @@ enum ScoreboardBody {
                 ]
             ],
             "season": ["type": 2, "year": .integer(day.year)], "day": ["date": .string(day.description)],
-            "events": isListed ? [event(board)] : [],
+            "events": isListed ? .array(boards.map(event)) : [],
         ]
     }
 

@@ -14,13 +14,12 @@ struct ScoreRoutes: Sendable {
             let handled = request.headers[ReplayHeader.replayHandled].flatMap { Int64($0) }
                 .flatMap { try? VenueInstant(microseconds: $0) }  // no instant: nothing is worked off
             return simulator.answer { state in
-                let isListed =
-                    path == ScoreboardBody.path(state.scoreboard.game.sport)
-                    && Self.isListed(query["dates"], state.scoreboard.game)
+                let game = state.scoreboards[0].game
+                let isListed = path == ScoreboardBody.path(game.sport) && Self.isListed(query["dates"], game)
                 if isListed, let name {
                     state.readScoreboard(by: name, handled: handled, at: simulator.clock.now)
                 }
-                return .ok(ScoreboardBody.body(state.scoreboard, isListed: isListed))
+                return .ok(ScoreboardBody.body(state.scoreboards, isListed: isListed))
             }
         }
     }

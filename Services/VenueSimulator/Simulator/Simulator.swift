@@ -15,11 +15,17 @@ final class Simulator: Sendable {
     let state: NIOLockedValueBox<VenueState>
     private let ports = NIOLockedValueBox<(http: Int?, webSocket: Int?)>((nil, nil))
 
-    init(recording: Recording, settings: SimulatorSettings, clock: MachineClock, log: Logger) {
+    /// Plays the recorded game alone when there are no `copies`.
+    init(
+        recording: Recording, copies: GameCopies? = nil, settings: SimulatorSettings, clock: MachineClock, log: Logger
+    ) {
         self.settings = settings
         self.clock = clock
         self.log = log
-        state = NIOLockedValueBox(VenueState(recording: recording, settings: settings, at: clock.now))
+        state = NIOLockedValueBox(
+            VenueState(
+                recording: recording, copies: copies ?? GameCopies(of: recording.header), settings: settings,
+                at: clock.now))
     }
 
     /// The port of each server; nil until it listens.

@@ -11,6 +11,8 @@ struct SimulatorSettings: Sendable {
 
     /// The path of the recording.
     var recording: String
+    /// The recorded one, and made-up ones that play the same.
+    var games: Int
     /// Venue time a unit of machine time.
     var speed: Double
     var host: String
@@ -26,6 +28,9 @@ struct SimulatorSettings: Sendable {
     init(_ reader: SettingsReader) {
         recording = reader.text(
             "SIMULATOR_RECORDING", default: "Recordings/tor-at-cle-2026-04-20.recording", "the recording to play")
+        games = reader.integer(
+            "SIMULATOR_GAMES", default: 1, in: 1...GameCopies.limit,
+            "games to play: the recorded one, and made-up ones with the same course")
         speed = reader.number(
             "SIMULATOR_SPEED", default: 1, in: 0.1...10_000, "venue seconds a machine second")
         host = reader.text("SIMULATOR_HOST", default: "127.0.0.1", "the address that both servers bind")

@@ -2,7 +2,7 @@ import Domain
 import Recording
 import Resilience
 
-/// Everything of the simulator that changes, behind one lock: exchange, scoreboard, clock, faults, sessions, counts.
+/// Everything of the simulator that changes, behind one lock: exchange, scoreboards, clock, faults, sessions, counts.
 ///
 /// Each method takes one thing that happened, changes the state and hands frames to the outlets in order; none waits.
 struct VenueState: Sendable {
@@ -14,17 +14,20 @@ struct VenueState: Sendable {
     }
 
     private(set) var exchange: SimulatedExchange
-    private(set) var scoreboard: Scoreboard
+    /// One a game, the recorded one first.
+    private(set) var scoreboards: [Scoreboard]
     private(set) var clock: ReplayClock
     var faults = FaultBoard()
     private(set) var statistics = SimulatorStatistics()
+    private let copies: GameCopies
     private var connections: [Int: Connection] = [:]
     private var lastConnection = 0
 
-    init(recording: Recording, settings: SimulatorSettings, at now: MachineInstant) {
+    init(recording: Recording, copies: GameCopies, settings: SimulatorSettings, at now: MachineInstant) {
+        self.copies = copies
         exchange = SimulatedExchange(
-            header: recording.header, balance: settings.balance, refusesDuplicates: settings.duplicates == .refuse)
-        scoreboard = Scoreboard(game: recording.game)
+            header: copies.header, balance: settings.balance, refusesDuplicates: settings.duplicates == .refuse)
+        scoreboards = copies.games.map { Scoreboard(game: $0) }
         clock = ReplayClock(
             recording: recording, pace: ReplayPace(speed: settings.speed), at: now)
         enter(clock.current)
@@ -53,8 +56,8 @@ extension VenueState {
         publish(exchange.pass(to: step.at))
         for fact in step.moment?.facts ?? [] {
             statistics.facts += 1
-            scoreboard.apply(fact)
-            publish(exchange.apply(fact, at: step.at))
+            for index in scoreboards.indices { scoreboards[index].apply(fact) }
+            for own in copies.facts(fact) { publish(exchange.apply(own, at: step.at)) }
         }
     }
 

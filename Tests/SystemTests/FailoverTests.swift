@@ -1,0 +1,39 @@
+import FleetTestKit
+import Foundation
+import TestKit
+import Testing
+
+/// A shard of the real suite fails in every way there is; how fast it is replaced is measured by `make
+/// bench-fleet-faults`, and decides nothing here.
+@Suite struct FailoverTests {
+    @Test(.timeLimit(.minutes(10)))
+    func `whatever happens to a shard, its games go on elsewhere and its stale signals reserve nothing`() async throws {
+        try await FaultyFleet.run(executables: Executable.folder.path, games: 6) { fleet in
+            let log = AlertLog(path: fleet.alertFile)
+            // A slow machine may have been alarmed before the first shard was up.
+            let before = log.firings.count
+            let reading = Task { await log.run() }
+            defer { reading.cancel() }
+            let shouts = StaleShouts(fleet: fleet)
+            try await shouts.watch()
+            let run = FailoverRun(fleet: fleet, shouts: shouts)
+            for (index, fault) in FaultyFleet.Fault.allCases.enumerated() {
+                let victim = FaultyFleet.shards[index % FaultyFleet.shards.count]
+                let outcome = try await run.run(fault, of: victim, after: .zero, within: .seconds(60))
+                #expect(outcome.lost.isEmpty && outcome.moves.count == 3, "\(outcome)")
+                #expect(outcome.detection != nil, "\(fault)")
+            }
+            try await fleet.untilReady(within: .seconds(120))
+            try await eventually(within: .seconds(60), "each shout has its verdict") {
+                try await shouts.judged() == 2 * shouts.count
+            }
+            let verdicts = try await shouts.verdicts()
+            #expect(shouts.count > 0 && verdicts.stale == shouts.count && verdicts.staleRefused == verdicts.stale)
+            #expect(verdicts.twinsApproved > 0, "\(verdicts.all)")
+            #expect(verdicts.accepted == 0 && verdicts.reservations > 0 && verdicts.isSighted)
+            #expect(try await fleet.unowned() == 0)
+            #expect(log.firings.count == before, "\(log.firings)")
+            #expect(fleet.isComplete)
+        }
+    }
+}
