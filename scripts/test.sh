@@ -12,7 +12,7 @@ if (($# > 0)); then exec swift test --skip-build "$@"; fi
 
 # Modules whose tests start servers or whole suites of processes run one after the other, so that they do not take the
 # machine from under each other; everything else runs first and at once.
-modules=(Runtime Servers Redis RedisConformance Bus Postgres Venues VenueSimulator Hosting OrderPath System)
+modules=(Runtime Servers Redis RedisConformance Bus Postgres Venues VenueSimulator Hosting OrderPath Orchestrator System)
 others=()
 for module in "${modules[@]}"; do others+=(--skip "^${module}Tests\\."); done
 

@@ -141,9 +141,7 @@ extension ServiceHost {
 
     /// As above for a service that is healthy when all its measured checks are.
     public func sendHeartbeats(checking more: [HealthProbe] = []) {
-        let board = HealthBoard(
-            baseProbes() + more, every: settings.healthInterval, clock: clock, log: log, metrics: context.metrics)
-        supervisor.add("health", .critical) { try await board.run() }
+        let board = measureHealth(more)
         sendHeartbeats { HeartbeatContent(status: board.isHealthy ? .healthy : .degraded, checks: board.checks) }
     }
 }

@@ -102,6 +102,20 @@ extension ServiceHost {
         }
     }
 
+    /// Measures these and the base probes while `HEALTH_CHECKS_ENABLED`, which SIGHUP reads again; call it once.
+    public func measureHealth(_ more: [HealthProbe] = []) -> HealthBoard {
+        let board = HealthBoard(
+            baseProbes() + more, isOn: settings.health.isEnabled, every: settings.healthInterval, clock: clock,
+            log: log, metrics: context.metrics)
+        supervisor.add("health", .critical) { try await board.run() }
+        context.onReload("health") {
+            HealthSettings($0)
+        } apply: {
+            await board.setOn($0.isEnabled)
+        }
+        return board
+    }
+
     /// The probes that every service has: does Redis answer, does the bus bring back what it is given, does PostgreSQL
     /// answer.
     public func baseProbes() -> [HealthProbe] {

@@ -38,16 +38,23 @@ public struct HealthMeasurement: Hashable, Sendable {
 ///
 /// A result that was not renewed in time is not healthy: a board that stopped measuring must not show old good news.
 /// A change shows within one interval and the probe's time-out, which is cut to the interval (CHECKLIST N10).
+/// While it is switched off nothing is asked and nothing is claimed: there are no checks, and none of them fails.
 public final class HealthBoard: Sendable {
+    private struct State: Sendable {
+        var isOn = true
+        var results: [String: HealthMeasurement] = [:]
+    }
+
     private let probes: [HealthProbe]
     private let interval: Duration
     private let clock: MachineClock
     private let log: Logger
     private let metrics: MetricsRegistry
-    private let results = NIOLockedValueBox<[String: HealthMeasurement]>([:])
+    private let state = NIOLockedValueBox(State())
 
     public init(
-        _ probes: [HealthProbe], every interval: Duration, clock: MachineClock, log: Logger, metrics: MetricsRegistry
+        _ probes: [HealthProbe], isOn: Bool = true, every interval: Duration, clock: MachineClock, log: Logger,
+        metrics: MetricsRegistry
     ) {
         precondition(interval > .zero, "a health interval must be positive, got \(interval)")
         self.probes = probes.map { probe in
@@ -59,7 +66,11 @@ public final class HealthBoard: Sendable {
         self.clock = clock
         self.log = log
         self.metrics = metrics
+        state.withLockedValue { $0.isOn = isOn }
+        enabled.set(isOn)
     }
+
+    private var enabled: Gauge { metrics.gauge("health_checks_enabled", "1 while health is measured.") }
 
     /// Measures until cancelled; a critical part of its process.
     public func run() async throws {
@@ -74,36 +85,72 @@ public final class HealthBoard: Sendable {
     /// Each check by name; one that was never measured or not renewed within two intervals is false.
     public var checks: [String: Bool] {
         let oldest = clock.now.advanced(by: .zero - interval * 2)
-        let results = results.withLockedValue { $0 }
+        let state = state.withLockedValue { $0 }
+        guard state.isOn else { return [:] }
         return Dictionary(
             uniqueKeysWithValues: probes.map { probe in
-                (probe.name, results[probe.name].map { $0.isHealthy && $0.measuredAt >= oldest } ?? false)
+                let latest = state.results[probe.name]
+                return (probe.name, latest.map { $0.isHealthy && $0.measuredAt >= oldest } ?? false)
             })
     }
 
-    /// The latest measurements as they are.
-    public var latest: [String: HealthMeasurement] { results.withLockedValue { $0 } }
+    /// The latest measurements as they are; empty while switched off.
+    public var latest: [String: HealthMeasurement] { state.withLockedValue { $0.results } }
 
     public var isHealthy: Bool { checks.values.allSatisfy { $0 } }
 
+    public var isOn: Bool { state.withLockedValue { $0.isOn } }
+
+    /// Switches the measuring off, or on again; returns once everything has been measured anew.
+    public func setOn(_ on: Bool) async {
+        let hasChanged = state.withLockedValue { state in
+            guard state.isOn != on else { return false }
+            state = State(isOn: on)
+            return true
+        }
+        guard hasChanged else { return }
+        enabled.set(on)
+        log.log(level: on ? .info : .warning, "health checks switched", metadata: [Key.state: on ? "on" : "off"])
+        guard on else { return }
+        await withTaskGroup(of: Void.self) { group in
+            for probe in probes { group.addTask { await self.measure(probe) } }
+        }
+    }
+
+    /// Measures one check now, besides its interval; nil for an unknown one, or while switched off.
+    public func measure(_ name: String) async -> HealthMeasurement? {
+        guard isOn, let probe = probes.first(where: { $0.name == name }) else { return nil }
+        await measure(probe)
+        return latest[name]
+    }
+
     private func watch(_ probe: HealthProbe) async throws {
-        let gauge = metrics.gauge("health_check", "1 when the probe succeeded.", labels: ["check": probe.name])
         var due = clock.now
         while true {
-            let measured = await probe.measure(clock: clock)
+            if isOn { await measure(probe) }
             try Task.checkCancellation()
-            let before = results.withLockedValue { $0.updateValue(measured, forKey: probe.name) }
-            gauge.set(measured.isHealthy)
-            if before?.isHealthy != measured.isHealthy {
-                log.log(
-                    level: measured.isHealthy ? .info : .warning, "health check changed",
-                    metadata: [
-                        Key.check: "\(probe.name)", Key.state: measured.isHealthy ? "healthy" : "unhealthy",
-                        Key.reason: "\(measured.reason ?? "")",
-                    ])
-            }
             due = max(clock.now, due.advanced(by: interval))
             try await clock.sleep(until: due)
         }
+    }
+
+    private func measure(_ probe: HealthProbe) async {
+        let measured = await probe.measure(clock: clock)
+        if Task.isCancelled { return }
+        let known = state.withLockedValue { state -> (isNew: Bool, before: HealthMeasurement?) in
+            // Switched off meanwhile.
+            guard state.isOn else { return (false, nil) }
+            return (true, state.results.updateValue(measured, forKey: probe.name))
+        }
+        guard known.isNew else { return }
+        metrics.gauge("health_check", "1 when the probe succeeded.", labels: ["check": probe.name])
+            .set(measured.isHealthy)
+        guard known.before?.isHealthy != measured.isHealthy else { return }
+        log.log(
+            level: measured.isHealthy ? .info : .warning, "health check changed",
+            metadata: [
+                Key.check: "\(probe.name)", Key.state: measured.isHealthy ? "healthy" : "unhealthy",
+                Key.reason: "\(measured.reason ?? "")",
+            ])
     }
 }

@@ -163,7 +163,7 @@ public struct SystemAlert: WireMessage, Hashable {
     }
 
     public let id: AlertID
-    /// The kind, named as in the glossary, for example `databaseConnectivityIssue`.
+    /// The kind, named as in the glossary, for example `DatabaseConnectivityIssue`.
     public let kind: String
     /// Stable for one cause, so that it is neither repeated nor confused with another.
     public let fingerprint: String

@@ -4,12 +4,12 @@ import Testing
 @testable import Linesman
 
 @Suite struct StatusCommandTests {
-    private func table(bus: String?) throws -> String {
+    private func table(bus: String?, more: String = "") throws -> String {
         let document = """
             {
               "fleet": {"isLeading": true, "term": 3, "shards": [], "games": [], "services": []},
               "checks": {"redis": true}, "tradingMode": "paper", "venueTime": "2026-04-20T00:00:00Z",
-              "recentAlerts": []\(bus.map { ", \"bus\": \($0)" } ?? "")
+              "recentAlerts": []\(bus.map { ", \"bus\": \($0)" } ?? "")\(more)
             }
             """
         return StatusCommand.table(try JSONDecoder().decode(SuiteStatus.self, from: Data(document.utf8)))
@@ -39,5 +39,31 @@ import Testing
 
     @Test func `the status of an orchestrator that tells nothing of the bus is still read`() throws {
         #expect(try table(bus: nil).contains("\nbus\ngames"))
+    }
+
+    // CHECKLIST R22.
+    @Test func `the monitor shows each check with its age, and what is switched off is said`() throws {
+        let checks = """
+            [{"name": "shards", "state": "unhealthy", "detail": "0 of 2 shards serve", "at": 5000000, "since": 1,
+              "tookMs": 0.4},
+             {"name": "redis", "state": "unknown", "detail": "not looked at", "at": 0, "since": 0, "tookMs": 0}]
+            """
+        let on = try table(
+            bus: nil,
+            more: """
+                , "at": 5750000, "alerting": {"isEnabled": true, "firing": ["AllShardsUnhealthy"], "failingSinks": []},
+                "monitor": {"isOn": true, "intervalMs": 5000, "lastCycleMs": 3.24, "checks": \(checks)}
+                """)
+        #expect(on.contains("monitor every 5.0 s, the last look took 3.2 ms\n"))
+        #expect(on.contains("  shards                       UNHEALTHY  750 ms ago  0 of 2 shards serve\n"))
+        #expect(on.contains("  redis                        unknown    not looked at\n"))
+        #expect(on.contains("\nalerts, firing: AllShardsUnhealthy\n"))
+        let off = try table(
+            bus: nil,
+            more: """
+                , "at": 1, "alerting": {"isEnabled": false, "firing": [], "failingSinks": []},
+                "monitor": {"isOn": false, "intervalMs": 5000, "lastCycleMs": null, "checks": []}
+                """)
+        #expect(off.contains("monitor OFF") && off.contains("alerts OFF"))
     }
 }

@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import Resilience
 import Runtime
 import TestKit
@@ -238,5 +239,80 @@ import Testing
         _ = await task.result
         time.advance(by: .seconds(11))
         #expect(!board.isHealthy)
+    }
+
+    @Test func `switched off nothing is asked or claimed, switched on everything is measured at once`() async throws {
+        let time = ManualTime()
+        let asked = Tally()
+        let capture = LogCapture()
+        let board = HealthBoard(
+            [HealthProbe("redis", timeout: .seconds(1)) { asked.note("asked") }], every: .seconds(5),
+            clock: .manual(time), log: capture.logger(), metrics: MetricsRegistry())
+        let task = Task { try await board.run() }
+        try await eventually("measured") { board.isHealthy && time.sleeperCount == 1 }
+        await board.setOn(false)
+        #expect(board.checks == [:] && board.latest.isEmpty && !board.isOn)
+        let before = asked.count
+        time.advance(by: .seconds(5))
+        try await eventually("the interval has passed") { time.sleeperCount == 1 }
+        let measured = await board.measure("redis")
+        #expect(asked.count == before && measured == nil)
+        await board.setOn(true)
+        #expect(board.checks == ["redis": true] && asked.count == before + 1)
+        #expect(capture.lines.count { $0.contains("health checks switched") } == 2)
+        task.cancel()
+        _ = await task.result
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct SystemChecksTests {
+    @Test func `a check that hangs delays no other, and is unhealthy after its own time-out`() async throws {
+        let time = ManualTime()
+        let release = Promise<Bool>()
+        let metrics = MetricsRegistry()
+        let checks = SystemChecks(
+            "monitor",
+            [
+                SystemCheck("hangs", timeout: .seconds(3)) {
+                    await stubborn(release)
+                    return .init(.healthy)
+                },
+                SystemCheck("throws", timeout: .seconds(1)) { throw Broken() },
+                SystemCheck("fine", timeout: .seconds(1)) { .init(.healthy, "2 of 2") },
+            ], clock: .manual(time), wall: .fixed(7), metrics: metrics)
+        #expect(checks.reports.map(\.state) == [.unknown, .unknown, .unknown])
+        let cycle = Task { await checks.cycle() }
+        try await eventually("the others are told") {
+            checks.reports.map(\.state) == [.unknown, .unhealthy, .healthy]
+        }
+        #expect(checks.reports[1].detail == "broken" && checks.reports[2].detail == "2 of 2")
+        try await eventually("its time-out") {
+            time.advance(by: .milliseconds(100))
+            return checks.reports[0].state != .unknown
+        }
+        let took = await cycle.value
+        #expect(took >= .seconds(3))
+        #expect(checks.reports[0].state == .unhealthy && checks.reports[0].detail.hasPrefix("no answer within"))
+        release.fulfil(true)
+        let text = metrics.prometheusText()
+        #expect(text.contains("monitor_timeouts_total{check=\"hangs\"} 1"))
+        #expect(text.contains("monitor_state{check=\"fine\"} 1") && text.contains("monitor_cycle_seconds_count 1"))
+    }
+
+    @Test func `a state keeps its beginning, and what is cleared is unknown`() async throws {
+        let wall = NIOLockedValueBox<Int64>(100)
+        let state = NIOLockedValueBox(CheckState.healthy)
+        let checks = SystemChecks(
+            "monitor", [SystemCheck("redis", timeout: .seconds(1)) { .init(state.withLockedValue { $0 }) }],
+            clock: .real, wall: WallClock { wall.withLockedValue { $0 } }, metrics: MetricsRegistry())
+        await checks.cycle()
+        wall.withLockedValue { $0 = 200 }
+        await checks.cycle()
+        #expect(checks.reports[0].since == 100 && checks.reports[0].at == 200)
+        state.withLockedValue { $0 = .unhealthy }
+        await checks.cycle()
+        #expect(checks.reports[0].since == 200 && checks.reports[0].state == .unhealthy)
+        checks.clear()
+        #expect(checks.reports[0].state == .unknown)
     }
 }

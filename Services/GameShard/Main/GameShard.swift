@@ -71,12 +71,7 @@ struct GameShard: Sendable {
 
     /// Says how the shard is, with checks that were measured; before the last heartbeat it says what it had to say.
     func sendHeartbeats() {
-        let board = HealthBoard(
-            host.baseProbes() + feeds.probes(poller) + [journalProbe], every: host.settings.healthInterval,
-            clock: host.clock,
-            log: host.log,
-            metrics: host.context.metrics)
-        host.supervisor.add("health", .critical) { try await board.run() }
+        let board = host.measureHealth(feeds.probes(poller) + [journalProbe])
         host.sendHeartbeats(
             on: Channels.heartbeat(commands.shard), hurriedBy: watcher.news,
             onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },

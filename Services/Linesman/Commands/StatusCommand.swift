@@ -39,6 +39,7 @@ struct StatusCommand: AsyncParsableCommand {
         for (name, isHealthy) in status.checks.sorted(by: { $0.key < $1.key }) {
             lines.append("  \(name.padded(28)) \(isHealthy ? "healthy" : "UNHEALTHY")")
         }
+        if let monitor = status.monitor { lines += Self.lines(of: monitor, at: status.at ?? 0) }
         lines.append("shards")
         for shard in status.fleet.shards {
             lines.append(
@@ -60,13 +61,35 @@ struct StatusCommand: AsyncParsableCommand {
             lines.append(
                 "  \(game.game.padded(28)) \(game.status.padded(10)) \(game.state.padded(10)) \(owner)  \(game.name)")
         }
-        lines.append("alerts")
+        lines.append(Self.line(of: status.alerting))
         if status.recentAlerts.isEmpty { lines.append("  none") }
         for alert in status.recentAlerts.suffix(10) {
             lines.append("  \(WallClock.text(alert.at))  \(alert.state.padded(10)) \(alert.kind): \(alert.summary)")
         }
         return lines.joined(separator: "\n")
     }
+
+    private static func lines(of monitor: SuiteStatus.Monitor, at now: Int64) -> [String] {
+        guard monitor.isOn else { return ["monitor OFF: health checks are switched off (HEALTH_CHECKS_ENABLED)"] }
+        let cycle = monitor.lastCycleMs.map { ", the last look took \(tenths($0)) ms" } ?? ""
+        return ["monitor every \(tenths(Double(monitor.intervalMs) / 1_000)) s\(cycle)"]
+            + monitor.checks.map { check in
+                let state = check.state == .unhealthy ? "UNHEALTHY" : check.state.rawValue
+                let age = check.at == 0 ? "" : "\(max(0, now - check.at) / 1_000) ms ago  "
+                return "  \(check.name.padded(28)) \(state.padded(10)) \(age)\(check.detail)"
+            }
+    }
+
+    private static func line(of alerting: SuiteStatus.Alerting?) -> String {
+        guard let alerting else { return "alerts" }
+        guard alerting.isEnabled else { return "alerts OFF: alerting is switched off (CRITICAL_ALERTS_ENABLED)" }
+        let firing = alerting.firing.isEmpty ? "" : ", firing: \(alerting.firing.joined(separator: " "))"
+        let failing =
+            alerting.failingSinks.isEmpty ? "" : ", sinks that fail: \(alerting.failingSinks.joined(separator: " "))"
+        return "alerts\(firing)\(failing)"
+    }
+
+    private static func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
 
     private static func line(of bus: BusReport) -> String {
         let figures = [

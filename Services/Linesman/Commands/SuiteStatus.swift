@@ -1,4 +1,5 @@
 import Hosting
+import Runtime
 
 /// The running suite as the orchestrator's `/status` tells it; only what the command line shows.
 struct SuiteStatus: Decodable, Sendable {
@@ -47,10 +48,27 @@ struct SuiteStatus: Decodable, Sendable {
         let at: Int64
     }
 
+    struct Monitor: Decodable, Sendable {
+        let isOn: Bool
+        let intervalMs: Int64
+        let lastCycleMs: Double?
+        let checks: [CheckReport]
+    }
+
+    struct Alerting: Decodable, Sendable {
+        let isEnabled: Bool
+        let firing: [String]
+        let failingSinks: [String]
+    }
+
     let fleet: Fleet
+    /// Wall time of the answer, in microseconds since 1970.
+    let at: Int64?
     /// What the orchestrator measures: Redis, PostgreSQL.
     let checks: [String: Bool]
     /// Nil from an orchestrator of before there was one.
+    let monitor: Monitor?
+    let alerting: Alerting?
     let bus: [BusReport]?
     let tradingMode: String
     let venueTime: String

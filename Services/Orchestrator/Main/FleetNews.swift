@@ -11,6 +11,7 @@ import Wire
 struct FleetNews: Sendable {
     let host: ServiceHost
     let fleet: FleetReconciler
+    let others: OtherOrchestrators
 
     /// How often the engine looks at what time alone has changed.
     static let tickInterval = Duration.milliseconds(100)
@@ -22,6 +23,7 @@ struct FleetNews: Sendable {
         host.supervisor.add("service-heartbeats", .critical) {
             await follow(services) { heartbeat in
                 await fleet.note(BusReport(heartbeat))
+                others.heard(heartbeat)
                 await fleet.take(.serviceHeartbeat(ServiceHeartbeat(heartbeat)))
             }
         }
@@ -72,33 +74,18 @@ struct FleetNews: Sendable {
         return host.clock.now.since(pong) <= host.settings.redis.pingInterval + .milliseconds(300)
     }
 
-    /// Redis by our own probe; the database by its pool's, which counts failures at a fixed rate.
-    private func dependencies(_ health: HealthBoard) -> [(Dependency, Bool)] {
-        var known: [(Dependency, Bool)] = []
-        if let redis = health.latest["redis"] { known.append((.redis, redis.isHealthy)) }
-        let database = host.database.health
-        if database.isHealthy != nil { known.append((.postgres, !database.isAlertDue)) }
-        return known
-    }
-
-    /// Ticks at a fixed rate and tells what the orchestrator itself stands on.
-    func tick(health: HealthBoard, leadership: Leadership) async throws {
-        var isUp = true
-        var told: [Dependency: Bool] = [:]
+    /// Ticks at a fixed rate and tells whether anything can be heard.
+    func tick() async throws {
+        var hearingSince: MachineInstant? = host.clock.now
         var due = host.clock.now
         while true {
             let hears = hears
-            if hears != isUp { await fleet.take(.bus(isUp: hears)) }
-            isUp = hears
-            for (dependency, isHealthy) in dependencies(health) where told[dependency] != isHealthy {
-                // An earlier life may have told that it was away.
-                if told[dependency] == nil, isHealthy {
-                    host.alerts.dispatcher.resolve(dependency.alert.rawValue, dependency.alert.recovery)
-                }
-                told[dependency] = isHealthy
-                await fleet.take(.dependency(dependency, isHealthy: isHealthy))
+            if hears != (hearingSince != nil) {
+                hearingSince = hears ? host.clock.now : nil
+                await fleet.take(.bus(isUp: hears))
             }
             await fleet.take(.tick)
+            others.tick(isLeading: await fleet.isLeading, hearingSince: hearingSince)
             due = max(host.clock.now, due.advanced(by: Self.tickInterval))
             try await host.clock.sleep(until: due)
         }

@@ -60,6 +60,8 @@ actor FleetReconciler {
 
     var isLeading: Bool { engine.isLeading }
 
+    func health() -> FleetHealth { engine.health(at: host.clock.now) }
+
     func snapshot() -> FleetSnapshot { engine.snapshot(at: host.clock.now) }
 
     /// Signals that the shards say they have sent in their present lives.

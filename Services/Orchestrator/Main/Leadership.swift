@@ -1,3 +1,4 @@
+import Domain
 import Hosting
 import NIOConcurrencyHelpers
 import Postgres
@@ -11,6 +12,13 @@ final class Leadership: Sendable {
     struct Lost: Error, Sendable, CustomStringConvertible {
         let term: Int64
         var description: String { "term \(term) is not ours any more" }
+    }
+
+    /// Who a leadership row names: `orchestrator/INSTANCE/INCARNATION`.
+    struct Holder: Hashable, Sendable {
+        let name: String
+
+        var incarnation: Incarnation? { name.split(separator: "/").last.flatMap { try? Incarnation(String($0)) } }
     }
 
     private struct Held {
@@ -35,19 +43,27 @@ final class Leadership: Sendable {
         held.withLockedValue { held in held.flatMap { now < $0.until ? $0.term : nil } }
     }
 
-    /// Takes the row when nobody holds it; the new term, or nil while another leads.
-    func acquire(clock: MachineClock) async throws -> Int64? {
+    /// Until when it is ours without being renewed, by our own clock; nil while it is not ours.
+    var heldUntil: MachineInstant? { held.withLockedValue { $0?.until } }
+
+    /// Takes the row when nobody holds it.
+    ///
+    /// - Returns: the new term and who held it before; nil while another leads.
+    func acquire(clock: MachineClock) async throws -> (term: Int64, before: Holder)? {
         let asked = clock.now
         let row = try await database.query(
             """
-            UPDATE leadership SET term = term + 1, holder = \(holder),
+            UPDATE leadership AS row SET term = row.term + 1, holder = \(holder),
                 expires_at = clock_timestamp() + make_interval(secs => \(life.inSeconds))
-            WHERE expires_at <= clock_timestamp() RETURNING term
+            FROM leadership AS before
+            WHERE before.id = row.id AND row.expires_at <= clock_timestamp()
+            RETURNING row.term AS term, before.holder AS before
             """, timeout: .seconds(1)
         ).first
-        guard let term = try row?.int64("term") else { return nil }
+        guard let row else { return nil }
+        let term = try row.int64("term")
         held.withLockedValue { $0 = Held(term: term, until: asked.advanced(by: life)) }
-        return term
+        return (term, Holder(name: try row.text("before")))
     }
 
     /// - Returns: false when the row is another's or has expired.
@@ -65,10 +81,12 @@ final class Leadership: Sendable {
     }
 
     /// Makes the transaction depend on the term: another leader cannot take over before it has ended.
+    ///
+    /// So that a leader which is stopped in the middle of one holds nobody up, the server ends it after a second.
     func require(_ term: Int64, in transaction: PostgresTransaction) async throws {
         let row = try await transaction.first(
             """
-            SELECT 1 AS ours FROM leadership
+            SELECT set_config('idle_in_transaction_session_timeout', '1000', true) AS bound FROM leadership
             WHERE term = \(term) AND holder = \(holder) AND expires_at > clock_timestamp() FOR SHARE
             """)
         if row == nil { throw Lost(term: term) }

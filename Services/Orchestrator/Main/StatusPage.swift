@@ -28,6 +28,14 @@ struct StatusDocument: Encodable, Sendable {
         let restarts: Int
     }
 
+    struct Alerting: Encodable, Sendable {
+        let isEnabled: Bool
+        let firing: [String]
+        let failingSinks: [String]
+        /// For each sink.
+        let waiting: [String: Int]
+    }
+
     let service: String
     let instance: String
     let incarnation: String
@@ -41,6 +49,8 @@ struct StatusDocument: Encodable, Sendable {
     /// Signals that the shards say they have sent in their present lives.
     let signalsSent: Int
     let checks: [String: Bool]
+    let monitor: SystemMonitor.Report
+    let alerting: Alerting
     let redis: Link
     /// Of every process that was heard, in its present life.
     let bus: [BusReport]
@@ -56,6 +66,7 @@ struct StatusPage: Sendable {
     let fleet: FleetReconciler
     let alerts: AlertDispatcher
     let health: HealthBoard
+    let monitor: SystemMonitor
     let settings: OrchestratorSettings
     let control: ControlDesk
 
@@ -75,6 +86,10 @@ struct StatusPage: Sendable {
             startedAt: host.context.startedAt, at: host.context.wallClock.microseconds,
             venueTime: host.venueClock.now.description, tradingMode: settings.host.trading.mode.rawValue,
             fleet: await fleet.snapshot(), signalsSent: await fleet.totalSignalsSent(), checks: health.checks,
+            monitor: monitor.report,
+            alerting: StatusDocument.Alerting(
+                isEnabled: alerts.isEnabled, firing: alerts.firing.sorted(), failingSinks: alerts.failingSinks.sorted(),
+                waiting: alerts.waiting),
             redis: StatusDocument.Link(
                 isReady: redis.isReady, reconnects: redis.commands.reconnects + redis.subscriptions.reconnects,
                 failures: redis.commands.failures + redis.subscriptions.failures),

@@ -7,16 +7,17 @@ import Venues
 await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogue.keys) { context in
     let (settings, feed) = try context.settings { (OrchestratorSettings($0), ScoreboardSettings($0)) }
     let host = try await ServiceHost.start(settings.host, in: context, alerting: .main)
-    let health = HealthBoard(
-        host.baseProbes(), every: settings.host.healthInterval, clock: host.clock, log: host.log,
-        metrics: context.metrics)
+    let health = host.measureHealth()
     let alerts = host.alerts.dispatcher
     let leadership = Leadership(
         database: host.database, holder: "\(host.source)/\(host.incarnation)", settings: settings)
     let store = AssignmentStore(database: host.database, leadership: leadership)
     let lanes = EffectLanes()
     let fleet = FleetReconciler(policy: OrchestratorPolicy(settings), lanes: lanes, host: host)
-    let news = FleetNews(host: host, fleet: fleet)
+    let alertLane = AlertLane(alerts: alerts, isMonitoring: settings.host.health.isEnabled)
+    let monitor = SystemMonitor(every: settings.monitorInterval, host, fleet, health, alertLane)
+    let others = OtherOrchestrators(host: host, timeout: settings.serviceTimeout)
+    let news = FleetNews(host: host, fleet: fleet, others: others)
     let scores = VenueScores(feed, host: host)
     let scoreboards = Scoreboards(host: host, settings: settings, fleet: fleet, read: scores.board(of:))
     let announcements = Announcements(host: host)
@@ -24,18 +25,21 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     let orders = OrderRecords(database: host.database, leadership: leadership)
     let control = ControlDesk(host: host, fleet: fleet, records: orders, settings: settings.control)
     let page = StatusPage(
-        host: host, fleet: fleet, alerts: alerts, health: health, settings: settings, control: control)
+        host: host, fleet: fleet, alerts: alerts, health: health, monitor: monitor, settings: settings,
+        control: control)
 
-    host.supervisor.add("health", .critical) { try await health.run() }
-    host.supervisor.add("alert-lane", .critical) { await AlertLane(alerts: alerts).run(lanes.alerts) }
+    host.supervisor.add("alert-lane", .critical) { await alertLane.run(lanes.alerts) }
     host.supervisor.add("bus-lane", .critical) { await BusLane(host: host, leadership: leadership).run(lanes.messages) }
     host.supervisor.add("record-lane", .critical) { await records.run(lanes.records) }
     host.supervisor.add("announcements", .important) { await announcements.run() }
     try await news.listen()
     try await StartupAnswers(host: host, store: store).listen()
     try await SystemAlerts(host: host, fleet: fleet).listen()
-    host.supervisor.add("ticks", .critical) { try await news.tick(health: health, leadership: leadership) }
-    host.supervisor.add("leadership", .critical) { try await LeaderWatch(leadership, store, fleet, host).run() }
+    host.supervisor.add("ticks", .critical) { try await news.tick() }
+    host.supervisor.add("system-monitor", .critical) { try await monitor.run() }
+    host.supervisor.add("leadership", .critical) {
+        try await LeaderWatch(leadership, store, fleet, monitor, others, host).run()
+    }
     host.supervisor.add("scoreboards", .important) { try await scoreboards.run() }
     host.supervisor.add("control", .important) { await control.run() }
     host.supervisor.add("status", .important) { try await page.serve() }

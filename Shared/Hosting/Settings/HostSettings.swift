@@ -13,6 +13,7 @@ public struct HostSettings: Sendable {
     public let database: PostgresSettings
     public let alerts: AlertSettings
     public let trading: TradingSettings
+    public let health: HealthSettings
     public let heartbeatInterval: Duration
     /// How long the key that stands for this process outlives its last heartbeat (CHECKLIST R37).
     public let heartbeatLife: Duration
@@ -38,6 +39,7 @@ public struct HostSettings: Sendable {
         database = PostgresSettings(reader)
         alerts = AlertSettings(reader)
         trading = TradingSettings(reader)
+        health = HealthSettings(reader)
         heartbeatInterval = reader.seconds(
             "HEARTBEAT_INTERVAL_SECS", default: .milliseconds(500), in: .milliseconds(50)...(.seconds(60)),
             "How often a process says that it is there.")

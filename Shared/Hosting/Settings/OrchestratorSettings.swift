@@ -17,6 +17,7 @@ public struct OrchestratorSettings: Sendable {
     public let reconciliation: ReconciliationSettings
     public let control: ControlSettings
     public let leadershipLife: Duration
+    public let monitorInterval: Duration
     public let statusHost: String
     public let statusPort: Int
 
@@ -60,6 +61,9 @@ public struct OrchestratorSettings: Sendable {
         leadershipLife = reader.seconds(
             "LEADERSHIP_TTL_SECS", default: .seconds(3), in: .milliseconds(1_500)...(.seconds(600)),
             "How long leadership lasts without being renewed; it is renewed each second.")
+        monitorInterval = reader.seconds(
+            "SYSTEM_MONITOR_INTERVAL_SECS", default: .seconds(30), in: .milliseconds(100)...(.seconds(3_600)),
+            "How often shards, Redis, PostgreSQL and discovery are looked at again; a change is told at once.")
         statusHost = reader.text("STATUS_HOST", default: "127.0.0.1", "The address that serves the status page.")
         statusPort = reader.integer("STATUS_PORT", default: 8_080, in: 0...65_535, "0 takes a free port.")
         reader.require(

@@ -1,0 +1,154 @@
+import Domain
+import Hosting
+import OrchestratorEngine
+import Postgres
+import Resilience
+import Runtime
+import TestKit
+import Testing
+
+@testable import Orchestrator
+
+/// The leadership row, and what a leader whose term is over can still do to the database: nothing.
+@Suite struct LeadershipRowTests {
+    /// One orchestrator's way to the database.
+    private struct Candidate {
+        let leadership: Leadership
+        let store: AssignmentStore
+        let pool: PostgresPool
+
+        init(_ name: String, _ database: TestDatabase) {
+            let environment = database.environment.merging(["LEADERSHIP_TTL_SECS": "1.5"]) { $1 }
+            let settings = OrchestratorSettings(SettingsReader(environment: environment))
+            pool = PostgresPool(
+                settings: settings.host.database, application: name, clock: .real, random: .system,
+                log: LogCapture().logger(), metrics: MetricsRegistry())
+            leadership = Leadership(
+                database: pool, holder: "orchestrator/\(name)/life-of-\(name)", settings: settings)
+            store = AssignmentStore(database: pool, leadership: leadership)
+        }
+
+        func acquire() async throws -> (term: Int64, before: Leadership.Holder)? {
+            try await leadership.acquire(clock: .real)
+        }
+
+        func take(within limit: Duration) async throws -> (term: Int64, before: Leadership.Holder) {
+            var found: (term: Int64, before: Leadership.Holder)?
+            try await eventually(within: limit, "the term") {
+                // Refused while the other's transaction holds the row; asked again as the watch does.
+                found = try? await acquire()
+                return found != nil
+            }
+            return try #require(found)
+        }
+    }
+
+    private func game() throws -> Game {
+        try Game(
+            id: "g1", sport: .nba, home: Team(name: "Cleveland", abbreviation: "CLE"),
+            away: Team(name: "Toronto", abbreviation: "TOR"), scheduledAt: VenueInstant(rfc3339: "2026-04-20T23:00Z"))
+    }
+
+    private func change(epoch: Int64) throws -> AssignmentChange {
+        AssignmentChange(
+            game: try game(), status: .live, markets: [], from: nil,
+            to: Seat(shard: "shard-01", epoch: try Epoch(epoch)), reason: .first)
+    }
+
+    private func withTwo(
+        _ body: (Candidate, Candidate, TestDatabase) async throws -> Void
+    ) async throws {
+        try await withPostgres { database in
+            let (first, second) = (Candidate("a", database), Candidate("b", database))
+            try await Migrations.run(first.pool)
+            try await body(first, second, database)
+            await first.pool.close()
+            await second.pool.close()
+        }
+    }
+
+    // CHECKLIST N35.
+    @Test(.timeLimit(.minutes(1)))
+    func `one leads, the other takes over when the term has run out, and the old one can store nothing`() async throws {
+        try await withTwo { first, second, database in
+            let led = try #require(try await first.acquire())
+            #expect(led.term == 1 && led.before.incarnation == nil)
+            let refused = try await second.acquire() == nil
+            #expect(refused)
+            _ = try await first.store.commit([change(epoch: 1)], term: 1)
+
+            // The first is stopped: it renews nothing.
+            let taken = try await second.take(within: .seconds(10))
+            #expect(taken.term == 2 && taken.before.incarnation == "life-of-a")
+            await #expect(throws: Leadership.Lost.self) {
+                _ = try await first.store.commit([change(epoch: 2)], term: 1)
+            }
+            await #expect(throws: Leadership.Lost.self) {
+                try await first.store.upsert(game(), .final, nil, term: 1)
+            }
+            await #expect(throws: Leadership.Lost.self) {
+                _ = try await first.store.release("g1", .final, nil, from: nil, term: 1)
+            }
+            // Nor by another's term.
+            await #expect(throws: Leadership.Lost.self) {
+                _ = try await first.store.commit([change(epoch: 2)], term: 2)
+            }
+            let isRenewed = try await first.leadership.renew(1, clock: .real)
+            #expect(!isRenewed)
+            #expect(first.leadership.term(at: MachineClock.real.now) == nil)
+            let rows = try await database.run(
+                sql: """
+                    SELECT shard || '/' || epoch || '/' || state FROM assignments;
+                    SELECT 'moves ' || count(*) FROM assignment_log
+                    """)
+            #expect(rows.contains("shard-01/1/assigned") && rows.contains("moves 1"), "\(rows)")
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `a leader that is stopped within a transaction holds nobody up, and the transaction aborts`() async throws {
+        try await withTwo { first, second, database in
+            let term = try await first.acquire()?.term
+            #expect(term == 1)
+            let entered = Promise<Bool>()
+            let goOn = Promise<Bool>()
+            let leadership = first.leadership
+            let pool = first.pool
+            let game = try game()
+            // Awaited below.
+            let transaction = Task {
+                try await pool.retryingTransaction("stopped") { transaction in
+                    try await leadership.require(1, in: transaction)
+                    entered.fulfil(true)
+                    _ = await goOn.value()
+                    try await transaction.execute(
+                        """
+                        INSERT INTO games (game_id, sport, home_name, home_abbreviation, away_name, away_abbreviation,
+                            scheduled_at, status)
+                        VALUES (\(game.id.rawValue), 'nba', 'x', 'X', 'y', 'Y', 0, 'live')
+                        """)
+                }
+            }
+            _ = await entered.value()
+            // The default of the sessions is 15 s.
+            let taken = try await second.take(within: .seconds(8))
+            #expect(taken.term == 2)
+            goOn.fulfil(true)
+            await #expect(throws: (any Error).self) { try await transaction.value }
+            let rows = try await database.run(sql: "SELECT 'games ' || count(*) FROM games")
+            #expect(rows.contains("games 0"))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `who resigns is followed at once`() async throws {
+        try await withTwo { first, second, _ in
+            let term = try await first.acquire()?.term
+            #expect(term == 1)
+            await first.leadership.resign()
+            #expect(first.leadership.heldUntil == nil)
+            let next = try await second.acquire()?.term
+            #expect(next == 2)
+        }
+    }
+}
