@@ -4,7 +4,7 @@ import Foundation
 import Resilience
 import Testing
 
-/// One plan against two markets that move, thin out and vanish, at a venue that refuses, loses answers and fills in part.
+/// One plan against two markets that move, thin out and vanish, at a venue that refuses, loses answers, fills in part.
 private struct PlanRun {
     var random: SeededGenerator
     let approved: ApprovedPlan

@@ -75,10 +75,13 @@ import Testing
         #expect(minimumEdge == 1_500 || !signals.isEmpty)
         var lately: [Outcome: VenueInstant] = [:]
         for signal in signals {
-            let fee = 0.07 * signal.price.probability * (1 - signal.price.probability)
+            // Of a hundred contracts, up to the cent; 0.07 × 100 × P × (1 − P) in dollars is 700 of it in cents.
+            let spread = signal.price.tenThousandths * signal.price.complement.tenThousandths
+            let cents = (700 * spread + 99_999_999) / 100_000_000
+            let fee = Double(cents) / 10_000
             let edge = signal.probability.value - signal.price.probability - fee
             #expect(edge * 10_000 >= Double(minimumEdge) - 0.01)
-            #expect(abs(edge * 10_000 - Double(signal.edgeBasisPoints)) < 1.5)
+            #expect((-0.01..<1.01).contains(edge * 10_000 - Double(signal.edgeBasisPoints)), "rounded down")
             if let earlier = lately[signal.outcome] { #expect(earlier.duration(to: signal.createdAt) >= .seconds(30)) }
             lately[signal.outcome] = signal.createdAt
         }

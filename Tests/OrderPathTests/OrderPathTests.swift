@@ -214,4 +214,35 @@ struct OrderPathTests {
         #expect(try await rig.number("SELECT realised AS n FROM bankroll") == -48_000_000)
         await rig.pool.close(grace: .milliseconds(100))
     }
+
+    @Test func `a fill that comes after the settlement is paid out, and the position stays settled`() async throws {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        _ = try await signals.process(try rig.signal("s1"), trace: nil, engine: .init(limits: .init()), at: tipOff)
+        let store = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        let intent = try #require(try await store.waitingIntents().first)
+        let claim = try await store.claim(
+            intent, engine: ExecutionServiceEngine(safeguards: Safeguards()), isReconciled: true, at: tipOff)
+        let order = try #require(claim.claimed).order.request
+        func fill(_ id: FillID, _ contracts: Int64) throws -> Fill {
+            try Fill(
+                id: id, order: order.id, market: order.market, outcome: .yes, action: .buy, price: .cents(50),
+                quantity: .contracts(contracts), fee: .zero, at: tipOff)
+        }
+        func hear(_ fill: Fill, reported: Int64) async throws {
+            let news = OrderNews.accepted("v1", fills: [fill], reported: .contracts(reported), rests: false)
+            for _ in 0..<2 { _ = try await store.book(order.id, news, at: tipOff) }
+        }
+        _ = try await store.book(order.id, .sent, at: tipOff)
+        try await hear(fill("f1", 10), reported: 10)
+        #expect(try await store.settle(order.market, at: .one, voided: false, now: tipOff))
+        try await hear(fill("f2", 5), reported: 15)
+        #expect(try await rig.text("SELECT state AS t FROM positions") == "settled")
+        #expect(try await rig.number("SELECT net_quantity AS n FROM positions") == 0)
+        #expect(try await rig.number("SELECT realised AS n FROM bankroll") == 7_500_000)
+        #expect(try await store.settle(order.market, at: .one, voided: false, now: tipOff) == false)
+        try await rig.expectBooksToBalance()
+        await rig.pool.close(grace: .milliseconds(100))
+    }
 }

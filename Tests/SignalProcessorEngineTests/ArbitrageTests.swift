@@ -41,7 +41,7 @@ struct ArbitrageTests {
         }
         // 80 % of the 60 that rest on the thinner leg.
         #expect(plan.quantity == .contracts(48))
-        // 48 × 0.45 twice, Kalshi 0.07 × 48 × 0.2475 = 0.83160 up to 0.84, Polymarket 0.03 × … = 0.35640; $5 for a miss.
+        // 48 × 0.45 twice; Kalshi 0.07 × 48 × 0.2475 = 0.8316 up to 0.84, Polymarket 0.03 × … = 0.3564; $5 for a miss.
         #expect(plan.reserved == (try Money(dollars: "49.396400")))
         #expect(plan.signal.profit(of: plan.quantity) == (try Money(dollars: "3.603600")))
     }

@@ -3,8 +3,8 @@ import Domain
 /// What all our processes together may ask of a venue in one account, as one row that they share (PITFALLS 8, row 31).
 ///
 /// A token bucket kept as the instant at which it is full again, in the database's own time, so that nobody has to
-/// tick and no two clocks are compared. The row is read under its lock, asked, and written back. A part of the bucket is
-/// kept for cancels: they go out when nothing else may.
+/// tick and no two clocks are compared. The row is read under its lock, asked, and written back. A part of the bucket
+/// is kept for cancels: they go out when nothing else may.
 public struct AccountBudget: Hashable, Sendable, Codable {
     public enum Request: String, Hashable, Sendable, Codable, CaseIterable {
         case order

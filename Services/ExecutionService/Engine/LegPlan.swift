@@ -112,7 +112,7 @@ public struct LegPlanOutcome: Hashable, Sendable {
 /// more than the plan may lose, whatever the market does (CHECKLIST N13, H1).
 ///
 /// Legal phases: `entering -> recovering -> finished`, `entering -> finished`; a straggler leads from `finished` to
-/// `recovering` again. At most one order is in flight. Invariants: what has been spent, less what was sold, stays within
+/// `recovering` again. At most one order is in flight. Invariants: what was spent, less what was sold, stays within
 /// `plan.reserved`; what is lost if the naked leg ends worthless stays within `plan.maximumLoss`; while a leg stands
 /// alone nothing is entered; after a leg was missed nothing is entered any more.
 public struct LegPlan: Hashable, Sendable {
@@ -160,8 +160,9 @@ public struct LegPlan: Hashable, Sendable {
         first = (legs[0].available, legs[0].price) <= (legs[1].available, legs[1].price) ? 0 : 1
     }
 
-    /// A plan as it was stored, after a restart: what is open is unknown, nothing more is entered, and a leg that stands
-    /// alone is covered or unwound.
+    /// A plan as it was stored, after a restart.
+    ///
+    /// What is open is unknown, nothing more is entered, and a leg that stands alone is covered or unwound.
     ///
     /// - Parameters:
     ///   - plan: as it was approved.

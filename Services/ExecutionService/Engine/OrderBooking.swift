@@ -36,7 +36,7 @@ public struct OrderBooking: Hashable, Sendable {
     /// reservation stay, until the plan that they belong to has finished (`IntentClosing`).
     private let isPartOfPlan: Bool
     /// What YES was worth when the market was settled; nil while it is not.
-    private let settledAt: Price?
+    public let settledAt: Price?
     private var known: Set<FillID>
 
     public init(

@@ -137,8 +137,9 @@ extension OrderStore {
             update, on: Channels.orders, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
         if booking.newFills.isEmpty { return }
         let position = PositionUpdate(
-            position: booking.position, game: stored.intent.game, state: booking.position.isFlat ? "closed" : "open",
-            settlement: nil)
+            position: booking.position, game: stored.intent.game,
+            state: booking.settledAt != nil ? "settled" : (booking.position.isFlat ? "closed" : "open"),
+            settlement: booking.settledAt)
         try await OutboxStore.append(
             position, on: Channels.positions, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
     }
