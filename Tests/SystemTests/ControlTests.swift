@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import NIOCore
 import Runtime
 import Servers
 import TestKit
@@ -121,6 +122,30 @@ import Wire
             let nobody = try await rig.linesman(
                 ["drain", "shard-01", "--url", "http://127.0.0.1:1"], ["CONTROL_TOKEN": Self.token])
             #expect(nobody.code == .exited(69) && nobody.output.contains("no orchestrator answers"))
+            #expect(await orchestrator.terminate() == .exited(0))
+        }
+    }
+
+    /// An address of this machine that is not the loopback's.
+    private static let address = try? System.enumerateDevices().compactMap(\.address).first {
+        $0.protocol == .inet && !($0.ipAddress ?? "127.").hasPrefix("127.")
+    }?.ipAddress
+
+    @Test(.enabled(if: address != nil), .timeLimit(.minutes(3)))
+    func `orders are taken from the loopback only, also where the status page is served elsewhere`() async throws {
+        let outside = try #require(Self.address)
+        try await OrchestratorRig.run(["CONTROL_TOKEN": Self.token, "STATUS_HOST": "0.0.0.0"]) { rig in
+            let port = try FreePort.find()
+            let orchestrator = try rig.spawn("orchestrator", ["STATUS_PORT": "\(port)"])
+            try await eventually(within: .seconds(60), "it answers") { try await OrchestratorRig.status(port) != nil }
+            #expect(try await OrchestratorRig.send(port, "/status", host: outside).code == 200)
+            let order = #"{"shard":"shard-99"}"#
+            func send(_ host: String) async throws -> (code: Int, body: String) {
+                try await OrchestratorRig.send(port, "/control/drain", post: order, token: Self.token, host: host)
+            }
+            let refused = try await send(outside)
+            #expect(refused.code == 403 && refused.body.contains("not_local"), "\(refused.body)")
+            #expect(try await send("127.0.0.1").code == 404)
             #expect(await orchestrator.terminate() == .exited(0))
         }
     }

@@ -132,9 +132,9 @@ struct OrchestratorRig {
     }
 
     static func send(
-        _ port: Int, _ path: String, post: String? = nil, token: String? = nil
+        _ port: Int, _ path: String, post: String? = nil, token: String? = nil, host: String = "127.0.0.1"
     ) async throws -> (code: Int, body: String) {
-        var request = HTTPClientRequest(url: "http://127.0.0.1:\(port)\(path)")
+        var request = HTTPClientRequest(url: "http://\(host):\(port)\(path)")
         if let post {
             request.method = .POST
             request.body = .bytes(ByteBuffer(string: post))

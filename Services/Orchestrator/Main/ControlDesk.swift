@@ -71,7 +71,8 @@ struct ControlDesk: Sendable {
         guard case .enqueued = toOrders.yield(Waiting(order: order, answer: answer)) else {
             return .refusal(503, "busy", "\(Self.queueLimit) orders wait already: give it again in a moment")
         }
-        // Whoever asks is answered in time; an order that is still waiting then may yet be carried out.
+        // Ends by the cancellation below. Whoever asks is answered in time; an order that is still waiting then may
+        // yet be carried out.
         let late = Task {
             try await host.clock.sleep(for: Self.patience)
             answer.fulfil(

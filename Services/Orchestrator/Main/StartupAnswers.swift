@@ -79,6 +79,8 @@ struct StartupAnswers: Sendable {
         let entries = games.compactMap { StartupState.Entry($0, for: question) }
         let parts = max(1, (entries.count + Self.partSize - 1) / Self.partSize)
         for part in 1...parts {
+            // Stopped meanwhile: another leader may have given games away since.
+            guard store.leadership.term(at: host.clock.now) == term else { return count("outdated") }
             let range = (part - 1) * Self.partSize..<min(part * Self.partSize, entries.count)
             let message = StartupState(
                 request: question.id, term: term, answer: number, part: part, parts: parts,
