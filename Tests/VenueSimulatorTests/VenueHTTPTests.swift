@@ -140,7 +140,7 @@ struct VenueHTTPTests {
         for moment in recording.moments where moment.at <= recording.start.advanced(by: .seconds(31)) {
             for fact in moment.facts { board.apply(fact) }
         }
-        let event = JSONObject(ScoreboardBody.body(board, isListed: true).text).list("events")[0]
+        let event = JSONObject(ScoreboardBody.body([board], isListed: true).text).list("events")[0]
         #expect(event.object("status").text("displayClock") == "45.5")
         #expect(event.object("status").integer("period") == 1)
         let play = event.list("competitions")[0].object("situation").object("lastPlay")
