@@ -92,9 +92,9 @@ enum FailoverBench {
         report.add(
             Bar("alerts while single shards failed", Double(result.alerts.count), .atMost(0)), as: "failover_alerts")
         report.note(
-            "\(verdicts.stale) stale signals sent, \(verdicts.staleRefused) refused for their epoch; of \(verdicts.twins) "
-                + "twins that differ only in owner and epoch \(verdicts.twinsApproved) approved; \(verdicts.ownRefused) "
-                + "of the shards' own refused for theirs")
+            "\(verdicts.stale) stale signals sent, \(verdicts.staleRefused) refused for their epoch; of "
+                + "\(verdicts.twins) twins that differ only in owner and epoch \(verdicts.twinsApproved) approved; "
+                + "\(verdicts.ownRefused) of the shards' own refused for theirs")
         for alert in Set(result.alerts).sorted() { report.note("failover alert: \(alert)") }
         if lost > 0 { report.violation("\(lost) games lost") }
         if verdicts.accepted > 0 { report.violation("\(verdicts.accepted) reservations under a stale epoch") }
