@@ -86,24 +86,13 @@ public final class FaultyFleet: Sendable {
         do {
             for name in Self.others { try start(name) }
             for shard in Self.shards { try start(shard) }
-            try await untilShared()
+            try await untilReady(within: .seconds(120))
             result = .success(try await body(self))
         } catch {
             result = .failure(error)
         }
         await stop()
         return try result.get()
-    }
-
-    /// A shard that was not well when the games were given away has none, and joins only when it is started anew.
-    private func untilShared() async throws {
-        do { return try await untilReady(within: .seconds(40)) } catch is NotInTime {}
-        let empty = Self.shards.min { watch.games(of: $0).count < watch.games(of: $1).count }
-        if let empty, watch.games(of: empty).isEmpty {
-            try await hurt(empty, .killed)
-            try await mend(empty, .killed)
-        }
-        try await untilReady(within: .seconds(120))
     }
 
     private init(

@@ -104,6 +104,31 @@ import Testing
         #expect(fleet.changes.isEmpty)
     }
 
+    @Test func `a shard that was heard before anybody led, and was not well then, is given its share`() {
+        var fleet = Fleet()
+        fleet.engine = OrchestratorEngine(policy: OrchestratorPolicy())
+        fleet.beat("s1")
+        fleet.beat("s2", status: .starting)
+        fleet.send(.rehydrated([], term: 1))
+        fleet.discover(Fleet.games(6))
+        #expect(loads(fleet) == ["s1": 6])
+        pass(.seconds(15), &fleet, ["s1", "s2"])
+        #expect(loads(fleet) == ["s1": 3, "s2": 3])
+    }
+
+    @Test func `a shard that is well again is given its share again`() {
+        var fleet = Fleet()
+        for shard: ShardID in ["s1", "s2"] { fleet.beat(shard) }
+        fleet.discover(Fleet.games(6))
+        pass(.seconds(2), &fleet, ["s1", "s2"])
+        let ill = Fleet.Beat(shard: "s2", games: Fleet.watched(fleet, "s2"), failedChecks: ["feed"])
+        fleet.pass(.seconds(6), hearing: [.init(shard: "s1", games: Fleet.watched(fleet, "s1")), ill])
+        pass(.seconds(4), &fleet, ["s1", "s2"])
+        #expect(loads(fleet) == ["s1": 6])
+        pass(.seconds(20), &fleet, ["s1", "s2"])
+        #expect(loads(fleet) == ["s1": 3, "s2": 3])
+    }
+
     @Test func `an orchestrator that restarts rebalances nothing`() {
         var fleet = Fleet(rehydratedWith: Fleet.games(12).map { Fleet.desired($0.id, on: "s1", epoch: 1) })
         pass(.seconds(30), &fleet, ["s1", "s2"])

@@ -15,7 +15,7 @@ extension OrchestratorEngine {
         }
         if heartbeat.games.count > max(0, heartbeat.capacity) { note(.overfull, into: &effects) }
 
-        let wasDead = shard.isDead
+        let (wasDead, wasWell) = (shard.isDead, shard.isWell)
         let breakerBefore = shard.breaker.state
         shard.take(heartbeat, at: now, recoverAfter: policy.recoverAfter)
         if isNewLife {
@@ -28,7 +28,9 @@ extension OrchestratorEngine {
         detector.heard(id, at: now)
         guard let term else { return }
 
-        if last == nil || isNewLife || wasDead { joins(id, at: now) }
+        // One that was not well when games were placed, or lost them since, has no share yet.
+        let isBack = !wasWell && shard.isWell && (held[id] ?? []).isEmpty
+        if last == nil || isNewLife || wasDead || isBack { joins(id, at: now) }
         if isNewLife || wasDead { takeBack(from: id, isNewLife: isNewLife, at: now, into: &effects) }
         if isNewLife, let last {
             effects.append(.notify(.shardRestarted(id, from: last, to: heartbeat.incarnation)))

@@ -116,9 +116,12 @@ extension OrchestratorEngine {
         let share = shares[id] ?? fairShare(of: shard, at: now)
         shares[id] = share
         let spare = spare(shard)
-        guard share > 0, spare > 0, let (game, seat) = surplus(for: shard, spare: spare, at: now) else {
-            // What is on its way may still come to nothing, but then it was not needed.
-            return leaveAsIs(id)
+        guard share > 0, spare > 0 else { return leaveAsIs(id) }
+        guard let (game, seat) = surplus(for: shard, spare: spare) else {
+            // A fuller shard's games may all be on their way just now. What is on its way here may still come to
+            // nothing, but then it was not needed.
+            if fuller(than: shard, spare: spare) == nil { leaveAsIs(id) }
+            return
         }
         guard takePace(id, at: now) else { return }
         shares[id] = share - 1
@@ -136,22 +139,28 @@ extension OrchestratorEngine {
         return (games.count + max(1, peers) - 1) / max(1, peers)
     }
 
-    /// A game that should rather be watched by this shard.
-    private func surplus(for shard: Shard, spare: Int, at now: MachineInstant) -> (GameID, Seat)? {
-        let donors = shards.values.filter { $0.id != shard.id && !$0.isDead && !(held[$0.id] ?? []).isEmpty }
+    /// A game that should rather be watched by this shard, and can be given away now.
+    private func surplus(for shard: Shard, spare: Int) -> (GameID, Seat)? {
         if shard.kind == .crypto {
             // What fell back to a sports shard comes home.
-            for donor in donors.filter({ $0.kind == .sports }).sorted(by: { $0.id < $1.id }) {
+            for donor in donors(to: shard).filter({ $0.kind == .sports }).sorted(by: { $0.id < $1.id }) {
                 if let found = movable(on: donor.id, where: { $0.wants == .crypto }) { return found }
             }
         }
-        let peers = donors.filter { $0.kind == shard.kind }
-        let fullest = peers.min { left, right in
+        return fuller(than: shard, spare: spare).flatMap { movable(on: $0.id) { _ in true } }
+    }
+
+    /// The fullest shard of the same kind, if it holds at least two games too many for this one's free seats.
+    private func fuller(than shard: Shard, spare: Int) -> Shard? {
+        let fullest = donors(to: shard).filter { $0.kind == shard.kind }.min { left, right in
             let (leftFree, rightFree) = (free(on: left), free(on: right))
             return leftFree != rightFree ? leftFree < rightFree : left.id < right.id
         }
-        guard let fullest, spare - free(on: fullest) - outbound(from: fullest.id) >= 2 else { return nil }
-        return movable(on: fullest.id) { _ in true }
+        return fullest.flatMap { spare - free(on: $0) - outbound(from: $0.id) >= 2 ? $0 : nil }
+    }
+
+    private func donors(to shard: Shard) -> [Shard] {
+        shards.values.filter { $0.id != shard.id && !$0.isDead && !(held[$0.id] ?? []).isEmpty }
     }
 
     private func outbound(from id: ShardID) -> Int { leaving.count { games[$0]?.placement.seat?.shard == id } }

@@ -22,6 +22,8 @@ extension OrchestratorEngine {
             // Where games are watched already, a shard that is heard for the first time need not be new.
             let isRestart = desired.contains { $0.shard != nil }
             joinsCountFrom = isRestart ? now.advanced(by: policy.shardTimeout + policy.heartbeatInterval) : now
+            // Who was heard before anybody led came with the first term.
+            for id in shards.keys.sorted() { joins(id, at: now) }
         }
         rereadAsked = nil
         let stored = Set(desired.map(\.game.id))
