@@ -16,6 +16,8 @@ struct AssignmentStore: Sendable {
     }
 
     /// Every game that is not over and not given up, with its markets and owner; those put off keep their epochs.
+    ///
+    /// What is only scheduled and never had an owner is left out: the scoreboards say when it is wanted.
     func desired() async throws -> [DesiredGame] {
         let markets = try await database.query(
             """
@@ -28,6 +30,7 @@ struct AssignmentStore: Sendable {
             SELECT g.*, a.shard, a.epoch, a.state AS assignment FROM games g LEFT JOIN assignments a USING (game_id)
             WHERE g.status NOT IN ('final', 'cancelled')
                 AND (a.state IS DISTINCT FROM 'released' OR g.status IN ('postponed', 'suspended'))
+                AND (a.game_id IS NOT NULL OR g.status <> 'scheduled')
             ORDER BY g.game_id
             """, timeout: nil)
         return try games.map { row in

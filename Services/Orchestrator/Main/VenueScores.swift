@@ -20,8 +20,8 @@ struct VenueScores: Sendable {
     }
 
     /// What could not be read of a board is counted; the rest of it stands.
-    func board(of sport: Sport) async throws -> Scoreboards.Board {
-        let board = try await client.scoreboard(sport)
+    func board(of sport: Sport, on day: CivilDate? = nil) async throws -> Scoreboards.Board {
+        let board = try await client.scoreboard(sport, day: day)
         for error in board.errors {
             host.context.metrics
                 .counter(

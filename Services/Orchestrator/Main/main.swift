@@ -19,7 +19,11 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     let others = OtherOrchestrators(host: host, timeout: settings.serviceTimeout)
     let news = FleetNews(host: host, fleet: fleet, others: others)
     let scores = VenueScores(feed, host: host)
-    let scoreboards = Scoreboards(host: host, settings: settings, fleet: fleet, read: scores.board(of:))
+    let scoreboards = Scoreboards(
+        host: host, settings: settings, fleet: fleet, read: { try await scores.board(of: $0) })
+    let schedule = ScheduleSync(
+        host: host, settings: settings, store: ScheduleStore(database: host.database, leadership: leadership),
+        read: { try await scores.board(of: $0, on: $1) })
     let announcements = Announcements(host: host)
     let records = RecordLane(store: store, fleet: fleet, announcements: announcements, host: host)
     let orders = OrderRecords(database: host.database, leadership: leadership)
@@ -41,6 +45,7 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
         try await LeaderWatch(leadership, store, fleet, monitor, others, host).run()
     }
     host.supervisor.add("scoreboards", .important) { try await scoreboards.run() }
+    host.supervisor.add("schedule", .bestEffort) { try await schedule.run() }
     host.supervisor.add("control", .important) { await control.run() }
     host.supervisor.add("status", .important) { try await page.serve() }
     host.supervisor.onDrain("leadership") { await leadership.resign() }

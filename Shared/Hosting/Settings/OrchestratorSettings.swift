@@ -7,6 +7,7 @@ public struct OrchestratorSettings: Sendable {
     public let sports: [Sport]
     public let discoveryInterval: Duration
     public let gameWindow: Duration
+    public let scheduleInterval: Duration
     public let shardTimeout: Duration
     public let lease: Duration
     public let serviceTimeout: Duration
@@ -35,6 +36,9 @@ public struct OrchestratorSettings: Sendable {
         gameWindow = reader.seconds(
             "GAME_WINDOW_SECS", default: .seconds(3_600), in: .zero...(.seconds(172_800)),
             "How long before its start a game is watched, in venue time.")
+        scheduleInterval = reader.seconds(
+            "SCHEDULED_SYNC_INTERVAL_SECS", default: .seconds(3_600), in: .seconds(1)...(.seconds(86_400)),
+            "How often the games of the next seven days are stored, in venue time.")
         shardTimeout = reader.seconds(
             "SHARD_TIMEOUT_SECS", default: .seconds(2), in: .milliseconds(100)...(.seconds(3_600)),
             "A shard silent for this long is dead.")
