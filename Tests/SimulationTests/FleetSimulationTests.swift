@@ -30,7 +30,7 @@ import Testing
     }
 
     private static let oldMistakes: [UInt64] = [
-        5, 22, 35, 41, 109, 207, 230, 271, 289, 801, 825, 1_300, 3_284, 4_687, 5_946, 6_102, 9_214, 2_363, 5_097,
+        5, 22, 35, 41, 109, 207, 230, 271, 289, 801, 825, 1_300, 3_284, 4_687, 5_946, 6_102, 9_214, 2_363, 5_097, 488,
     ]
 
     /// Schedules that once ended badly: a lease renewed for a game that was being given away, a game given up by an

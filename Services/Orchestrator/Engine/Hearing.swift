@@ -31,7 +31,9 @@ extension OrchestratorEngine {
         // One that was not well when games were placed, or lost them since, has no share yet.
         let isBack = !wasWell && shard.isWell && (held[id] ?? []).isEmpty
         if last == nil || isNewLife || wasDead || isBack { joins(id, at: now) }
-        if isNewLife || wasDead { takeBack(from: id, isNewLife: isNewLife, at: now, into: &effects) }
+        // Nobody knows whether a life that is heard for the first time has read its games already.
+        let mayBeNew = isNewLife || last == nil
+        if mayBeNew || wasDead { takeBack(from: id, isNewLife: mayBeNew, at: now, into: &effects) }
         if isNewLife, let last {
             effects.append(.notify(.shardRestarted(id, from: last, to: heartbeat.incarnation)))
             if breakerBefore != .closed { effects.append(.notify(.breakerClosed(id))) }
