@@ -210,7 +210,7 @@ let package = Package(
             "Hosting",
             ["Hosting", "Alerting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience", log] + nio),
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
-        test("Orchestrator", ["Orchestrator", "OrchestratorEngine"] + hosted),
+        test("Orchestrator", ["Orchestrator", "OrchestratorEngine", "Alerting"] + hosted),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
         test("Simulation", ["OrchestratorEngine", "GameShardEngine", "Domain", "Resilience", heap]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),

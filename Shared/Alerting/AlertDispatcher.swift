@@ -145,6 +145,11 @@ public final class AlertDispatcher: Sendable {
     public var recent: [Alert] { core.withLockedValue { $0.engine.recent } }
     /// Fingerprints that fire now.
     public var firing: [String] { core.withLockedValue { $0.engine.firing } }
+    /// Whether it fires now, by what this process has taken so far.
+    public func isFiring(_ fingerprint: String) -> Bool {
+        let fingerprint = AlertRequest.bounded(fingerprint: fingerprint)
+        return core.withLockedValue { $0.engine.causes[fingerprint]?.isFiring ?? false }
+    }
     public var isEnabled: Bool { core.withLockedValue { $0.engine.isEnabled } }
     /// Sinks that do not take alerts at present.
     public var failingSinks: [String] { core.withLockedValue { $0.engine.failingSinks } }

@@ -151,4 +151,62 @@ import Testing
             #expect(next == 2)
         }
     }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `who has resigned neither takes nor keeps the row, whoever still asks for it`() async throws {
+        try await withTwo { first, second, _ in
+            let term = try await first.acquire()?.term
+            #expect(term == 1)
+            await first.leadership.resign()
+            // The watch runs on until it is cancelled.
+            let again = try await first.acquire()?.term
+            #expect(again == nil)
+            let isRenewed = try await first.leadership.renew(1, clock: .real)
+            #expect(!isRenewed && first.leadership.heldUntil == nil)
+            let next = try await second.acquire()?.term
+            #expect(next == 2)
+
+            // Also who resigns as a standby.
+            await second.leadership.resign()
+            let third = try await second.acquire()?.term
+            #expect(third == nil)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `what is wanted is of one moment: no game is read without the markets stored with it`() async throws {
+        try await withTwo { first, second, _ in
+            let count = 300
+            let pool = first.pool
+            // Awaited below.
+            let writing = Task {
+                for number in 0..<count {
+                    try await pool.retryingTransaction("game \(number)") { transaction in
+                        try await transaction.execute(
+                            """
+                            INSERT INTO games (game_id, sport, home_name, home_abbreviation, away_name,
+                                away_abbreviation, scheduled_at, status)
+                            VALUES (\("g\(number)"), 'nba', 'Cleveland', 'CLE', 'Toronto', 'TOR', 0, 'live')
+                            """)
+                        try await transaction.execute(
+                            """
+                            INSERT INTO market_mappings (market_id, venue, game_id, event_ticker, title, outcome_team,
+                                price_step, status)
+                            VALUES (\("m\(number)"), 'kalshi', \("g\(number)"), 'E', 'T', 'home',
+                                'linear_cent', 'active')
+                            """)
+                    }
+                }
+            }
+            var seen = 0
+            var bare: [GameID] = []
+            while seen < count, !Task.isCancelled {
+                let games = try await second.store.desired()
+                bare += games.filter(\.markets.isEmpty).map(\.game.id)
+                seen = games.count
+            }
+            try await writing.value
+            #expect(bare.isEmpty)
+        }
+    }
 }

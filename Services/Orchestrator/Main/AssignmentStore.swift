@@ -9,30 +9,39 @@ struct AssignmentStore: Sendable {
     let database: PostgresPool
     let leadership: Leadership
 
-    /// Shards that operators want empty.
-    func drained() async throws -> Set<ShardID> {
-        let rows = try await database.query("SELECT shard FROM drained_shards", timeout: .seconds(2))
-        return Set(try rows.map { try ShardID($0.text("shard")) })
+    /// What the database wants, all of one moment.
+    func wanted() async throws -> (games: [DesiredGame], drained: Set<ShardID>) {
+        try await database.retryingTransaction("desired state", isolation: .repeatableRead) { transaction in
+            (try await desired(transaction), try await drained(transaction))
+        }
     }
 
     /// Every game that is not over and not given up, with its markets and owner; those put off keep their epochs.
     ///
     /// What is only scheduled and never had an owner is left out: the scoreboards say when it is wanted.
-    func desired() async throws -> [DesiredGame] {
-        let markets = try await database.query(
+    func desired() async throws -> [DesiredGame] { try await wanted().games }
+
+    /// Shards that operators want empty.
+    private func drained(_ transaction: PostgresTransaction) async throws -> Set<ShardID> {
+        let rows = try await transaction.query("SELECT shard FROM drained_shards")
+        return Set(try rows.map { try ShardID($0.text("shard")) })
+    }
+
+    private func desired(_ transaction: PostgresTransaction) async throws -> [DesiredGame] {
+        let markets = try await transaction.query(
             """
             SELECT m.* FROM market_mappings m JOIN games g USING (game_id)
             WHERE g.status NOT IN ('final', 'cancelled') ORDER BY m.market_id
-            """, timeout: nil)
+            """)
         let byGame = try Dictionary(grouping: markets.map(Market.init(row:)), by: \.game)
-        let games = try await database.query(
+        let games = try await transaction.query(
             """
             SELECT g.*, a.shard, a.epoch, a.state AS assignment FROM games g LEFT JOIN assignments a USING (game_id)
             WHERE g.status NOT IN ('final', 'cancelled')
                 AND (a.state IS DISTINCT FROM 'released' OR g.status IN ('postponed', 'suspended'))
                 AND (a.game_id IS NOT NULL OR g.status <> 'scheduled')
             ORDER BY g.game_id
-            """, timeout: nil)
+            """)
         return try games.map { row in
             let game = try Game(row: row)
             let isOwned = try ["assigned", "revoking"].contains(row.textOrNil("assignment"))

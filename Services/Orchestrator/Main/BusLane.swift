@@ -22,14 +22,14 @@ struct BusLane: Sendable {
             "outdated_messages_total", "Grants and commands that were not sent, because the term was over.")
     }
 
-    func run(_ effects: AsyncStream<Effect>) async {
-        for await effect in effects {
-            guard Self.maySay(effect, term: leadership.term(at: host.clock.now)) else {
+    func run(_ jobs: AsyncStream<EffectLanes.Job>) async {
+        for await job in jobs {
+            guard Self.maySay(job, term: leadership.term(at: host.clock.now)) else {
                 outdated.increment()
                 continue
             }
             do {
-                try await send(effect)
+                try await send(job.effect)
             } catch {
                 // Grants and questions come again with the next heartbeat and cycle, commands until they are observed.
                 host.log.warning("message not sent", metadata: [Key.reason: "\(error)"])
@@ -38,10 +38,11 @@ struct BusLane: Sendable {
     }
 
     /// Whether it may be said under the term that is ours now; nil when none is.
-    static func maySay(_ effect: Effect, term: Int64?) -> Bool {
-        switch effect {
+    static func maySay(_ job: EffectLanes.Job, term: Int64?) -> Bool {
+        switch job.effect {
         case .grant(_, _, _, let granting): granting == term
-        case .sendCommand: term != nil
+        // Under a later term of ours another may have led in between, and given the game away.
+        case .sendCommand: term != nil && job.term == term
         default: true
         }
     }

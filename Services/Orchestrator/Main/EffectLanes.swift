@@ -8,11 +8,17 @@ import OrchestratorEngine
 struct EffectLanes: Sendable {
     static let messageLimit = 50_000
 
-    let messages: AsyncStream<Effect>
-    let records: AsyncStream<Effect>
+    /// Something to be done, and the term under which it was decided; nil for a standby's.
+    struct Job: Sendable {
+        let effect: Effect
+        let term: Int64?
+    }
+
+    let messages: AsyncStream<Job>
+    let records: AsyncStream<Job>
     let alerts: AsyncStream<Effect>
-    private let toBus: AsyncStream<Effect>.Continuation
-    private let toRecords: AsyncStream<Effect>.Continuation
+    private let toBus: AsyncStream<Job>.Continuation
+    private let toRecords: AsyncStream<Job>.Continuation
     private let toAlerts: AsyncStream<Effect>.Continuation
 
     init() {
@@ -22,16 +28,16 @@ struct EffectLanes: Sendable {
     }
 
     /// - Returns: false when the effect was dropped.
-    func put(_ effect: Effect) -> Bool {
-        let result: AsyncStream<Effect>.Continuation.YieldResult
+    func put(_ effect: Effect, term: Int64?) -> Bool {
         switch effect {
-        case .sendCommand, .grant, .requestMarkets, .notify: result = toBus.yield(effect)
-        case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState: result = toRecords.yield(effect)
-        case .raiseAlert, .recoverAlert: result = toAlerts.yield(effect)
+        case .sendCommand, .grant, .requestMarkets, .notify:
+            if case .dropped = toBus.yield(Job(effect: effect, term: term)) { return false }
+        case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState:
+            toRecords.yield(Job(effect: effect, term: term))
+        case .raiseAlert, .recoverAlert: toAlerts.yield(effect)
         // Logged, and answered to whoever asked.
-        case .report, .answerOperator: return true
+        case .report, .answerOperator: break
         }
-        if case .dropped = result { return false }
         return true
     }
 }

@@ -18,7 +18,12 @@ struct FleetNews: Sendable {
 
     func listen() async throws {
         let shards = try await host.bus.subscribe(matching: Channels.shardHeartbeats)
-        host.supervisor.add("shard-heartbeats", .critical) { await follow(shards, hear(_:)) }
+        host.supervisor.add("shard-heartbeats", .critical) {
+            await follow(shards, hear(_:)) { gap in
+                // While we are deaf the gap is an old one, and the end of our deafness is told by the tick.
+                if Ear.excusesEverybody(gap.reason), hears { await fleet.take(.bus(isUp: true)) }
+            }
+        }
         let services = try await host.bus.subscribe(to: Channels.heartbeats)
         host.supervisor.add("service-heartbeats", .critical) {
             await follow(services) { heartbeat in
@@ -39,7 +44,8 @@ struct FleetNews: Sendable {
     }
 
     private func follow<Message: WireMessage>(
-        _ subscription: Subscription<Message>, _ take: @Sendable (Message) async -> Void
+        _ subscription: Subscription<Message>, _ take: @Sendable (Message) async -> Void,
+        missed: @Sendable (Gap) async -> Void = { _ in }
     ) async {
         for await delivery in subscription {
             switch delivery {
@@ -47,8 +53,7 @@ struct FleetNews: Sendable {
             case .gap(let gap):
                 host.log.warning(
                     "news were missed", metadata: [Key.kind: "\(Message.type)", Key.reason: "\(gap.reason.rawValue)"])
-                // Who may have been heard meanwhile is judged anew; heartbeats tell the rest.
-                await fleet.take(.bus(isUp: true))
+                await missed(gap)
             }
         }
     }
@@ -76,18 +81,40 @@ struct FleetNews: Sendable {
 
     /// Ticks at a fixed rate and tells whether anything can be heard.
     func tick() async throws {
-        var hearingSince: MachineInstant? = host.clock.now
+        var ear = Ear(at: host.clock.now)
         var due = host.clock.now
         while true {
-            let hears = hears
-            if hears != (hearingSince != nil) {
-                hearingSince = hears ? host.clock.now : nil
-                await fleet.take(.bus(isUp: hears))
-            }
+            if let isUp = ear.note(hears: hears, at: host.clock.now) { await fleet.take(.bus(isUp: isUp)) }
             await fleet.take(.tick)
-            others.tick(isLeading: await fleet.isLeading, hearingSince: hearingSince)
+            others.tick(isLeading: await fleet.isLeading, hearingSince: ear.hearingSince)
             due = max(host.clock.now, due.advanced(by: Self.tickInterval))
             try await host.clock.sleep(until: due)
         }
     }
+}
+
+/// What the engine is told of our own hearing.
+struct Ear: Sendable {
+    /// Nil while we are deaf.
+    private(set) var hearingSince: MachineInstant?
+
+    init(at now: MachineInstant) { hearingSince = now }
+
+    /// - Returns: what to tell the engine; nil when it knows. That we are deaf is told again and again: nothing that
+    ///   was taken meanwhile may make it believe otherwise.
+    mutating func note(hears: Bool, at now: MachineInstant) -> Bool? {
+        guard hears else {
+            hearingSince = nil
+            return false
+        }
+        guard hearingSince == nil else { return nil }
+        hearingSince = now
+        return true
+    }
+
+    /// Whether anybody's heartbeat may have been missed, so that all shards get the chance to be heard again.
+    ///
+    /// A jump in one publisher's sequence says nothing of the others: excused for it, all would be excused as often as
+    /// one of them loses a message.
+    static func excusesEverybody(_ reason: Gap.Reason) -> Bool { reason != .sequence }
 }

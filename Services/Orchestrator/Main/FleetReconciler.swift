@@ -31,9 +31,19 @@ actor FleetReconciler {
         decided.observe(now.duration(to: host.clock.now))
         for effect in effects {
             log(effect)
-            if !lanes.put(effect) { dropped.increment() }
+            // Nothing is decided by the event that ends or begins a term.
+            if !lanes.put(effect, term: engine.term) { dropped.increment() }
         }
         return effects
+    }
+
+    /// Takes what is found out only now, with nothing told in between: of two findings the later one counts.
+    ///
+    /// - Returns: whether anything was found.
+    func take(found: @Sendable () -> [Event]) -> Bool {
+        let events = found()
+        for event in events { take(event) }
+        return !events.isEmpty
     }
 
     /// What becomes of an operator's order; its moves follow in pace.
@@ -59,6 +69,9 @@ actor FleetReconciler {
     private static func name(_ service: String, _ instance: String) -> String { "\(service)/\(instance)" }
 
     var isLeading: Bool { engine.isLeading }
+
+    /// The term in which we lead and hear; nil while we judge nothing.
+    var judgingTerm: Int64? { health().isJudging ? engine.term : nil }
 
     func health() -> FleetHealth { engine.health(at: host.clock.now) }
 

@@ -68,8 +68,7 @@ struct LeaderWatch: Sendable {
     }
 
     private func begin(_ term: Int64, _ told: inout Int64?) async throws {
-        let desired = try await store.desired()
-        let drained = try await store.drained()
+        let (desired, drained) = try await store.wanted()
         told = term
         host.log.info("leading", metadata: [Key.term: "\(term)", Key.count: "\(desired.count)"])
         await fleet.take(.rehydrated(desired, drained: drained, term: term))

@@ -31,7 +31,13 @@ final class Leadership: Sendable {
     /// How the row names us.
     let holder: String
     private let life: Duration
-    private let held = NIOLockedValueBox<Held?>(nil)
+    private struct State {
+        var held: Held?
+        /// We go away: what is under way, or asked for later, must not take the row again.
+        var hasResigned = false
+    }
+
+    private let state = NIOLockedValueBox(State())
 
     init(database: PostgresPool, holder: String, settings: OrchestratorSettings) {
         self.database = database
@@ -40,16 +46,19 @@ final class Leadership: Sendable {
     }
 
     func term(at now: MachineInstant) -> Int64? {
-        held.withLockedValue { held in held.flatMap { now < $0.until ? $0.term : nil } }
+        state.withLockedValue { state in state.held.flatMap { now < $0.until ? $0.term : nil } }
     }
 
     /// Until when it is ours without being renewed, by our own clock; nil while it is not ours.
-    var heldUntil: MachineInstant? { held.withLockedValue { $0?.until } }
+    var heldUntil: MachineInstant? { state.withLockedValue { $0.held?.until } }
+
+    private var hasResigned: Bool { state.withLockedValue { $0.hasResigned } }
 
     /// Takes the row when nobody holds it.
     ///
-    /// - Returns: the new term and who held it before; nil while another leads.
+    /// - Returns: the new term and who held it before; nil while another leads, and once we have resigned.
     func acquire(clock: MachineClock) async throws -> (term: Int64, before: Holder)? {
+        guard !hasResigned else { return nil }
         let asked = clock.now
         let row = try await database.query(
             """
@@ -62,22 +71,38 @@ final class Leadership: Sendable {
         ).first
         guard let row else { return nil }
         let term = try row.int64("term")
-        held.withLockedValue { $0 = Held(term: term, until: asked.advanced(by: life)) }
+        let isWanted = state.withLockedValue { state in
+            if !state.hasResigned { state.held = Held(term: term, until: asked.advanced(by: life)) }
+            return !state.hasResigned
+        }
+        guard isWanted else {
+            await expire(term)
+            return nil
+        }
         return (term, Holder(name: try row.text("before")))
     }
 
-    /// - Returns: false when the row is another's or has expired.
+    /// - Returns: false when the row is another's or has expired, and once we have resigned.
     func renew(_ term: Int64, clock: MachineClock) async throws -> Bool {
+        guard !hasResigned else { return false }
         let asked = clock.now
         let renewed = try await database.execute(
             """
             UPDATE leadership SET expires_at = clock_timestamp() + make_interval(secs => \(life.inSeconds))
             WHERE term = \(term) AND holder = \(holder) AND expires_at > clock_timestamp()
             """, timeout: .seconds(1))
-        held.withLockedValue { held in
-            if renewed == 1, held?.term == term { held?.until = asked.advanced(by: life) } else { held = nil }
+        return state.withLockedValue { state in
+            guard renewed == 1, !state.hasResigned else {
+                state.held = nil
+                return false
+            }
+            if state.held?.term == term {
+                state.held?.until = asked.advanced(by: life)
+            } else {
+                state.held = nil
+            }
+            return true
         }
-        return renewed == 1
     }
 
     /// Makes the transaction depend on the term: another leader cannot take over before it has ended.
@@ -92,15 +117,18 @@ final class Leadership: Sendable {
         if row == nil { throw Lost(term: term) }
     }
 
-    /// Lets go, so that a standby need not wait.
+    /// Lets go for good, so that a standby need not wait.
     func resign() async {
-        guard
-            let term = held.withLockedValue({ held in
-                defer { held = nil }
-                return held?.term
-            })
-        else { return }
-        // Without an answer the row expires by itself.
+        let term = state.withLockedValue { state in
+            state.hasResigned = true
+            defer { state.held = nil }
+            return state.held?.term
+        }
+        if let term { await expire(term) }
+    }
+
+    /// Without an answer the row expires by itself.
+    private func expire(_ term: Int64) async {
         _ = try? await database.execute(
             "UPDATE leadership SET expires_at = clock_timestamp() WHERE term = \(term) AND holder = \(holder)",
             timeout: .seconds(1))

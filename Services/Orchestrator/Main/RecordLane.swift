@@ -12,16 +12,16 @@ struct RecordLane: Sendable {
     let announcements: Announcements
     let host: ServiceHost
 
-    func run(_ effects: AsyncStream<Effect>) async {
-        for await effect in effects { await carryOut(effect) }
+    func run(_ jobs: AsyncStream<EffectLanes.Job>) async {
+        for await job in jobs { await carryOut(job) }
     }
 
-    private func carryOut(_ effect: Effect) async {
-        switch effect {
+    private func carryOut(_ job: EffectLanes.Job) async {
+        switch job.effect {
         case .commitAssignments(let batch, let changes, let term): await commit(batch, changes, term)
         case .upsertGame(let game, let status, let score):
             await attempt("game not stored") {
-                guard let term = store.leadership.term(at: host.clock.now) else { return }
+                guard let term = job.term else { return }
                 try await store.upsert(game, status, score, term: term)
             }
         case .releaseGame(let game, let status, let score, let seat, let term):
@@ -32,13 +32,22 @@ struct RecordLane: Sendable {
             await fleet.take(isStored ? .released(game) : .releaseFailed(game))
         case .readDesiredState:
             await attempt("desired state not read") {
-                let desired = try await store.desired()
-                let drained = try await store.drained()
-                guard let term = store.leadership.term(at: host.clock.now) else { return }
+                guard let (term, (desired, drained)) = try await underOneTerm({ try await store.wanted() }) else {
+                    return
+                }
                 await fleet.take(.rehydrated(desired, drained: drained, term: term))
             }
         case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert, .report, .answerOperator: break
         }
+    }
+
+    /// What is read of an earlier term must not count as that of the present one.
+    ///
+    /// - Returns: nil without a term, and when it changed meanwhile: the engine asks again.
+    private func underOneTerm<Value>(_ read: () async throws -> Value) async throws -> (term: Int64, Value)? {
+        guard let term = store.leadership.term(at: host.clock.now) else { return nil }
+        let value = try await read()
+        return store.leadership.term(at: host.clock.now) == term ? (term, value) : nil
     }
 
     private func commit(_ batch: Int, _ changes: [AssignmentChange], _ term: Int64) async {

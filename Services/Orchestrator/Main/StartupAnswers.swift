@@ -17,8 +17,8 @@ struct StartupAnswers: Sendable {
     static let limit = 1_000
     /// Games in one message, which may hold `BUS_MESSAGE_MAX_BYTES`: a game with its markets takes about 2 KiB.
     static let partSize = 100
-    /// Of the five seconds that an answer may take.
-    static let readTimeout = Duration.seconds(4)
+    /// Shorter than the two seconds for which a shard waits: what is read later reaches nobody.
+    static let readTimeout = Duration.milliseconds(1_500)
 
     private let host: ServiceHost
     private let store: AssignmentStore

@@ -4,6 +4,7 @@ import Domain
 import Hosting
 import Logging
 import OrchestratorEngine
+import Resilience
 import Runtime
 import Wire
 
@@ -35,21 +36,16 @@ struct SystemAlerts: Sendable {
             }
         }
         host.supervisor.add("alert-confirmation", .bestEffort) {
-            while await !fleet.isLeading { try await host.clock.sleep(for: .seconds(1)) }
-            try await host.clock.sleep(for: Self.confirmation)
-            if await fleet.isLeading { alerts.resolveUnconfirmed(kinds: Set(AlertKind.allCases.map(\.rawValue))) }
+            var outlook = Outlook(patience: Self.confirmation)
+            while await !outlook.isLong(term: fleet.judgingTerm, at: host.clock.now) {
+                try await host.clock.sleep(for: .seconds(1))
+            }
+            alerts.resolveUnconfirmed(kinds: Set(AlertKind.allCases.map(\.rawValue)))
         }
     }
 
     private func take(_ alert: SystemAlert, from source: String) async {
-        switch alert.state {
-        case .firing:
-            alerts.fire(
-                alert.kind, fingerprint: alert.fingerprint, alert.summary, fields: alert.detail,
-                severity: alert.severity.flatMap(AlertSeverity.init(rawValue:)) ?? .critical,
-                isLasting: alert.lasting ?? true, source: source, id: alert.id.rawValue)
-        case .recovered: alerts.resolve(alert.fingerprint, alert.summary)
-        }
+        guard Self.take(alert, from: source, into: alerts) else { return }
         // Not in our file: whoever raised it delivers it too. Twice is better than never.
         guard await alerts.stored(within: .seconds(1)) else { return }
         do {
@@ -58,5 +54,42 @@ struct SystemAlerts: Sendable {
         } catch {
             host.log.warning("alert not acknowledged", metadata: [Key.kind: "\(alert.kind)", Key.error: "\(error)"])
         }
+    }
+
+    /// Fires or ends it here.
+    ///
+    /// - Returns: whether it is ours to tell. The end of what only an earlier leader had is not: unacknowledged, it is
+    ///   told by whoever raised it.
+    static func take(_ alert: SystemAlert, from source: String, into alerts: AlertDispatcher) -> Bool {
+        switch alert.state {
+        case .firing:
+            alerts.fire(
+                alert.kind, fingerprint: alert.fingerprint, alert.summary, fields: alert.detail,
+                severity: alert.severity.flatMap(AlertSeverity.init(rawValue:)) ?? .critical,
+                isLasting: alert.lasting ?? true, source: source, id: alert.id.rawValue)
+            return true
+        case .recovered:
+            let isOurs = alerts.isFiring(alert.fingerprint)
+            alerts.resolve(alert.fingerprint, alert.summary)
+            return isOurs
+        }
+    }
+}
+
+/// How long one term has judged without a break.
+struct Outlook: Sendable {
+    let patience: Duration
+    private var judging: (term: Int64, since: MachineInstant)?
+
+    init(patience: Duration) { self.patience = patience }
+
+    /// - `term`: that in which we judge now; nil while we do not lead or cannot hear.
+    mutating func isLong(term: Int64?, at now: MachineInstant) -> Bool {
+        guard let term else {
+            judging = nil
+            return false
+        }
+        if judging?.term != term { judging = (term, now) }
+        return judging.map { now.since($0.since) >= patience } ?? false
     }
 }

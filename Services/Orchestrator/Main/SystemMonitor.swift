@@ -104,26 +104,28 @@ final class SystemMonitor: Sendable {
 
     /// Tells the engine what is new of Redis and PostgreSQL; returns whether anything was.
     @discardableResult
-    private func tellChanges() async -> Bool {
-        var hasChanged = false
-        for (dependency, isHealthy) in known {
-            let isNew = state.withLockedValue { state in
-                guard state.isOn, state.told[dependency] != isHealthy else { return false }
-                state.told[dependency] = isHealthy
-                return true
+    private func tellChanges() async -> Bool { await fleet.take { changes() } }
+
+    /// What the engine has not been told yet.
+    ///
+    /// Called within the engine's turn: what one task has looked at earlier must not be told after what another has
+    /// seen since.
+    private func changes() -> [Event] {
+        state.withLockedValue { state in
+            guard state.isOn else { return [] }
+            return known.compactMap { dependency, isHealthy in
+                guard state.told.updateValue(isHealthy, forKey: dependency) != isHealthy else { return nil }
+                return .dependency(dependency, isHealthy: isHealthy)
             }
-            guard isNew else { continue }
-            hasChanged = true
-            await fleet.take(.dependency(dependency, isHealthy: isHealthy))
         }
-        return hasChanged
     }
 
     private func cycle() async {
         guard state.withLockedValue({ $0.isOn }) else { return }
         let took = await checks.cycle()
         // Told again: who began to lead meanwhile has not yet judged it.
-        for (dependency, isHealthy) in known { await fleet.take(.dependency(dependency, isHealthy: isHealthy)) }
+        state.withLockedValue { $0.told = [:] }
+        await tellChanges()
         let isOn = state.withLockedValue { state in
             state.lastCycle = took
             return state.isOn
