@@ -50,6 +50,20 @@ import Testing
         #expect(again.followed == nil)
     }
 
+    @Test func `who has let go watches nothing, says nothing and takes nothing back`() throws {
+        var fixture = try Fixture.watching()
+        _ = fixture.send(.drain)
+        #expect(fixture.engine.watched.count == 1, "a drain alone lets nothing go")
+        let effects = fixture.send(.letGo)
+        #expect(effects.followed == [] && effects.contains(.pollScores([])))
+        #expect(fixture.engine.watched.isEmpty)
+        let listed = [try Fixture.assigned(epoch: 1), try Fixture.assigned(epoch: 2, game: "b")]
+        _ = fixture.send(.reread(listed, asked: fixture.machine))
+        #expect(try fixture.assign(epoch: 3, command: "command-9").verdicts == [.draining])
+        #expect(fixture.engine.watched.isEmpty)
+        #expect(try fixture.book(bid: 58, ask: 60).signals.isEmpty)
+    }
+
     @Test func `a newer epoch keeps state and books warm`() throws {
         var fixture = try Fixture.watching()
         _ = try fixture.book(bid: 85, ask: 87)

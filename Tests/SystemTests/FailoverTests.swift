@@ -36,4 +36,27 @@ import Testing
             #expect(fleet.isComplete)
         }
     }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a shard that is asked to stop lets its games go, and each is watched elsewhere under the next epoch`()
+        async throws
+    {
+        try await FaultyFleet.run(executables: Executable.folder.path, games: 6) { fleet in
+            let held = fleet.watch.games(of: "shard-01")
+            #expect(held.count == 3)
+            let end = await fleet.process("shard-01")?.terminate()
+            #expect(end?.isSuccess == true, "\(String(describing: end))")
+            try await eventually(within: .seconds(10), "its last heartbeat shows no game") {
+                fleet.watch.beats["shard-01"].map {
+                    $0.heartbeat.status == .stopping && $0.heartbeat.games.isEmpty
+                } == true
+            }
+            try await eventually(within: .seconds(60), "the other sees all of its games") {
+                held.allSatisfy { game, epoch in
+                    fleet.watch.taken(game, after: epoch, from: "shard-01")?.0.epoch == epoch.next
+                }
+            }
+            #expect(try await fleet.unowned() == 0)
+        }
+    }
 }

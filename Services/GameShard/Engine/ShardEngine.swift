@@ -60,6 +60,7 @@ public struct ShardEngine: Sendable {
         case .tick:
             if let asked = lease.question(at: machine) { effects.append(.askEpochs(asked: asked)) }
         case .drain: isDraining = true
+        case .letGo: letGo(&effects)
         }
         return effects
     }
@@ -125,6 +126,14 @@ extension ShardEngine {
     private mutating func release(_ game: GameID, _ effects: inout [ShardEffect]) {
         guard games.removeValue(forKey: game) != nil else { return }
         gameOfMarket = gameOfMarket.filter { $0.value != game }
+        follow(&effects)
+    }
+
+    /// For good: nothing brings a game back to a shard that stops.
+    private mutating func letGo(_ effects: inout [ShardEffect]) {
+        isDraining = true
+        games = [:]
+        gameOfMarket = [:]
         follow(&effects)
     }
 

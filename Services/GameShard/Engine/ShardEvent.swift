@@ -40,4 +40,6 @@ public enum ShardEvent: Hashable, Sendable {
     case tick
     /// Take no more games and emit nothing new.
     case drain
+    /// What there was to say has left: watch nothing any more, so that others may at once.
+    case letGo
 }

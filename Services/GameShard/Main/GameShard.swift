@@ -26,7 +26,7 @@ struct GameShard: Sendable {
         self.feeds = feeds
         lanes = Lanes(metrics: host.context.metrics)
         watcher = GameWatcher(engine: engine, host: host, lanes: lanes) { feeds.books.setMarkets($0) }
-        let store = ShardStore(pool: host.database, shard: shard, log: host.log)
+        let store = ShardStore(pool: host.database, shard: shard, incarnation: host.incarnation, log: host.log)
         let steps = ReplaySteps(host: host, books: feeds.books, watcher: watcher, store: store)
         poller = ScorePoller(settings, feeds.scores, watcher, steps: host.settings.isReplay ? steps : nil, host)
         commands = Commands(host: host, shard: shard, store: store, watcher: watcher, lanes: lanes)
@@ -69,7 +69,10 @@ struct GameShard: Sendable {
         }
     }
 
-    /// Says how the shard is, with checks that were measured; before the last heartbeat it says what it had to say.
+    /// Says how the shard is, with checks that were measured.
+    ///
+    /// At a stop it first says what it had to say, then lets its games go: the last heartbeat shows none, which the
+    /// orchestrator takes for an acknowledgement, so that nobody waits for a lease to end.
     func sendHeartbeats() {
         let board = host.measureHealth(feeds.probes(poller) + [journalProbe])
         host.sendHeartbeats(
@@ -79,6 +82,7 @@ struct GameShard: Sendable {
         host.supervisor.onDrain("games") {
             await watcher.handle(.drain)
             await lanes.messages.finish()
+            await watcher.handle(.letGo)
         }
     }
 }

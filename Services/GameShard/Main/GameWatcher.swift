@@ -73,7 +73,7 @@ actor GameWatcher {
     /// Whether it can change which games are held, or which books are seen.
     private func mayBeNews(_ event: ShardEvent) -> Bool {
         switch event {
-        case .assign, .revoke, .reread, .booksInvalidated: true
+        case .assign, .revoke, .reread, .booksInvalidated, .letGo: true
         case .bookUpdated: told.contains { $0.missingBooks != 0 }
         case .state(let state): state.status.isEnd
         case .booksConfirmed, .heartbeatSent, .granted, .epochsAnswered, .tick, .drain: false

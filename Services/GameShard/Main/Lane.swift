@@ -3,6 +3,7 @@ import Runtime
 /// Work that waits for the world, so that deciding never does: bounded, in order, for one consumer.
 ///
 /// When it is full the oldest waiting work is dropped and counted: newer prices, states and signals replace older ones.
+/// What comes after it was closed is counted too.
 struct Lane<Work: Sendable>: Sendable {
     private let stream: AsyncStream<Work>
     private let continuation: AsyncStream<Work>.Continuation
@@ -11,11 +12,16 @@ struct Lane<Work: Sendable>: Sendable {
 
     init(_ name: String, limit: Int, metrics: MetricsRegistry) {
         (stream, continuation) = AsyncStream.makeStream(of: Work.self, bufferingPolicy: .bufferingNewest(limit))
-        dropped = metrics.counter("shard_dropped_total", "Work dropped from a full lane.", labels: ["lane": name])
+        dropped = metrics.counter(
+            "shard_dropped_total", "Work dropped from a full or closed lane.", labels: ["lane": name])
     }
 
     func add(_ work: Work) {
-        if case .dropped = continuation.yield(work) { dropped.increment() }
+        switch continuation.yield(work) {
+        case .dropped, .terminated: dropped.increment()
+        case .enqueued: break
+        @unknown default: break
+        }
     }
 
     /// Works until cancelled, or until what waits is done once the lane was closed.

@@ -15,9 +15,29 @@ struct Asked: Hashable, Sendable {
 struct ShardStore: Sendable {
     let pool: PostgresPool
     let shard: ShardID
+    let incarnation: Incarnation
     let log: Logger
 
-    /// Every game that is assigned here, with its epoch and the markets to follow.
+    /// Makes this life the one that may trade under the shard's name, in place of any other that may still run.
+    ///
+    /// Once at the start, before anything is read: the games of the name are this life's until the next one claims.
+    func claim() async throws {
+        let name = shard.rawValue
+        let life = incarnation.rawValue
+        let last = try await pool.retryingTransaction("shard life") { transaction in
+            let last = try await transaction.first(
+                "SELECT incarnation FROM shard_lives WHERE shard = \(name) FOR UPDATE")?.text("incarnation")
+            try await transaction.execute(
+                """
+                INSERT INTO shard_lives (shard, incarnation) VALUES (\(name), \(life))
+                ON CONFLICT (shard) DO UPDATE SET incarnation = excluded.incarnation, started_at = now()
+                """)
+            return last
+        }
+        log.info("shard claimed", metadata: ["last_incarnation": "\(last ?? "none")"])
+    }
+
+    /// Every game that is assigned here, with its epoch and the markets to follow; none once another life has claimed.
     func assigned() async throws -> [Assigned] {
         let rows = try await pool.query(
             """
@@ -28,6 +48,8 @@ struct ShardStore: Sendable {
             JOIN games g ON g.game_id = a.game_id
             LEFT JOIN market_mappings m ON m.game_id = a.game_id AND m.status IN ('active', 'closed')
             WHERE a.shard = \(shard.rawValue) AND a.state = 'assigned' AND g.status NOT IN ('final', 'cancelled')
+                AND EXISTS (SELECT FROM shard_lives l
+                    WHERE l.shard = a.shard AND l.incarnation = \(incarnation.rawValue))
             ORDER BY a.game_id, m.market_id
             """)
         var assigned: [Assigned] = []
@@ -46,10 +68,14 @@ struct ShardStore: Sendable {
         return assigned
     }
 
-    /// The games that are this shard's, and under which epochs.
+    /// The games that are this shard's, and under which epochs; none once another life has claimed its name.
     func epochs(timeout: Duration) async throws -> [GameID: Epoch] {
         let rows = try await pool.query(
-            "SELECT game_id, epoch FROM assignments WHERE shard = \(shard.rawValue) AND state = 'assigned'",
+            """
+            SELECT game_id, epoch FROM assignments a WHERE shard = \(shard.rawValue) AND state = 'assigned'
+                AND EXISTS (SELECT FROM shard_lives l
+                    WHERE l.shard = a.shard AND l.incarnation = \(incarnation.rawValue))
+            """,
             timeout: timeout)
         return try Dictionary(
             rows.map { (try GameID($0.text("game_id")), try Epoch($0.int64("epoch"))) },

@@ -8,6 +8,8 @@ struct PortfolioReader {
     let transaction: PostgresTransaction
     let account: TradingAccount
     let statistics: DailyStatistics
+    /// The life that sent the signal, if a shard did so itself.
+    let sender: Incarnation?
 
     /// What a signal is judged against; `cash` is the account's, whose row the transaction has locked.
     func view(for signal: Signal, cash: Money, at now: VenueInstant) async throws -> PortfolioView {
@@ -30,15 +32,19 @@ struct PortfolioReader {
         return view
     }
 
-    /// Only the owner that is meant to watch the game may trade it, under its own epoch.
+    /// Only the owner that is meant to watch the game may trade it, under its own epoch, and of several processes of
+    /// its name only the one that claimed it last; a shard of a build without claims has none.
     private func epoch(of signal: Signal) async throws -> Epoch? {
         let row = try await transaction.first(
             """
-            SELECT epoch FROM assignments
+            WITH life AS (SELECT incarnation FROM shard_lives WHERE shard = \(signal.shard.rawValue) FOR SHARE)
+            SELECT epoch, (SELECT incarnation FROM life) AS incarnation FROM assignments
             WHERE game_id = \(signal.game.rawValue) AND shard = \(signal.shard.rawValue) AND state = 'assigned'
             FOR SHARE
             """)
-        return try row.map { try Epoch($0.int64("epoch")) }
+        guard let row else { return nil }
+        if let sender, let life = try row.textOrNil("incarnation"), life != sender.rawValue { return nil }
+        return try Epoch(row.int64("epoch"))
     }
 
     private func readExposure(_ signal: Signal, into view: inout PortfolioView) async throws {

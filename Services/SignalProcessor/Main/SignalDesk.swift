@@ -49,7 +49,10 @@ actor SignalDesk {
         for await delivery in signals {
             switch delivery {
             case .message(let envelope, _):
-                await decide(envelope.body.signal, trace: envelope.trace)
+                let signal = envelope.body.signal
+                // Rehearsals speak for a shard without being one.
+                let isOwn = envelope.source == "game-shard/\(signal.shard)"
+                await decide(signal, from: isOwn ? envelope.incarnation : nil, trace: envelope.trace)
             case .gap(let gap):
                 // Signals are advice with a short life: those that are gone would be refused as stale.
                 host.log.warning("signals were missed", metadata: [Key.reason: "\(gap.reason.rawValue)"])
@@ -59,12 +62,13 @@ actor SignalDesk {
     }
 
     /// Decides, and tries again while the database is away; a signal that can never be stored is put aside.
-    private func decide(_ signal: Signal, trace: TraceID?) async {
+    private func decide(_ signal: Signal, from sender: Incarnation?, trace: TraceID?) async {
         host.venueClock.observe(signal.createdAt)
         var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), multiplier: 2, jitter: 0.1)
         while !Task.isCancelled {
             do {
-                let outcome = try await store.process(signal, trace: trace, engine: engine, at: host.venueClock.now)
+                let outcome = try await store.process(
+                    signal, from: sender, trace: trace, engine: engine, at: host.venueClock.now)
                 return note(outcome, signal)
             } catch let error as PostgresError where error.isWorthAnotherTry {
                 host.log.warning("signal waits for the database", metadata: [Key.reason: "\(error)"])

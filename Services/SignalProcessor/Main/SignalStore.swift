@@ -17,15 +17,19 @@ struct SignalStore: Sendable {
     let account: TradingAccount
     let statistics: DailyStatistics
 
-    /// Locks are taken in one order everywhere: account, kill switch, assignment, then rows of its own.
+    /// Locks are taken in one order everywhere: account, kill switch, shard and assignment, then rows of its own.
+    ///
+    /// `sender` is the life of the shard that said it.
     func process(
-        _ signal: Signal, trace: TraceID?, engine: SignalProcessorEngine, at now: VenueInstant
+        _ signal: Signal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
+        at now: VenueInstant
     ) async throws -> Outcome {
         try await pool.retryingTransaction("signal") { transaction in
             let cash = try await account.lock(transaction)
             if try await isKnown(signal, transaction) { return .known }
-            let view = try await PortfolioReader(transaction: transaction, account: account, statistics: statistics)
-                .view(for: signal, cash: cash, at: now)
+            let reader = PortfolioReader(
+                transaction: transaction, account: account, statistics: statistics, sender: sender)
+            let view = try await reader.view(for: signal, cash: cash, at: now)
             let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
             try await record(signal, verdict, trace, transaction)
             if case .approved(let intent, let reserved) = verdict {

@@ -35,6 +35,7 @@ public struct Migration: Sendable {
         Migration(version: 4, name: "positions", file: PackageResources.M0004_positions_sql),
         Migration(version: 5, name: "failures", file: PackageResources.M0005_failures_sql),
         Migration(version: 6, name: "drains", file: PackageResources.M0006_drains_sql),
+        Migration(version: 7, name: "lives", file: PackageResources.M0007_lives_sql),
     ]
 
     /// A file that the build has put into the program; the line feed at its end is not part of the SQL.

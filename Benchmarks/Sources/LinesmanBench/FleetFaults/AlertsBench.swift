@@ -8,10 +8,12 @@ import Runtime
 enum AlertsBench {
     private struct Result: Sendable {
         var firings: [AlertLog.Entry] = []
+        var recoveries: [AlertLog.Entry] = []
         var messages: [SlackSink.Arrival] = []
         /// From the last death to the message, one a round.
         var whole: [Double] = []
-        var recoveries = 0
+        /// What was promised and did not come.
+        var missing: [String] = []
     }
 
     /// One fleet for each 25 rounds that are asked for, and each fault once in it: the fourth firing of one cause would
@@ -25,23 +27,28 @@ enum AlertsBench {
             let own = try await bench.withFleet { fleet, log in
                 var result = Result()
                 for fault in FaultyFleet.Fault.allCases { try await round(fault, fleet, log, bench, &result) }
+                await untilTold(fleet, log, bench)
                 result.firings = log.firings
+                result.recoveries = log.recoveries
                 result.messages = fleet.sink.arrivals
-                result.recoveries = log.recoveries.count
+                result.missing += AlertTimes.untold(log.entries, fleet.sink.arrivals)
                 return result
             }
             result.firings += own.firings
             result.messages += own.messages
             result.whole += own.whole
             result.recoveries += own.recoveries
+            result.missing += own.missing
         }
         report.set("alerts_rounds", to: .number(Double(rounds)))
         report.set("alerts_firings", to: .number(Double(result.firings.count)))
-        report.set("alerts_recoveries", to: .number(Double(result.recoveries)))
+        report.set("alerts_recoveries", to: .number(Double(result.recoveries.count)))
         report.add(
             Bar("all shards dead: at the sink after the last died, s", result.whole.max(), .atMost(8)),
             as: "alerts_all_dead_to_sink_max_s")
         AlertTimes(result.firings, result.messages).add(to: &report, key: "alerts")
+        if result.whole.count < rounds { report.violation("told in \(result.whole.count) of \(rounds) rounds") }
+        for text in result.missing { report.violation(text) }
         for alert in Set(result.firings.map(\.kind)).sorted() { report.note("alerts: \(alert)") }
     }
 
@@ -52,16 +59,30 @@ enum AlertsBench {
         let (seen, told) = (log.firings.count, fleet.sink.taken.count)
         for shard in FaultyFleet.shards { try await fleet.hurt(shard, fault) }
         let hurt = WallClock.real.microseconds
-        try await bench.until("it is told") { fleet.sink.taken.dropFirst(told).contains { isAlert($0.text) } }
+        let isTold = await bench.holds { fleet.sink.taken.dropFirst(told).contains { isAlert($0.text) } }
         if let arrival = fleet.sink.taken.dropFirst(told).first(where: { isAlert($0.text) }) {
             result.whole.append(Double(arrival.at - hurt) / 1e6)
         }
+        if !isTold { result.missing.append("all \(fault.rawValue): the alert never came to the sink") }
+        let own = log.firings.dropFirst(seen)
         bench.say(
-            "all \(fault.rawValue): told after \(result.whole.last ?? -1) s, \(log.firings.count - seen) alerts; "
+            "all \(fault.rawValue): told after \(result.whole.last ?? -1) s, \(own.count) alerts; "
                 + "load \(FleetBench.load)")
+        let kinds = Set(own.filter { isAlert($0.summary) }.map(\.kind))
+        if kinds.isEmpty { result.missing.append("all \(fault.rawValue): the alert is not in the file") }
         let recovered = log.recoveries.count
         for shard in FaultyFleet.shards { try await fleet.mend(shard, fault) }
-        try await bench.until("the end is in the file") { log.recoveries.count > recovered }
+        let hasEnded = await bench.holds {
+            kinds.isSubset(of: log.recoveries.dropFirst(recovered).map(\.kind))
+        }
+        if !hasEnded { result.missing.append("all \(fault.rawValue): its end is not in the file") }
+    }
+
+    /// The last words may still be on their way: a sink takes one message a second.
+    private static func untilTold(_ fleet: FaultyFleet, _ log: AlertLog, _ bench: FleetBench) async {
+        _ = await bench.holds(within: .seconds(30)) {
+            AlertTimes.untold(log.entries, fleet.sink.arrivals).isEmpty
+        }
     }
 
     private static func isAlert(_ text: String) -> Bool { text.contains("No game shard is healthy") }
@@ -76,11 +97,18 @@ struct AlertTimes {
         let told = firings.filter { !$0.isHeld }
         file = firings.map { Double($0.seenAt - $0.raisedAt) / 1e6 }
         sink = told.compactMap { firing in
-            let first = messages.first {
-                $0.status == 200 && $0.at >= firing.raisedAt && $0.text.contains(firing.summary)
-            }
-            return first.map { Double($0.at - firing.raisedAt) / 1e6 }
+            Self.message(of: firing, messages).map { Double($0.at - firing.raisedAt) / 1e6 }
         }
+    }
+
+    /// A sentence for each alert and each recovery that is in the file and never came to the sink.
+    static func untold(_ entries: [AlertLog.Entry], _ messages: [SlackSink.Arrival]) -> [String] {
+        entries.filter { !$0.isHeld && message(of: $0, messages) == nil }
+            .map { "never at the sink: \($0.kind) (\($0.state)), \($0.summary)" }
+    }
+
+    private static func message(of entry: AlertLog.Entry, _ messages: [SlackSink.Arrival]) -> SlackSink.Arrival? {
+        messages.first { $0.status == 200 && $0.at >= entry.raisedAt && $0.text.contains(entry.summary) }
     }
 
     func add(to report: inout Report, key: String) {

@@ -44,6 +44,8 @@ enum BusyBench {
         report.add(Bar("false alerts", Double(result.alerts.count), .atMost(0)), as: "busy_false_alerts")
         report.add(Bar("games moved", Double(result.moved), .atMost(0)), as: "busy_moves")
         for alert in Set(result.alerts).sorted() { report.note("busy alert: \(alert)") }
+        if result.deaths > 0 { report.violation("\(result.deaths) shards that ran were taken for dead") }
+        if !result.alerts.isEmpty { report.violation("\(result.alerts.count) false alerts") }
         if !result.isComplete { report.violation("a process ended") }
     }
 }

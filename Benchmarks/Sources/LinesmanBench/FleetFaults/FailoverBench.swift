@@ -96,6 +96,7 @@ enum FailoverBench {
                 + "\(verdicts.twins) twins that differ only in owner and epoch \(verdicts.twinsApproved) approved; "
                 + "\(verdicts.ownRefused) of the shards' own refused for theirs")
         for alert in Set(result.alerts).sorted() { report.note("failover alert: \(alert)") }
+        if !result.alerts.isEmpty { report.violation("\(result.alerts.count) alerts while a shard was well") }
         if lost > 0 { report.violation("\(lost) games lost") }
         if verdicts.accepted > 0 { report.violation("\(verdicts.accepted) reservations under a stale epoch") }
         if verdicts.staleRefused < verdicts.stale || verdicts.stale == 0 {

@@ -61,6 +61,19 @@ struct FleetBench: Sendable {
         }
     }
 
+    /// Asks every 20 ms.
+    ///
+    /// - Returns: whether it held in time.
+    func holds(within limit: Duration = .seconds(60), _ condition: () -> Bool) async -> Bool {
+        let end = clock.now.advanced(by: limit)
+        while !condition() {
+            guard clock.now < end, !Task.isCancelled else { return false }
+            // Cancelled: the loop's condition sees it.
+            try? await clock.sleep(for: .milliseconds(20))
+        }
+        return true
+    }
+
     /// Load averages of 1, 5 and 15 minutes and what runs now, as the kernel says it; empty where there is no /proc.
     static var load: String {
         ((try? String(contentsOfFile: "/proc/loadavg", encoding: .utf8)) ?? "").split(separator: " ").prefix(4)

@@ -66,6 +66,7 @@ enum RedisAwayBench {
         if result.firings.count != 1 { report.violation("\(result.firings.count) alerts instead of one") }
         if result.recoveries.count != 1 { report.violation("\(result.recoveries.count) recoveries instead of one") }
         if !result.isComplete { report.violation("a process ended") }
+        for text in AlertTimes.untold(result.firings + result.recoveries, result.messages) { report.violation(text) }
         AlertTimes(result.firings, result.messages).add(to: &report, key: "redis_away")
     }
 
