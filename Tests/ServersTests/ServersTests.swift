@@ -99,7 +99,11 @@ func isAlive(_ process: Int32) -> Bool {
     @Test func `ports are free and differ`() throws {
         let ports = try (0..<20).map { _ in try FreePort.find() }
         #expect(Set(ports).count == 20)
-        #expect(ports.allSatisfy { (1024...65535).contains($0) })
+        #expect(ports.allSatisfy { $0 >= 1024 })
+        // Nobody who asks the kernel for any port may be given one of them before it is bound.
+        let range = try String(contentsOfFile: "/proc/sys/net/ipv4/ip_local_port_range", encoding: .utf8)
+        let first = try #require(range.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) })
+        #expect(first < 32_000 || ports.allSatisfy { $0 < first }, "\(ports)")
     }
 
     @Test func `a missing program is named with its package`() {
