@@ -92,6 +92,24 @@ import Testing
         #expect(try fixture.assign(epoch: 2).verdicts == [.accepted])
     }
 
+    @Test func `a price that does not move is told again while the venue confirms its book, and not once it is lost`()
+        throws
+    {
+        var fixture = try Fixture.watching()
+        _ = try fixture.book(bid: 85, ask: 87)
+        fixture.pass(4)
+        #expect(fixture.send(.booksConfirmed(.kalshi, at: fixture.now)).prices.isEmpty)
+        fixture.pass(1)
+        let again = fixture.send(.booksConfirmed(.kalshi, at: fixture.now)).prices
+        #expect(again.map(\.at) == [fixture.now] && again.map(\.yesBid?.price) == [.cents(85)])
+        #expect(fixture.send(.booksConfirmed(.polymarket, at: fixture.now)).prices.isEmpty)
+        fixture.pass(40)
+        #expect(fixture.send(.booksConfirmed(.kalshi, at: fixture.now.advanced(by: .seconds(-35)))).prices.isEmpty)
+        _ = fixture.send(.booksInvalidated([Fixture.home]))
+        fixture.pass(10)
+        #expect(fixture.send(.booksConfirmed(.kalshi, at: fixture.now)).prices.isEmpty)
+    }
+
     @Test func `a price is published when it changes, now and then otherwise, and when it is lost`() throws {
         var fixture = try Fixture.watching()
         #expect(try fixture.book(bid: 85, ask: 87).prices.map(\.yesAsk?.price) == [.cents(87)])

@@ -51,7 +51,13 @@ public struct ShardEngine: Sendable {
         case .bookUpdated(let market, let book, let confirmedAt):
             update(market, book, confirmedAt, now, machine, &effects)
         case .booksConfirmed(let venue, let confirmedAt):
-            for game in games.keys { games[game]?.confirmBooks(of: venue, confirmedAt: confirmedAt, at: now) }
+            for game in games.keys.sorted() {
+                games[game]?.confirmBooks(of: venue, confirmedAt: confirmedAt, at: now)
+                // A price that does not move is told again: silence would be taken for a price that is not known.
+                for market in games[game]?.freshMarkets(of: venue, at: now) ?? [] {
+                    publishPrice(of: market, in: game, now, machine, &effects)
+                }
+            }
         case .booksInvalidated(let markets): invalidate(markets, now, machine, &effects)
         case .heartbeatSent(let beat): lease.heartbeatSent(beat, at: machine)
         case .granted(let beat, let term):

@@ -154,6 +154,11 @@ extension WatchedGame {
         }
     }
 
+    /// The venue's markets whose books are known as of now.
+    func freshMarkets(of venue: Venue, at now: VenueInstant) -> [MarketID] {
+        markets.filter { $0.venue == venue && books[$0.id]?.isFresh(at: now) == true }.map(\.id)
+    }
+
     mutating func invalidateBook(_ market: MarketID) {
         books[market]?.invalidate()
     }
