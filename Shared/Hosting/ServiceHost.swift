@@ -87,7 +87,11 @@ public struct ServiceHost: Sendable {
 
 extension ServiceHost {
     /// Keeps venue time in step with what the shards announce; for services without a venue connection of their own.
-    public func followVenueTime() async throws {
+    ///
+    /// `onPrice` is told each price before venue time moves on to it.
+    public func followVenueTime(
+        onPrice: @escaping @Sendable (PriceUpdate) async -> Void = { _ in }
+    ) async throws {
         let states = try await bus.subscribe(matching: Channels.gameStates)
         let prices = try await bus.subscribe(matching: Channels.prices)
         supervisor.add("venue-time-states", .important) { [venueClock] in
@@ -97,7 +101,9 @@ extension ServiceHost {
         }
         supervisor.add("venue-time-prices", .important) { [venueClock] in
             for await delivery in prices {
-                if case .message(let envelope, _) = delivery { venueClock.observe(envelope.body.at) }
+                guard case .message(let envelope, _) = delivery else { continue }
+                await onPrice(envelope.body)
+                venueClock.observe(envelope.body.at)
             }
         }
     }

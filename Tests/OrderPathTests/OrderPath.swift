@@ -62,8 +62,26 @@ final class OrderPath: Sendable {
         _ = try await bus.publish(ended, on: Channels.gamesEnded, trace: "trace-1")
     }
 
-    func startSignalProcessor() {
-        start("signal-processor") { try await SignalProcess.start(in: $0) }
+    func publishRulesChanged() async throws {
+        _ = try await bus.publish(RulesChanged(), on: Channels.rules, trace: "trace-1")
+    }
+
+    /// Waits until an alert with this fingerprint is in a file.
+    func untilAlert(_ fingerprint: String) async throws {
+        try await eventually("an alert \(fingerprint)") {
+            let files = try FileManager.default.contentsOfDirectory(atPath: directory.path).filter {
+                $0.hasPrefix("alerts") && $0.hasSuffix(".log")
+            }
+            return files.contains { name in
+                FileManager.default.contents(atPath: "\(directory.path)/\(name)").map {
+                    String(decoding: $0, as: UTF8.self).contains("\"fingerprint\":\"\(fingerprint)\"")
+                } ?? false
+            }
+        }
+    }
+
+    func startSignalProcessor(_ settings: [String: String] = [:]) {
+        start("signal-processor", settings) { try await SignalProcess.start(in: $0) }
     }
 
     /// With the venue that the settings name, over its own gateway.
@@ -86,6 +104,7 @@ final class OrderPath: Sendable {
             "REDIS_URL": redis.url, "DATABASE_URL": rig.url, "DB_POOL_MIN_CONNECTIONS": "0", "REPLAY_SPEED": "120",
             "KILL_SWITCH_FILE": killSwitchFile, "INTENT_SWEEP_MS": "100", "UNKNOWN_ORDER_POLL_MS": "50",
             "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "1", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
+            "ALERT_LOG_PATH": "\(directory.path)/alerts.log", "ALERT_ACK_TIMEOUT_MS": "200",
         ]
         environment.merge(more) { $1 }
         let world = ProcessWorld(
@@ -104,6 +123,10 @@ final class OrderPath: Sendable {
     /// A counter of a service that runs; 0 before it counted.
     func counted(_ name: String, by service: String) -> Int {
         registries.withLockedValue { $0[service] }?.counter(name).value ?? 0
+    }
+
+    func gauge(_ name: String, of service: String) -> Double {
+        registries.withLockedValue { $0[service] }?.gauge(name).value ?? 0
     }
 
     /// Lets the relays announce everything once more, as after a relay's death between publishing and its commit.

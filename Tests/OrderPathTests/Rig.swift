@@ -69,11 +69,23 @@ struct Rig: Sendable {
         url = try await TestServers.shared.database()
         var settings = try PostgresSettings(url: url)
         settings.minConnections = 0
-        pool = PostgresPool(
-            settings: settings, application: "test", clock: .real, random: .seeded(1), log: quiet,
-            metrics: MetricsRegistry())
+        pool = Self.pool(settings)
         try await Migrations.run(pool)
         try await account.open(with: .dollars(1_000), pool)
+    }
+
+    private static func pool(_ settings: PostgresSettings) -> PostgresPool {
+        PostgresPool(
+            settings: settings, application: "test", clock: .real, random: .seeded(1), log: quiet,
+            metrics: MetricsRegistry())
+    }
+
+    /// Another process' connections to the same database; closed by whoever asked.
+    func anotherPool() throws -> PostgresPool {
+        var settings = try PostgresSettings(url: url)
+        settings.minConnections = 0
+        settings.maxConnections = 8
+        return Self.pool(settings)
     }
 
     func addGame(_ game: GameID = "game-1", sport: Sport = .nba, epoch: Int64 = 1) async throws {
@@ -100,11 +112,12 @@ struct Rig: Sendable {
 
     func signal(
         _ id: SignalID, game: GameID = "game-1", sport: Sport = .nba, probability: Double = 0.6, cents: Int64 = 50,
-        epoch: Epoch = .first
+        epoch: Epoch = .first, market: String? = nil
     ) throws -> Signal {
         try Signal(
-            id: id, kind: .modelEdgeYes, game: game, sport: sport, market: home(game), venue: .kalshi, epoch: epoch,
-            shard: "shard-01", outcome: .yes, probability: Probability(probability), price: .cents(cents),
+            id: id, kind: .modelEdgeYes, game: game, sport: sport,
+            market: market.map { try MarketID($0) } ?? home(game), venue: .kalshi, epoch: epoch, shard: "shard-01",
+            outcome: .yes, probability: Probability(probability), price: .cents(cents),
             available: .contracts(1_000), edgeBasisPoints: 1_800, play: nil, createdAt: tipOff,
             expiresAt: tipOff.advanced(by: .seconds(60)))
     }

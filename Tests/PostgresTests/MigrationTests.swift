@@ -163,6 +163,7 @@ import Testing
         "6aac06e7a756d214c7e914b82f12ad6aeb8e23caecbccfdd7e5d109f15e77eea",
         "b008de98d3cad405c3e20356c453cb1dfe5e2852d1e72b61c1a8494569d88b3d",
         "145088df39aeda47ae3860a366087b2976c68a0ff26a669aba9097de243ca674",
+        "3912f4041563e10e4bf55066535ad2b0952e9889f3333a7d272d5f8045b346a1",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

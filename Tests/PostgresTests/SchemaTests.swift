@@ -240,7 +240,7 @@ import Testing
                     "daily_stats", "drained_shards", "fills", "game_states", "games", "intents",
                     "journal_dead_letters", "journal_positions", "kill_switch", "leadership", "market_mappings",
                     "orders", "outbox", "outbox_dead_letters", "positions", "reservations", "schema_migrations",
-                    "shard_lives", "signals", "trading_rules",
+                    "shard_lives", "signals", "trading_rules", "venue_balances",
                 ])
             #expect(try rows.filter { try !$0.bool("keyed") }.map { try $0.text("relname") } == ["ticks"])
         }

@@ -10,6 +10,8 @@ public struct WrittenRule: Hashable, Sendable {
     /// For `min_edge`, in percent.
     public let percent: Double?
     public let expiresAt: VenueInstant?
+    /// What keeps it from being read as keys and values at all.
+    public let problem: DomainError?
 
     public init(
         id: RuleID, conditions: [String: TradingRule.Value], action: String, percent: Double? = nil,
@@ -20,6 +22,17 @@ public struct WrittenRule: Hashable, Sendable {
         self.action = action
         self.percent = percent
         self.expiresAt = expiresAt
+        problem = nil
+    }
+
+    /// A rule that is there, but not as keys and values.
+    public init(id: RuleID, problem: DomainError) {
+        self.id = id
+        self.problem = problem
+        conditions = [:]
+        action = ""
+        percent = nil
+        expiresAt = nil
     }
 
     /// Reads it; any key that is not known refuses the whole rule.
@@ -27,6 +40,7 @@ public struct WrittenRule: Hashable, Sendable {
     /// A rule without conditions speaks of everything and must say so by the condition `all` = `true`.
     /// - Throws: what is wrong, and what would be right.
     public func read() throws(DomainError) -> TradingRule {
+        if let problem { throw problem }
         var written = conditions
         let speaksOfAll = written.removeValue(forKey: "all")
         if let speaksOfAll, speaksOfAll != .text("true") {

@@ -3,43 +3,105 @@ import Hosting
 import Postgres
 import SignalProcessorEngine
 
+/// What is asked about: a game, its owner, and the markets that would be traded.
+struct PortfolioSubject: Hashable, Sendable {
+    let game: GameID
+    let sport: Sport
+    let shard: ShardID
+    let markets: [MarketID]
+    /// Of each market, in the same order.
+    let venues: [Venue]
+
+    init(_ signal: Signal) {
+        (game, sport, shard) = (signal.game, signal.sport, signal.shard)
+        (markets, venues) = ([signal.market], [signal.venue])
+    }
+
+    init(_ signal: ArbitrageSignal) {
+        (game, sport, shard) = (signal.game, signal.sport, signal.shard)
+        (markets, venues) = (signal.legs.map(\.market), signal.legs.map(\.venue))
+    }
+}
+
 /// Reads what a decision depends on, inside the transaction that will reserve.
 struct PortfolioReader {
     let transaction: PostgresTransaction
     let account: TradingAccount
     let statistics: DailyStatistics
     /// The life that sent the signal, if a shard did so itself.
-    let sender: Incarnation?
+    var sender: Incarnation?
+    let pricing: Pricing
+
+    /// What open positions are valued at.
+    struct Pricing: Sendable {
+        var marks: MarkBook.Marks = [:]
+        /// An older mark is none; in venue time.
+        var age = Duration.seconds(120)
+    }
 
     /// What a signal is judged against; `cash` is the account's, whose row the transaction has locked.
     func view(for signal: Signal, cash: Money, at now: VenueInstant) async throws -> PortfolioView {
+        var view = try await view(for: PortfolioSubject(signal), cash: cash, at: now)
+        view.marketTeam = view.marketTeams[signal.market]
+        return view
+    }
+
+    /// The same for what speaks of several markets.
+    func view(for subject: PortfolioSubject, cash: Money, at now: VenueInstant) async throws -> PortfolioView {
         var view = PortfolioView()
         view.cash = cash
         view.killSwitch = try await KillSwitchStore.read(transaction)
-        view.epoch = try await epoch(of: signal)
-        view.marketTeam = try await transaction.first(
-            """
-            SELECT outcome_team FROM market_mappings
-            WHERE market_id = \(signal.market.rawValue) AND game_id = \(signal.game.rawValue)
-                AND venue = \(signal.venue.rawValue) AND status = 'active'
-            """)?.choice("outcome_team")
-        try await readExposure(signal, into: &view)
-        view.holdings = try await holdings(in: signal.game)
-        try await readClosed(signal.game, at: now, into: &view)
+        view.epoch = try await epoch(of: subject)
+        view.marketTeams = try await teams(of: subject)
+        try await readExposure(subject, into: &view)
+        view.holdings = try await holdings(in: subject.game)
+        try await readClosed(subject.game, at: now, into: &view)
+        view.availableAt = try await VenueBalances(account).spendable(transaction)
+        (view.dailyProfit, view.markedProfit) = try await dayResult(at: now)
+        return view
+    }
+
+    /// Realised today with fees deducted, and what the open positions would add; nil when one of them has no mark.
+    func dayResult(at now: VenueInstant) async throws -> (realised: Money, marked: Money?) {
         let realised = try await statistics.sum(of: [DailyStatistics.realised(account)], at: now, transaction)
         let fees = try await statistics.sum(of: [DailyStatistics.fees(account)], at: now, transaction)
-        view.dailyProfit = try Money(microdollars: realised - fees)
-        return view
+        return (try Money(microdollars: realised - fees), try await markedProfit(at: now))
+    }
+
+    /// A game that is over is valued at its result: nobody tells its prices any more, and the venue has yet to pay.
+    private func markedProfit(at now: VenueInstant) async throws -> Money? {
+        let rows = try await transaction.query(
+            """
+            SELECT p.market_id, p.net_quantity, p.cost, p.realised, p.fees, m.venue, m.outcome_team,
+                CASE WHEN g.status = 'final' AND g.home_score > g.away_score THEN 'home'
+                    WHEN g.status = 'final' AND g.home_score < g.away_score THEN 'away' END AS winner
+            FROM positions p JOIN market_mappings m USING (market_id) JOIN games g ON g.game_id = p.game_id
+            WHERE p.state = 'open' AND p.net_quantity <> 0
+            """)
+        var marks = pricing.marks
+        var positions: [(position: Position, venue: Venue)] = []
+        for row in rows {
+            let position = try Position(
+                market: MarketID(row.text("market_id")), netHundredths: row.int64("net_quantity"),
+                cost: Money(microdollars: row.int64("cost")), realised: Money(microdollars: row.int64("realised")),
+                fees: Money(microdollars: row.int64("fees")))
+            positions.append((position, try row.choice("venue")))
+            if let winner = try row.textOrNil("winner") {
+                let value = try row.text("outcome_team") == winner ? Price.one : .zero
+                marks[position.market] = PortfolioMark.Mark(yesBid: value, yesAsk: value, at: now)
+            }
+        }
+        return PortfolioMark.profit(of: positions, marks: marks, limit: pricing.age, at: now)
     }
 
     /// Only the owner that is meant to watch the game may trade it, under its own epoch, and of several processes of
     /// its name only the one that claimed it last; a shard of a build without claims has none.
-    private func epoch(of signal: Signal) async throws -> Epoch? {
+    private func epoch(of subject: PortfolioSubject) async throws -> Epoch? {
         let row = try await transaction.first(
             """
-            WITH life AS (SELECT incarnation FROM shard_lives WHERE shard = \(signal.shard.rawValue) FOR SHARE)
+            WITH life AS (SELECT incarnation FROM shard_lives WHERE shard = \(subject.shard.rawValue) FOR SHARE)
             SELECT epoch, (SELECT incarnation FROM life) AS incarnation FROM assignments
-            WHERE game_id = \(signal.game.rawValue) AND shard = \(signal.shard.rawValue) AND state = 'assigned'
+            WHERE game_id = \(subject.game.rawValue) AND shard = \(subject.shard.rawValue) AND state = 'assigned'
             FOR SHARE
             """)
         guard let row else { return nil }
@@ -47,18 +109,35 @@ struct PortfolioReader {
         return try Epoch(row.int64("epoch"))
     }
 
-    private func readExposure(_ signal: Signal, into view: inout PortfolioView) async throws {
+    /// The team that YES of each open market pays for.
+    private func teams(of subject: PortfolioSubject) async throws -> [MarketID: HomeAway] {
+        let rows = try await transaction.query(
+            """
+            SELECT market_id, outcome_team FROM market_mappings JOIN unnest(\(subject.markets.map(\.rawValue))::text[],
+                \(subject.venues.map(\.rawValue))::text[]) AS asked (market_id, venue) USING (market_id, venue)
+            WHERE game_id = \(subject.game.rawValue) AND status = 'active'
+            """)
+        var teams: [MarketID: HomeAway] = [:]
+        for row in rows { teams[try MarketID(row.text("market_id"))] = try row.choice("outcome_team") }
+        return teams
+    }
+
+    private func readExposure(_ subject: PortfolioSubject, into view: inout PortfolioView) async throws {
         let row = try await transaction.first(
             """
             WITH held AS (
-                SELECT game_id, sport, amount - released AS amount, 0::int8 AS cost FROM reservations
+                SELECT market_id, game_id, sport, amount - released AS amount, 0::int8 AS cost FROM reservations
                 WHERE state = 'held'
                 UNION ALL
-                SELECT p.game_id, g.sport, 0, p.cost FROM positions p JOIN games g USING (game_id)
+                SELECT p.market_id, p.game_id, g.sport, 0, p.cost FROM positions p JOIN games g USING (game_id)
                 WHERE p.state = 'open')
             SELECT coalesce(sum(amount), 0)::int8 AS reserved, coalesce(sum(cost), 0)::int8 AS open_cost,
-                coalesce(sum(amount + cost) FILTER (WHERE game_id = \(signal.game.rawValue)), 0)::int8 AS game,
-                coalesce(sum(amount + cost) FILTER (WHERE sport = \(signal.sport.rawValue)), 0)::int8 AS sport
+                coalesce(sum(amount + cost) FILTER (WHERE game_id = \(subject.game.rawValue)), 0)::int8 AS game,
+                coalesce(sum(amount + cost) FILTER (WHERE sport = \(subject.sport.rawValue)), 0)::int8 AS sport,
+                (SELECT coalesce(jsonb_object_agg(market_id, exposure), '{}') FROM (
+                    SELECT market_id, sum(amount + cost)::int8 AS exposure FROM held
+                    WHERE market_id = ANY(\(subject.markets.map(\.rawValue))::text[]) GROUP BY market_id
+                ) AS of_market) AS markets
             FROM held
             """)
         guard let row else { return }
@@ -66,6 +145,9 @@ struct PortfolioReader {
         view.openCost = try Money(microdollars: row.int64("open_cost"))
         view.gameExposure = try Money(microdollars: row.int64("game"))
         view.sportExposure = try Money(microdollars: row.int64("sport"))
+        for (market, exposure) in try row.json("markets", as: [String: Int64].self) {
+            view.marketExposure[try MarketID(market)] = try Money(microdollars: exposure)
+        }
     }
 
     /// One for each intent that may still trade, and for each whose fills are an open position.

@@ -1,74 +1,89 @@
 import Domain
 import Foundation
-import Logging
 import Postgres
-import Runtime
 import SignalProcessorEngine
 
-/// Reads the operator's rules (CHECKLIST R83).
+/// Reads the operator's rules as they are written (CHECKLIST R83); the engine decides which of them make sense.
+///
+/// `conditions` is an object of keys and values: `{"sport": "nba", "price_lt": 0.3, "kind_in": ["model_edge_yes"]}`,
+/// or `{"all": true}`. `action` is `{"type": "reject"}` or `{"type": "min_edge", "min_edge_pct": 20}`.
 struct RuleStore: Sendable {
     let pool: PostgresPool
-    let log: Logger
 
-    private struct StoredCondition: Decodable {
-        let field: String
-        let comparison: String
-        let text: String?
-        let number: Double?
-    }
-
-    private struct StoredAction: Decodable {
-        let type: String
-        let minimumEdgePercent: Double?
-
-        private enum CodingKeys: String, CodingKey {
-            case type
-            case minimumEdgePercent = "min_edge_pct"
-        }
-    }
-
-    private struct Unreadable: Error {}
-
-    /// Every active rule.
-    ///
-    /// One that cannot be read blocks every signal: a limit that is unreadable is no permission.
-    func load() async throws -> [TradingRule] {
+    /// Every active rule; one that is no object of keys and values is among them, with its problem.
+    func load() async throws -> [WrittenRule] {
         let rows = try await pool.query(
             """
-            SELECT rule_id, conditions, action, expires_at FROM trading_rules
+            SELECT rule_id, conditions, action, concat(conditions, ' ', action) AS written, expires_at
+            FROM trading_rules
             WHERE status = 'active' AND (expires_at IS NULL OR expires_at > now()) ORDER BY rule_id
             """)
         return try rows.map { row in
-            let id = try RuleID(row.text("rule_id"))
+            let (name, written) = (try row.text("rule_id"), try row.text("written"))
+            // What is wrong with the name is said below.
+            guard let id = try? RuleID(name) else {
+                let problem = DomainError(
+                    .malformed, field: "rule_id", value: name, expected: "a name in visible ASCII without spaces")
+                return WrittenRule(id: "rule-without-a-valid-name", problem: problem)
+            }
             do {
-                return try rule(id, row)
+                return try Self.rule(id, row)
+            } catch let problem as DomainError {
+                return WrittenRule(id: id, problem: problem)
             } catch {
-                log.error("trading rule is unreadable and blocks every signal", metadata: ["rule": "\(id)"])
-                return TradingRule(id: id, conditions: [], action: .reject)
+                let problem = DomainError(
+                    .malformed, field: "rule", value: written,
+                    expected: "an object of keys and values, an action and a time")
+                return WrittenRule(id: id, problem: problem)
             }
         }
     }
 
-    private func rule(_ id: RuleID, _ row: Row) throws -> TradingRule {
-        let conditions = try row.json("conditions", as: [StoredCondition].self).map { stored in
-            guard let field = TradingRule.Field(rawValue: stored.field),
-                let comparison = TradingRule.Comparison(rawValue: stored.comparison)
-            else { throw Unreadable() }
-            switch (stored.text, stored.number) {
-            case (let text?, nil): return try TradingRule.Condition(field, comparison, .text(text))
-            case (nil, let number?): return try TradingRule.Condition(field, comparison, .number(number))
-            default: throw Unreadable()
-            }
+    private static func rule(_ id: RuleID, _ row: Row) throws -> WrittenRule {
+        var conditions: [String: TradingRule.Value] = [:]
+        for (key, stored) in try row.json("conditions", as: [String: StoredValue].self) {
+            if stored.isFlag, key != "all" { throw unknown("rule.\(key)", stored, "a text, a number or a list") }
+            conditions[key] = stored.value
         }
-        let action = try row.json("action", as: StoredAction.self)
+        var action = try row.json("action", as: [String: StoredValue].self)
+        let (type, percent) = (action.removeValue(forKey: "type"), action.removeValue(forKey: "min_edge_pct"))
+        if let (key, stored) = action.min(by: { $0.key < $1.key }) {
+            throw unknown("rule.action.\(key)", stored, "type and min_edge_pct alone")
+        }
+        guard case .text(let type) = type?.value else { throw unknown("rule.action.type", type, "reject or min_edge") }
         let expires = try row.timestampMicrosOrNil("expires_at").map { try VenueInstant(microseconds: $0) }
-        switch (action.type, action.minimumEdgePercent) {
-        case ("reject", _): return TradingRule(id: id, conditions: conditions, action: .reject, expiresAt: expires)
-        case ("min_edge", let percent?) where percent >= 0 && percent <= 100:
-            return TradingRule(
-                id: id, conditions: conditions, action: .minimumEdge(basisPoints: Int((percent * 100).rounded())),
-                expiresAt: expires)
-        default: throw Unreadable()
+        switch percent?.value {
+        case nil: return WrittenRule(id: id, conditions: conditions, action: type, expiresAt: expires)
+        case .number(let percent):
+            return WrittenRule(id: id, conditions: conditions, action: type, percent: percent, expiresAt: expires)
+        default: throw unknown("rule.action.min_edge_pct", percent, "a number")
+        }
+    }
+
+    private static func unknown(_ field: String, _ stored: StoredValue?, _ expected: String) -> DomainError {
+        DomainError(
+            .malformed, field: field, value: stored.map { "\($0.value)" } ?? "nothing", expected: expected)
+    }
+}
+
+/// A value as an operator may write it.
+private struct StoredValue: Decodable {
+    let value: TradingRule.Value
+    /// `true` or `false`, which only the key `all` may have.
+    var isFlag = false
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let flag = try? container.decode(Bool.self) {
+            // What is no flag may be another of the four.
+            value = .text("\(flag)")
+            isFlag = true
+        } else if let number = try? container.decode(Double.self) {
+            value = .number(number)
+        } else if let text = try? container.decode(String.self) {
+            value = .text(text)
+        } else {
+            value = .texts(Set(try container.decode([String].self)))
         }
     }
 }

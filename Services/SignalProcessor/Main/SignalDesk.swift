@@ -14,12 +14,23 @@ actor SignalDesk {
     private let store: SignalStore
     private let rules: RuleStore
     private var engine: SignalProcessorEngine
+    private var ruleAlarm = RuleAlarm()
+    private var book = MarkBook()
+    private let unmarked: Counter
 
     init(host: ServiceHost, store: SignalStore, rules: RuleStore, limits: TradingLimits) {
         self.host = host
         self.store = store
         self.rules = rules
         engine = SignalProcessorEngine(limits: limits)
+        unmarked = host.context.metrics.counter("marks_not_kept_total", "Prices of more markets than are kept.")
+    }
+
+    /// The prices that open positions are valued at.
+    var marks: MarkBook.Marks { book.marks }
+
+    func observe(_ price: PriceUpdate) {
+        if !book.observe(price) { unmarked.increment() }
     }
 
     /// Opens the account and reads the rules; nothing is decided before.
@@ -29,9 +40,14 @@ actor SignalDesk {
     }
 
     func reloadRules() async throws {
-        let loaded = try await rules.load()
-        engine.replaceRules(loaded)
-        host.log.info("trading rules read", metadata: ["rules": "\(loaded.count)"])
+        let written = try await rules.load()
+        let refused = engine.reloadRules(written)
+        host.context.metrics.gauge("trading_rules_refused", "Rules that are not understood.").set(refused.count)
+        for rule in refused {
+            host.log.error("trading rule refused", metadata: ["rule": "\(rule.id)", Key.reason: "\(rule.error)"])
+        }
+        for step in ruleAlarm.observe(written, refused: refused) { RuleAlarm.say(step, to: host.alerts) }
+        host.log.info("trading rules read", metadata: ["rules": "\(engine.rules.count)"])
     }
 
     /// Reads the rules when it begins to listen, when told, and after a gap.
@@ -68,7 +84,7 @@ actor SignalDesk {
         while !Task.isCancelled {
             do {
                 let outcome = try await store.process(
-                    signal, from: sender, trace: trace, engine: engine, at: host.venueClock.now)
+                    signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
                 return note(outcome, signal)
             } catch let error as PostgresError where error.isWorthAnotherTry {
                 host.log.warning("signal waits for the database", metadata: [Key.reason: "\(error)"])

@@ -10,16 +10,23 @@ enum SignalProcess {
         let host = try await ServiceHost.start(settings.host, in: context)
         let store = SignalStore(
             pool: host.database, account: TradingAccount(settings.host.trading.mode),
-            statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone))
+            statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone),
+            markAge: settings.markAge)
         let desk = SignalDesk(
-            host: host, store: store, rules: RuleStore(pool: host.database, log: host.log),
+            host: host, store: store, rules: RuleStore(pool: host.database),
             limits: TradingLimits(settings))
         try await desk.prepare(initialBankroll: settings.order.initialBankroll)
 
         host.relayOutbox()
-        try await host.followVenueTime()
+        try await host.followVenueTime { await desk.observe($0) }
         host.supervisor.add("rules", .important) { try await desk.followRules() }
         host.supervisor.add("signals", .important) { try await desk.run() }
+        let losses = LossAlarm(
+            host: host, store: store,
+            watch: DailyLossWatch(limit: settings.dailyLoss, warnPercent: Int64(settings.dailyLossWarnPercent)))
+        host.supervisor.add("daily-loss", .important) {
+            try await losses.run(every: settings.dailyLossInterval) { await desk.marks }
+        }
         host.sendHeartbeats()
     }
 }

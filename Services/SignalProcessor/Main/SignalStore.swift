@@ -16,20 +16,20 @@ struct SignalStore: Sendable {
     let pool: PostgresPool
     let account: TradingAccount
     let statistics: DailyStatistics
+    var markAge = Duration.seconds(120)
 
     /// Locks are taken in one order everywhere: account, kill switch, shard and assignment, then rows of its own.
     ///
     /// `sender` is the life of the shard that said it.
     func process(
         _ signal: Signal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
+        marks: MarkBook.Marks = [:],
         at now: VenueInstant
     ) async throws -> Outcome {
         try await pool.retryingTransaction("signal") { transaction in
             let cash = try await account.lock(transaction)
             if try await isKnown(signal, transaction) { return .known }
-            let reader = PortfolioReader(
-                transaction: transaction, account: account, statistics: statistics, sender: sender)
-            let view = try await reader.view(for: signal, cash: cash, at: now)
+            let view = try await reader(transaction, marks, sender).view(for: signal, cash: cash, at: now)
             let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
             try await record(signal, verdict, trace, transaction)
             if case .approved(let intent, let reserved) = verdict {
@@ -38,6 +38,14 @@ struct SignalStore: Sendable {
             try await statistics.add(["signals": 1, "signals:\(verdict.name)": 1], at: now, transaction)
             return .decided(verdict)
         }
+    }
+
+    private func reader(
+        _ transaction: PostgresTransaction, _ marks: MarkBook.Marks, _ sender: Incarnation? = nil
+    ) -> PortfolioReader {
+        PortfolioReader(
+            transaction: transaction, account: account, statistics: statistics, sender: sender,
+            pricing: .init(marks: marks, age: markAge))
     }
 
     private func isKnown(_ signal: Signal, _ transaction: PostgresTransaction) async throws -> Bool {
@@ -108,6 +116,49 @@ struct SignalStore: Sendable {
         try await OutboxStore.append(
             IntentMessage(intent: intent), on: Channels.intents, key: intent.game.rawValue, trace: trace,
             in: transaction)
+    }
+}
+
+extension SignalStore {
+    /// How the trading day of `now` stands.
+    struct DayStanding: Hashable, Sendable {
+        let day: String
+        let realised: Money
+        /// Nil when an open position has no mark.
+        let marked: Money?
+    }
+
+    func dayStanding(marks: MarkBook.Marks, at now: VenueInstant) async throws -> DayStanding {
+        try await pool.retryingTransaction("day's standing") { transaction in
+            let (realised, marked) = try await reader(transaction, marks).dayResult(at: now)
+            return DayStanding(day: try await statistics.name(of: now, transaction), realised: realised, marked: marked)
+        }
+    }
+
+    /// Leaves a trace of the warning.
+    func recordWarning(of loss: Money, limit: Money) async throws {
+        try await pool.retryingTransaction("daily loss warning") { transaction in
+            try await AuditEntry("daily_loss_warning", details: ["loss": "\(loss)", "limit": "\(limit)"])
+                .write(transaction)
+        }
+    }
+
+    /// Engages the kill switch for the loss of the day, once a day for all processes and lives.
+    ///
+    /// Who releases it on the same day is not overruled: entries stay refused by the limit itself.
+    ///
+    /// - Returns: whether this call engaged it.
+    func halt(for loss: Money, limit: Money, by author: String, at now: VenueInstant) async throws -> Bool {
+        try await pool.retryingTransaction("daily loss") { transaction in
+            _ = try await account.lock(transaction)
+            let marker = DailyStatistics.halted(account)
+            guard try await statistics.sum(of: [marker], at: now, transaction) == 0 else { return false }
+            try await statistics.add([marker: 1], at: now, transaction)
+            try await AuditEntry("daily_loss_exceeded", details: ["loss": "\(loss)", "limit": "\(limit)"])
+                .write(transaction)
+            return try await KillSwitchStore.engage(
+                "daily loss: \(loss) of \(limit)", by: author, transaction)
+        }
     }
 }
 

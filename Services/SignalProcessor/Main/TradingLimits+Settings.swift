@@ -20,6 +20,11 @@ extension TradingLimits {
         dailyLoss = settings.dailyLoss
         gameExposure = settings.gameExposure
         sportExposure = settings.sportExposure
+        marketExposure = settings.marketExposure
+        totalExposure = settings.totalExposure
+        minimumArbitrageProfit = settings.minimumArbitrageProfit
+        maximumArbitrageLoss = settings.maximumArbitrageLoss
+        sizePercent = Int64(settings.sizePercent)
         orderValue = settings.order.orderValue
         orderContracts = Int64(settings.order.orderContracts)
         minimumLiquidity = settings.minimumLiquidity

@@ -20,6 +20,16 @@ public struct SignalProcessorSettings: Sendable {
     /// Nil is no limit.
     public let gameExposure: Money?
     public let sportExposure: Money?
+    public let marketExposure: Money?
+    public let totalExposure: Money?
+    public let minimumArbitrageProfit: Money
+    public let maximumArbitrageLoss: Money
+    /// Of every size, this many percent is really traded; 100 unless orders are real.
+    public let sizePercent: Int
+    public let dailyLossWarnPercent: Int
+    public let dailyLossInterval: Duration
+    /// How old a price may be that an open position is valued at, in venue time.
+    public let markAge: Duration
     public let minimumLiquidity: Money
     public let liquidityPercent: Int
     public let winCoolDown: Duration
@@ -58,6 +68,29 @@ public struct SignalProcessorSettings: Sendable {
             reader, "MAX_GAME_EXPOSURE", .dollars(50), "Most dollars at risk in one game; below 0 is no limit.")
         sportExposure = Self.limit(
             reader, "MAX_SPORT_EXPOSURE", .dollars(200), "Most dollars at risk in one sport; below 0 is no limit.")
+        marketExposure = Self.limit(
+            reader, "MAX_POSITION_PER_MARKET", .dollars(1_000),
+            "Most dollars at risk in one market; below 0 is no limit.")
+        totalExposure = Self.limit(
+            reader, "MAX_TOTAL_EXPOSURE", .dollars(10_000), "Most dollars at risk in all; below 0 is no limit.")
+        minimumArbitrageProfit = reader.dollars(
+            "MIN_PROFIT_THRESHOLD", default: .cents(5), in: 0...1_000_000,
+            "Dollars that an arbitrage must earn in all, after fees.")
+        maximumArbitrageLoss = reader.dollars(
+            "MAX_ARBITRAGE_LOSS", default: .dollars(5), in: 0...1_000_000,
+            "Dollars that an arbitrage may lose when one leg is missed; reserved with it.")
+        let fraction = reader.number(
+            "LIVE_SIZE_FRACTION", default: 0.1, in: 0.01...1,
+            "Share of every size that is traded with real money, 0.01 to 1; paper trades all of it.")
+        sizePercent = host.trading.mode == .live ? Int((fraction * 100).rounded()) : 100
+        dailyLossWarnPercent = reader.integer(
+            "DAILY_LOSS_WARN_PCT", default: 80, in: 1...100, "Warn at this much of MAX_DAILY_LOSS, in percent.")
+        dailyLossInterval = reader.seconds(
+            "DAILY_LOSS_INTERVAL_SECS", default: .seconds(5), in: .milliseconds(50)...(.seconds(60)),
+            "How often the day's profit and loss is looked at; all of MAX_DAILY_LOSS engages the kill switch.")
+        markAge = reader.seconds(
+            "MARK_MAX_AGE_SECS", default: .seconds(120), in: .seconds(1)...(.seconds(3_600)),
+            "An open position without a price younger than this stops entries, in venue time.")
         minimumLiquidity = reader.dollars(
             "LIQUIDITY_MIN_THRESHOLD", default: .dollars(10), in: 0...1_000_000,
             "Fewer dollars resting at the price are not traded.")
@@ -86,6 +119,16 @@ public struct SignalProcessorSettings: Sendable {
             reader.require(
                 gameExposure <= sportExposure, ["MAX_GAME_EXPOSURE", "MAX_SPORT_EXPOSURE"],
                 "a game's limit must not be above its sport's")
+        }
+        if let sportExposure, let totalExposure {
+            reader.require(
+                sportExposure <= totalExposure, ["MAX_SPORT_EXPOSURE", "MAX_TOTAL_EXPOSURE"],
+                "a sport's limit must not be above the total")
+        }
+        if let marketExposure, let totalExposure {
+            reader.require(
+                marketExposure <= totalExposure, ["MAX_POSITION_PER_MARKET", "MAX_TOTAL_EXPOSURE"],
+                "a market's limit must not be above the total")
         }
         if let gameExposure {
             reader.require(

@@ -80,7 +80,7 @@ public struct DailyStatistics: Hashable, Sendable {
     public init(timeZone: String) { self.timeZone = timeZone }
 
     /// The trading day of a moment of venue time, as a fragment of SQL.
-    private func day(_ now: VenueInstant) -> SQL {
+    func day(_ now: VenueInstant) -> SQL {
         "(to_timestamp(\(now.microseconds)::float8 / 1000000) AT TIME ZONE \(timeZone)::text)::date"
     }
 

@@ -36,6 +36,7 @@ public struct Migration: Sendable {
         Migration(version: 5, name: "failures", file: PackageResources.M0005_failures_sql),
         Migration(version: 6, name: "drains", file: PackageResources.M0006_drains_sql),
         Migration(version: 7, name: "lives", file: PackageResources.M0007_lives_sql),
+        Migration(version: 8, name: "balances", file: PackageResources.M0008_balances_sql),
     ]
 
     /// A file that the build has put into the program; the line feed at its end is not part of the SQL.

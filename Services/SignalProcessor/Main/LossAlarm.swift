@@ -1,0 +1,96 @@
+import Domain
+import Hosting
+import Logging
+import Postgres
+import Runtime
+import SignalProcessorEngine
+
+/// Watches the loss of the day: warns the operator, and at the limit engages the kill switch (CHECKLIST R93, N17).
+///
+/// Entries are refused by the same figures in the transaction that would reserve: this is not what keeps the limit,
+/// it is what stops everything else and says so.
+actor LossAlarm {
+    static let warning = "dailyLossWarning"
+    static let exceeded = "dailyLossExceeded"
+    static let unmarked = "unmarkedPosition"
+    /// Looks in a row without a mark before it is told: a price comes again every five seconds of venue time.
+    static let patience = 3
+
+    private let host: ServiceHost
+    private let store: SignalStore
+    private var watch: DailyLossWatch
+    /// Nil before the first look: what an earlier life has told may be over by now.
+    private var lastState: DailyLossWatch.State?
+    private var looksWithoutMark = 0
+    private var wasTold = false
+
+    init(host: ServiceHost, store: SignalStore, watch: DailyLossWatch) {
+        self.host = host
+        self.store = store
+        self.watch = watch
+    }
+
+    func run(every interval: Duration, marks: @Sendable () async -> MarkBook.Marks) async throws {
+        while !Task.isCancelled {
+            do {
+                try await look(marks: await marks(), at: host.venueClock.now)
+            } catch let error as PostgresError where error.isWorthAnotherTry {
+                host.log.warning("daily loss waits for the database", metadata: [Key.reason: "\(error)"])
+            }
+            try await host.clock.sleep(for: interval)
+        }
+    }
+
+    /// One look; what could not be carried out is tried again by the next.
+    func look(marks: MarkBook.Marks, at now: VenueInstant) async throws {
+        let standing = try await store.dayStanding(marks: marks, at: now)
+        tellMissing(standing.marked == nil)
+        var next = watch
+        switch next.observe(realised: standing.realised, marked: standing.marked, on: standing.day) {
+        case .warn(let loss):
+            host.alerts.fire(
+                Self.warning, fingerprint: Self.warning, "The loss of the day nears its limit",
+                fields: fields(loss, standing), severity: .warning)
+            try await store.recordWarning(of: loss, limit: watch.limit)
+        case .halt(let loss):
+            host.alerts.fire(
+                Self.exceeded, fingerprint: Self.exceeded,
+                "The loss of the day has reached its limit: the kill switch is engaged",
+                fields: fields(loss, standing))
+            if try await store.halt(for: loss, limit: watch.limit, by: host.source, at: now) { host.outbox() }
+            host.log.error("daily loss reached", metadata: ["loss": "\(loss)", "limit": "\(watch.limit)"])
+        case nil: break
+        }
+        watch = next
+        tellRecovery()
+    }
+
+    private func fields(_ loss: Money, _ standing: SignalStore.DayStanding) -> [String: String] {
+        [
+            "loss": "\(loss)", "limit": "\(watch.limit)", "day": standing.day, "realised": "\(standing.realised)",
+            "marked": standing.marked.map { "\($0)" } ?? "unknown",
+        ]
+    }
+
+    /// A new day begins at nothing.
+    private func tellRecovery() {
+        if watch.state == .normal, lastState != .normal {
+            host.alerts.resolve(Self.warning, kind: Self.warning, "The loss of the day is far from its limit")
+            host.alerts.resolve(Self.exceeded, kind: Self.exceeded, "A new trading day has begun")
+        }
+        lastState = watch.state
+    }
+
+    private func tellMissing(_ isMissing: Bool) {
+        looksWithoutMark = isMissing ? looksWithoutMark + 1 : 0
+        if looksWithoutMark == Self.patience {
+            host.alerts.fire(
+                Self.unmarked, fingerprint: Self.unmarked,
+                "An open position has no price: its loss cannot be seen, and there are no entries",
+                severity: .warning)
+        } else if !isMissing, lastState == nil || wasTold {
+            host.alerts.resolve(Self.unmarked, kind: Self.unmarked, "Every open position has a price again")
+        }
+        wasTold = looksWithoutMark >= Self.patience
+    }
+}
