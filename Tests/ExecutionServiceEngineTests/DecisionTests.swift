@@ -7,7 +7,7 @@ struct DecisionTests {
     private let engine = ExecutionServiceEngine(safeguards: Safeguards())
 
     /// One thing that is wrong, in the order of the chain (CHECKLIST R85, R87, R88).
-    @Test(arguments: SendRefusal.allCases)
+    @Test(arguments: SendRefusal.allCases.filter { $0 != .notHeld })
     func `each safeguard refuses for its own reason`(refusal: SendRefusal) throws {
         var context = clearContext()
         var intent = try makeIntent()
@@ -23,6 +23,7 @@ struct DecisionTests {
         case .balanceUnknown: context.balance = nil
         case .balanceStale: context.balanceAge = .seconds(120)
         case .insufficientBalance: context.balance = try Money(dollars: "21.999999")
+        case .notHeld: break
         }
         #expect(engine.decide(intent, earlier: [], context, at: tipOff) == .refuse(refusal))
     }
@@ -84,6 +85,29 @@ struct DecisionTests {
         #expect(try decision(held: 0) == .refuse(.ordersPerMinute))
         #expect(try decision(held: -40) == .refuse(.ordersPerMinute))
         #expect(try decision(held: 40, exits: 60) == .refuse(.ordersPerMinute))
+    }
+
+    @Test func `a sale of what is not held is refused when nothing else stops it`() throws {
+        let sale = try ApprovedIntent(
+            id: "exit-1", signal: "signal-1", reservation: "none", game: "game-1", sport: .nba, market: market,
+            venue: .kalshi, epoch: .first, outcome: .yes, action: .sell, limit: .cents(50), quantity: .contracts(40),
+            expiresAt: tipOff.advanced(by: .seconds(60)))
+        func decision(held: Int64) throws -> SendDecision {
+            let position = try Position(
+                market: market, netHundredths: held * 100, cost: held == 0 ? .zero : .dollars(1), realised: .zero,
+                fees: .zero)
+            return engine.decide(sale, earlier: [], position: position, clearContext(), at: tipOff)
+        }
+        #expect(try decision(held: 40) == .send(attempt: 1))
+        for held: Int64 in [39, 0, -40] { #expect(try decision(held: held) == .refuse(.notHeld)) }
+        let other = engine.decide(sale, earlier: [], position: Position(market: "OTHER"), clearContext(), at: tipOff)
+        #expect(other == .refuse(.notHeld))
+    }
+
+    @Test func `what could not be read is waited for, and an exit waits for everything`() {
+        let waiting = SendRefusal.allCases.filter { $0.passes(reduces: false) }
+        #expect(waiting == [.notReconciled, .balanceUnknown, .balanceStale])
+        #expect(!SendRefusal.allCases.contains { !$0.passes(reduces: true) })
     }
 
     @Test func `an intent past its time is expired, but never while an order of it is open`() throws {

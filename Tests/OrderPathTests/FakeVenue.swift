@@ -74,6 +74,7 @@ final class FakeVenue: ExecutionVenue {
     }
 
     func positions() async throws -> [MarketID: Int64]? { state.withLockedValue { $0.positions } }
+    func balance() async throws -> Money? { nil }
     func ping() async throws {}
 
     private func news(_ order: OrderRequest, _ contracts: Int64) -> OrderNews {

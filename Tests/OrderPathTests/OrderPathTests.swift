@@ -162,8 +162,8 @@ struct OrderPathTests {
             let engine = ExecutionServiceEngine(safeguards: Safeguards())
             var claimed: [ClaimedOrder] = []
             for intent in try await store.waitingIntents() {
-                let claim = try await store.claim(intent, engine: engine, isReconciled: true, at: tipOff)
-                let again = try await store.claim(intent, engine: engine, isReconciled: true, at: tipOff)
+                let claim = try await store.claim(intent, engine: engine, seen: .clear, at: tipOff)
+                let again = try await store.claim(intent, engine: engine, seen: .clear, at: tipOff)
                 #expect(again.claimed == nil)
                 claimed.append(try #require(claim.claimed))
             }
@@ -193,7 +193,7 @@ struct OrderPathTests {
         let claims = try await withThrowingTaskGroup(of: ClaimedOrder?.self) { group in
             for _ in 0..<8 {
                 group.addTask {
-                    try await store.claim(intent, engine: engine, isReconciled: true, at: tipOff).claimed
+                    try await store.claim(intent, engine: engine, seen: .clear, at: tipOff).claimed
                 }
             }
             var claims: [ClaimedOrder] = []
@@ -223,7 +223,7 @@ struct OrderPathTests {
         let store = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
         let intent = try #require(try await store.waitingIntents().first)
         let claim = try await store.claim(
-            intent, engine: ExecutionServiceEngine(safeguards: Safeguards()), isReconciled: true, at: tipOff)
+            intent, engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, at: tipOff)
         let order = try #require(claim.claimed).order.request
         func fill(_ id: FillID, _ contracts: Int64) throws -> Fill {
             try Fill(

@@ -164,6 +164,7 @@ import Testing
         "b008de98d3cad405c3e20356c453cb1dfe5e2852d1e72b61c1a8494569d88b3d",
         "145088df39aeda47ae3860a366087b2976c68a0ff26a669aba9097de243ca674",
         "3912f4041563e10e4bf55066535ad2b0952e9889f3333a7d272d5f8045b346a1",
+        "eb10ec420d77890abc2bc8879a7c68f4a4c75a97a16f109dd5f891c04430b14e",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

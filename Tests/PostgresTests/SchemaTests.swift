@@ -236,11 +236,11 @@ import Testing
             let keyed = try rows.filter { try $0.bool("keyed") }.map { try $0.text("relname") }
             #expect(
                 keyed == [
-                    "assignment_log", "assignments", "audit_log", "bankroll", "consumed", "consumer_positions",
-                    "daily_stats", "drained_shards", "fills", "game_states", "games", "intents",
-                    "journal_dead_letters", "journal_positions", "kill_switch", "leadership", "market_mappings",
-                    "orders", "outbox", "outbox_dead_letters", "positions", "reservations", "schema_migrations",
-                    "shard_lives", "signals", "trading_rules", "venue_balances",
+                    "account_budgets", "assignment_log", "assignments", "audit_log", "bankroll", "consumed",
+                    "consumer_positions", "daily_stats", "drained_shards", "fills", "game_states", "games", "intents",
+                    "journal_dead_letters", "journal_positions", "kill_switch", "kill_switch_acknowledgements",
+                    "leadership", "market_mappings", "orders", "outbox", "outbox_dead_letters", "positions",
+                    "reservations", "schema_migrations", "shard_lives", "signals", "trading_rules", "venue_balances",
                 ])
             #expect(try rows.filter { try !$0.bool("keyed") }.map { try $0.text("relname") } == ["ticks"])
         }

@@ -51,7 +51,7 @@ public struct ExecutionServiceEngine: Sendable {
         return .send(attempt: earlier.count + 1)
     }
 
-    /// The same, with what is held of the intent's market: a sale passes as an exit only as far as it can be one.
+    /// The same, with what is held of the intent's market: a sale is an exit, or it is refused.
     public func decide(
         _ intent: ApprovedIntent, earlier: [OrderRecord], position: Position, _ context: SendContext,
         at now: VenueInstant
@@ -59,7 +59,9 @@ public struct ExecutionServiceEngine: Sendable {
         let reduces =
             position.market == intent.market
             && position.isReduced(by: intent.outcome, intent.action, intent.quantity)
-        return decide(intent, earlier: earlier, reduces: reduces, context, at: now)
+        let decision = decide(intent, earlier: earlier, reduces: reduces, context, at: now)
+        if case .send = decision, intent.action == .sell, !reduces { return .refuse(.notHeld) }
+        return decision
     }
 
     /// Orders under investigation, sorted.

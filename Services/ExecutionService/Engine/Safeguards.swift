@@ -17,6 +17,18 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     /// The balance was read too long ago.
     case balanceStale = "balance_stale"
     case insufficientBalance = "insufficient_balance"
+    /// A sale of more than is held: it would open the other side, and no exposure is reserved for a sale.
+    case notHeld = "not_held"
+
+    /// Whether the intent waits until this has passed, within its life, instead of ending.
+    ///
+    /// Nothing is dropped because something could not be read; and an exit is worth waiting for, whatever stops it.
+    public func passes(reduces: Bool) -> Bool {
+        switch self {
+        case .notReconciled, .balanceUnknown, .balanceStale: true
+        default: reduces
+        }
+    }
 }
 
 /// What is looked at before an order is stored, all of it read in the storing transaction.

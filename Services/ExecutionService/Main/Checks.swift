@@ -12,6 +12,8 @@ extension ExecutionServiceEngine {
         safeguards.orderValue = settings.order.orderValue
         safeguards.orderContracts = Int64(settings.order.orderContracts)
         safeguards.priceBounds = settings.order.minimumPrice...settings.order.maximumPrice
+        safeguards.exitsPerMinute = settings.exitsPerMinute
+        safeguards.slippagePercent = Int64(settings.slippagePercent)
         safeguards.balancePercent = Int64(settings.balancePercent)
         safeguards.killSwitchAllowsReducing = settings.killSwitchAllowsReducing
         self.init(

@@ -20,13 +20,18 @@ enum ExecutionProcess {
             pool: host.database, account: account,
             statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone))
         let venue = try makeVenue(all, host)
+        let prices = LatestPrices(metrics: context.metrics)
+        let balance = BalanceReader(host: host, venue: venue)
         let desk = OrderDesk(
-            host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings))
+            host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings),
+            prices: prices, balance: balance)
         let keeper = PositionKeeper(host: host, store: store, venue: venue, desk: desk)
         let (work, results) = (WakeUps(), WakeUps())
 
         host.relayOutbox()
         try await host.followVenueTime()
+        host.supervisor.add("prices", .important) { try await prices.follow(on: host.bus) }
+        host.supervisor.add("balance", .important) { try await balance.run(every: settings.balanceInterval) }
         host.supervisor.add("orders", .critical) { try await desk.run(work.stream) }
         host.supervisor.onDrain("orders") { await desk.drain() }
         host.supervisor.add("intent-news", .important) {

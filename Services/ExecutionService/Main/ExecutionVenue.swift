@@ -24,6 +24,8 @@ protocol ExecutionVenue: Sendable {
     func outcome(of market: MarketID) async throws -> MarketOutcome
     /// What the venue says we hold, in 1/100 contract of YES; nil when it keeps no positions for us.
     func positions() async throws -> [MarketID: Int64]?
+    /// What the account holds there; nil where our own books are the account.
+    func balance() async throws -> Money?
     /// Asks the venue one thing.
     func ping() async throws
 }

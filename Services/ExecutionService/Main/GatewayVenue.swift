@@ -11,6 +11,8 @@ struct GatewayVenue: ExecutionVenue {
     /// False for paper that lives in this process: after a restart it remembers nothing, and there is nothing to
     /// compare with.
     let keepsPositions: Bool
+    /// True for money: then the venue's balance counts beside our books.
+    let keepsBalance: Bool
     let clock: MachineClock
 
     func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
@@ -57,6 +59,8 @@ struct GatewayVenue: ExecutionVenue {
         let held = try await gateway.positions().filter { $0.netHundredths != 0 }
         return Dictionary(held.map { ($0.market, $0.netHundredths) }, uniquingKeysWith: +)
     }
+
+    func balance() async throws -> Money? { keepsBalance ? try await gateway.balance() : nil }
 
     func ping() async throws { _ = try await rest.exchangeStatus() }
 }

@@ -18,6 +18,8 @@ actor OrderDesk {
     let alarm: Alarm
     private let settings: ExecutionServiceSettings
     private let killSwitchFile: KillSwitchFile
+    private let prices: LatestPrices
+    private let balance: BalanceReader
     var engine: ExecutionServiceEngine
     private(set) var isReconciled = false
     private var isDraining = false
@@ -27,13 +29,15 @@ actor OrderDesk {
 
     init(
         host: ServiceHost, store: OrderStore, venue: any ExecutionVenue, settings: ExecutionServiceSettings,
-        engine: ExecutionServiceEngine
+        engine: ExecutionServiceEngine, prices: LatestPrices, balance: BalanceReader
     ) {
         self.host = host
         self.store = store
         self.venue = venue
         self.settings = settings
         self.engine = engine
+        self.prices = prices
+        self.balance = balance
         alarm = Alarm(host: host)
         killSwitchFile = KillSwitchFile(path: settings.killSwitchFile)
     }
@@ -84,8 +88,10 @@ actor OrderDesk {
 
     /// One intent from its claim to the booking of the venue's answer.
     func work(_ intent: IntentID) async throws {
-        let (decision, claimed) = try await store.claim(
-            intent, engine: engine, isReconciled: isReconciled, at: host.venueClock.now)
+        let now = host.venueClock.now
+        let seen = VenueReadings(
+            isReconciled: isReconciled, prices: prices, balance: balance.reading(at: host.clock.now))
+        let (decision, claimed) = try await store.claim(intent, engine: engine, seen: seen, at: now)
         count(decision)
         guard let claimed else { return }
         let id = claimed.order.request.id

@@ -28,10 +28,17 @@ struct OrderStore: Sendable {
 
     // MARK: Work
 
-    /// Intents that nobody has taken, oldest first, at most 100 at a time.
+    /// Intents that nobody has taken, and those whose next attempt has not been made; exits first, then the oldest, at
+    /// most 100 at a time.
     func waitingIntents() async throws -> [IntentID] {
         try await pool.query(
-            "SELECT intent_id FROM intents WHERE state = 'approved' ORDER BY created_at, intent_id LIMIT 100"
+            """
+            SELECT intent_id FROM intents i
+            WHERE state = 'approved' OR (state = 'sending' AND NOT EXISTS (
+                SELECT FROM orders o WHERE o.intent_id = i.intent_id
+                    AND NOT (o.state = 'rejected' AND o.reason IS NOT DISTINCT FROM \(OrderRecord.notAccepted))))
+            ORDER BY action <> 'sell', created_at, intent_id LIMIT 100
+            """
         ).map { try IntentID($0.text("intent_id")) }
     }
 
@@ -55,7 +62,7 @@ struct OrderStore: Sendable {
 
     /// What is decided about an intent, and done: its order is stored, or it has ended, or it waits.
     func claim(
-        _ id: IntentID, engine: ExecutionServiceEngine, isReconciled: Bool, at now: VenueInstant
+        _ id: IntentID, engine: ExecutionServiceEngine, seen: VenueReadings, at now: VenueInstant
     ) async throws -> (decision: SendDecision, claimed: ClaimedOrder?) {
         try await pool.retryingTransaction("claim intent") { transaction in
             let cash = try await account.lock(transaction)
@@ -63,47 +70,77 @@ struct OrderStore: Sendable {
             guard let stored = try await StoredIntent.lock(id, transaction), !stored.state.isTerminal else {
                 return (.wait, nil)
             }
+            let intent = stored.intent
             let earlier = try await transaction.query(
                 "SELECT * FROM orders WHERE intent_id = \(id.rawValue) ORDER BY attempt FOR UPDATE"
             ).map { try OrderRecord($0) }
-            var context = try await sendContext(stored, cash: cash, at: now, transaction)
+            let position = try await Position.lock(intent.market, transaction)
+            let reduces = position.isReduced(by: intent.outcome, intent.action, intent.quantity)
+            var context = try await sendContext(stored, cash: cash, seen, at: now, transaction)
             context.killSwitch = killSwitch
-            context.isReconciled = isReconciled
-            var decision = engine.decide(
-                stored.intent, earlier: earlier, reduces: stored.intent.action == .sell, context, at: now)
+            var decision = engine.decide(intent, earlier: earlier, position: position, context, at: now)
             if stored.hasExpiredHere, decision != .wait { decision = .expire }
             switch decision {
             case .wait: return (decision, nil)
             case .expire:
                 try await close(stored, as: .expired, reason: "expired", at: now, transaction)
                 return (decision, nil)
+            case .refuse(let refusal) where refusal.passes(reduces: reduces): return (.wait, nil)
             case .refuse(let refusal):
                 try await close(stored, as: .refused, reason: refusal.rawValue, at: now, transaction)
                 return (decision, nil)
             case .send(let attempt):
-                let order = try await insert(stored, attempt: attempt, at: now, transaction)
-                return (decision, ClaimedOrder(intent: stored.intent, order: order, trace: stored.trace))
+                if try await isBusy(intent.market, transaction) { return (.wait, nil) }
+                let order = try await insert(stored, attempt: attempt, reduces: reduces, at: now, transaction)
+                return (decision, ClaimedOrder(intent: intent, order: order, trace: stored.trace))
             }
         }
     }
 
+    /// One order at a time in a market (CHECKLIST H28): two exits of one position would open the other side.
+    ///
+    /// The lock is the open order itself, so every path that ends the order frees it.
+    private func isBusy(_ market: MarketID, _ transaction: PostgresTransaction) async throws -> Bool {
+        try await transaction.first(
+            """
+            SELECT 1 AS one FROM orders WHERE market_id = \(market.rawValue)
+                AND state IN ('stored', 'sent', 'unknown', 'resting') LIMIT 1
+            """) != nil
+    }
+
     private func sendContext(
-        _ stored: StoredIntent, cash: Money, at now: VenueInstant, _ transaction: PostgresTransaction
+        _ stored: StoredIntent, cash: Money, _ seen: VenueReadings, at now: VenueInstant,
+        _ transaction: PostgresTransaction
     ) async throws -> SendContext {
         var context = SendContext()
+        context.isReconciled = seen.isReconciled
+        // A sale's limit is no price to buy at.
+        if stored.intent.action == .buy { context.ask = seen.ask(of: stored.intent, at: now) }
         let minute = now.advanced(by: .seconds(-60)).microseconds
         let hour = now.advanced(by: .seconds(-3_600)).microseconds
         let row = try await transaction.first(
             """
-            SELECT count(*) FILTER (WHERE venue_at > \(minute)) AS minute, count(*) AS hour,
+            SELECT count(*) FILTER (WHERE venue_at > \(minute) AND NOT reduces) AS minute,
+                count(*) FILTER (WHERE NOT reduces) AS hour,
+                count(*) FILTER (WHERE venue_at > \(minute) AND reduces) AS exits,
                 (SELECT coalesce(sum(amount - released), 0)::int8 FROM reservations
-                    WHERE state = 'held' AND reservation_id <> \(stored.intent.reservation.rawValue)) AS reserved
+                    WHERE state = 'held'
+                        AND reservation_id IS DISTINCT FROM \(stored.reservation?.id.rawValue as String?)) AS reserved
             FROM orders WHERE venue_at > \(hour)
             """)
         guard let row else { return context }
         context.ordersLastMinute = try row.int("minute")
         context.ordersLastHour = try row.int("hour")
-        context.balance = try cash - Money(microdollars: row.int64("reserved"))
+        context.exitsLastMinute = try row.int("exits")
+        let reserved = try Money(microdollars: row.int64("reserved"))
+        switch seen.balance {
+        case .own: context.balance = cash - reserved
+        case .unread: context.balance = nil
+        case .read(let money, let age):
+            // Ours may know of an order that the venue has not charged yet, and the venue of one that we do not know.
+            context.balance = min(cash, money) - reserved
+            context.balanceAge = age
+        }
         return context
     }
 
@@ -124,7 +161,7 @@ struct OrderStore: Sendable {
 
     /// Stores the order under its venue key before anything is sent.
     private func insert(
-        _ stored: StoredIntent, attempt: Int, at now: VenueInstant, _ transaction: PostgresTransaction
+        _ stored: StoredIntent, attempt: Int, reduces: Bool, at now: VenueInstant, _ transaction: PostgresTransaction
     ) async throws -> OrderRecord {
         let intent = stored.intent
         if stored.state == .approved { try await stored.move(to: .sending, transaction) }
@@ -137,14 +174,17 @@ struct OrderStore: Sendable {
         try await transaction.execute(
             """
             INSERT INTO orders (order_id, intent_id, attempt, venue, market_id, outcome, action, limit_price, quantity,
-                venue_at)
+                venue_at, reduces)
             VALUES (\(order.request.id.rawValue), \(intent.id.rawValue), \(attempt), \(intent.venue.rawValue),
                 \(intent.market.rawValue), \(intent.outcome.rawValue), \(intent.action.rawValue),
-                \(intent.limit.tenThousandths), \(intent.quantity.hundredths), \(now.microseconds))
+                \(intent.limit.tenThousandths), \(intent.quantity.hundredths), \(now.microseconds), \(reduces))
             """)
         try await AuditEntry(
             "order_stored", intent: intent.id, order: order.request.id, market: intent.market, game: intent.game,
-            details: ["attempt": "\(attempt)", "limit": "\(intent.limit)", "quantity": "\(intent.quantity)"]
+            details: [
+                "attempt": "\(attempt)", "limit": "\(intent.limit)", "quantity": "\(intent.quantity)",
+                "reduces": "\(reduces)",
+            ]
         ).write(transaction)
         return order
     }

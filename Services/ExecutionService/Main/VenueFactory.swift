@@ -42,18 +42,21 @@ enum VenueFactory {
         if settings.service.host.trading.mode == .live {
             let rest = rest(settings.kalshi.baseURL, signer)
             return GatewayVenue(
-                gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, clock: host.clock)
+                gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: true,
+                clock: host.clock)
         }
         if let simulator = settings.service.paperVenue {
             // Unsigned: whatever stands at that address, nothing sent there can be an order with money.
             let rest = rest(withPath(simulator), nil)
             return GatewayVenue(
-                gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, clock: host.clock)
+                gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: false,
+                clock: host.clock)
         }
         let rest = rest(settings.kalshi.baseURL, signer)
         let paper = PaperGateway(
             source: rest, balance: settings.service.order.initialBankroll, clock: host.clock)
-        return GatewayVenue(gateway: paper, rest: rest, keepsPositions: false, clock: host.clock)
+        return GatewayVenue(
+            gateway: paper, rest: rest, keepsPositions: false, keepsBalance: false, clock: host.clock)
     }
 
     /// The address of a simulator may be given as host and port alone.

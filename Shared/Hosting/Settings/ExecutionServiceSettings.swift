@@ -7,7 +7,10 @@ public struct ExecutionServiceSettings: Sendable {
     public let order: OrderLimitSettings
     public let ordersPerMinute: Int
     public let ordersPerHour: Int
+    public let exitsPerMinute: Int
+    public let slippagePercent: Int
     public let balancePercent: Int
+    public let balanceInterval: Duration
     public let killSwitchFile: String
     public let killSwitchAllowsReducing: Bool
     /// The simulator that fills paper orders; nil fills them from the live book.
@@ -30,6 +33,15 @@ public struct ExecutionServiceSettings: Sendable {
         reader.require(
             ordersPerMinute <= ordersPerHour, ["MAX_ORDERS_PER_MINUTE", "MAX_ORDERS_PER_HOUR"],
             "a minute cannot have more orders than its hour")
+        exitsPerMinute = reader.integer(
+            "MAX_EXITS_PER_MINUTE", default: 60, in: 1...100_000,
+            "Most orders that only reduce a position in any minute of venue time; entries are counted apart.")
+        slippagePercent = reader.integer(
+            "MAX_SLIPPAGE_PCT", default: 2, in: 0...100,
+            "How far the ask may have moved from an entry's limit, either way, in percent of the limit.")
+        balanceInterval = reader.seconds(
+            "BALANCE_POLL_SECS", default: .seconds(30), in: .seconds(1)...(.seconds(100)),
+            "How often the venue's balance is read; one older than 120 s is none, and entries wait.")
         balancePercent = reader.integer(
             "BALANCE_HEADROOM_PCT", default: 110, in: 100...1_000,
             "How much of an order's value the balance must cover, in percent.")

@@ -37,6 +37,7 @@ public struct Migration: Sendable {
         Migration(version: 6, name: "drains", file: PackageResources.M0006_drains_sql),
         Migration(version: 7, name: "lives", file: PackageResources.M0007_lives_sql),
         Migration(version: 8, name: "balances", file: PackageResources.M0008_balances_sql),
+        Migration(version: 9, name: "desk", file: PackageResources.M0009_desk_sql),
     ]
 
     /// A file that the build has put into the program; the line feed at its end is not part of the SQL.

@@ -1,0 +1,112 @@
+import Bus
+import Domain
+import Hosting
+import Logging
+import NIOConcurrencyHelpers
+import Resilience
+import Runtime
+import Wire
+
+/// What this process has seen of a venue when it decides about an intent; everything else is in the database.
+struct VenueReadings: Sendable {
+    enum Balance: Hashable, Sendable {
+        /// Our own books are the account.
+        case own
+        /// It has not been read yet.
+        case unread
+        case read(Money, age: Duration)
+    }
+
+    var isReconciled: Bool
+    var prices: LatestPrices?
+    var balance = Balance.own
+
+    /// What the intent's outcome can be bought for now; nil without a fresh book.
+    func ask(of intent: ApprovedIntent, at now: VenueInstant) -> Price? {
+        guard let price = prices?.fresh(intent.market, at: now) else { return nil }
+        return intent.outcome == .yes ? price.yesAsk?.price : price.yesBid?.price.complement
+    }
+}
+
+/// The last prices that the shards told of, for the slippage guard (CHECKLIST H26).
+///
+/// They are hints: one that is missed is replaced by the next, and one that is old counts as none.
+final class LatestPrices: Sendable {
+    /// More markets than any fleet trades at once; what is beyond is counted and not kept.
+    static let limit = 10_000
+    /// A price that is older than this says nothing (DOMAIN 2.2, `PRICE_STALENESS_TTL`).
+    static let life = Duration.seconds(30)
+
+    private let latest = NIOLockedValueBox<[MarketID: PriceUpdate]>([:])
+    private let refused: Counter
+
+    init(metrics: MetricsRegistry) {
+        refused = metrics.counter("prices_not_kept_total", "Prices of more markets than are kept.")
+    }
+
+    func follow(on bus: Bus) async throws {
+        for await delivery in try await bus.subscribe(matching: Channels.prices) {
+            if case .message(let envelope, _) = delivery { note(envelope.body) }
+        }
+    }
+
+    func note(_ price: PriceUpdate) {
+        let isKept = latest.withLockedValue { latest in
+            if let known = latest[price.market], known.at > price.at { return true }
+            if latest[price.market] == nil, latest.count >= Self.limit {
+                latest = latest.filter { $0.value.at.duration(to: price.at) <= Self.life }
+            }
+            guard latest[price.market] != nil || latest.count < Self.limit else { return false }
+            latest[price.market] = price
+            return true
+        }
+        if !isKept { refused.increment() }
+    }
+
+    /// The last price of a market unless it is stale.
+    func fresh(_ market: MarketID, at now: VenueInstant) -> PriceUpdate? {
+        latest.withLockedValue { $0[market] }.flatMap { $0.at.duration(to: now) <= Self.life ? $0 : nil }
+    }
+}
+
+/// Reads what the account holds at the venue; what cannot be read grows old, and an old balance permits nothing
+/// (CHECKLIST R88).
+final class BalanceReader: Sendable {
+    private enum State {
+        case unread
+        case own
+        case read(Money, at: MachineInstant)
+    }
+
+    private let host: ServiceHost
+    private let venue: any ExecutionVenue
+    private let state = NIOLockedValueBox(State.unread)
+
+    init(host: ServiceHost, venue: any ExecutionVenue) {
+        self.host = host
+        self.venue = venue
+    }
+
+    func run(every interval: Duration) async throws {
+        while !Task.isCancelled {
+            var pause = interval
+            do {
+                let began = host.clock.now
+                let balance = try await venue.balance()
+                state.withLockedValue { $0 = balance.map { .read($0, at: began) } ?? .own }
+            } catch  where !Task.isCancelled {
+                host.log.warning("balance not read", metadata: [Key.reason: "\(error)"])
+                pause = min(interval, .seconds(1))
+            }
+            try await host.clock.sleep(for: pause)
+        }
+    }
+
+    func reading(at now: MachineInstant) -> VenueReadings.Balance {
+        switch state.withLockedValue({ $0 }) {
+        case .unread: .unread
+        case .own: .own
+        case .read(let money, let at): .read(money, age: now.since(at))
+        }
+    }
+}

@@ -1,0 +1,188 @@
+import Domain
+import ExecutionServiceEngine
+import Runtime
+import Testing
+import Wire
+
+@testable import ExecutionService
+@testable import SignalProcessor
+
+extension VenueReadings {
+    /// Nothing that speaks against an order.
+    static let clear = VenueReadings(isReconciled: true)
+}
+
+/// What is looked at in the transaction that stores an order.
+@Suite struct ClaimTests {
+    private struct Desk {
+        let rig: Rig
+        let store: OrderStore
+
+        init() async throws {
+            rig = try await Rig()
+            try await rig.addGame()
+            store = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        }
+
+        /// An approved intent to buy; 96 contracts at 50 cents.
+        func entry(_ id: SignalID = "s1", game: GameID = "game-1") async throws -> IntentID {
+            let signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+            _ = try await signals.process(
+                try rig.signal(id, game: game), trace: nil, engine: .init(limits: .init()), at: tipOff)
+            return try #require(try await store.waitingIntents().last)
+        }
+
+        /// An approved intent to sell some of what was bought first.
+        func exit(_ id: IntentID, contracts: Int64) async throws -> IntentID {
+            try await rig.pool.execute(
+                """
+                INSERT INTO signals SELECT (jsonb_populate_record(NULL::signals,
+                    to_jsonb(s) || jsonb_build_object('signal_id', \(id.rawValue)::text))).*
+                FROM signals s WHERE signal_id = 's1'
+                """)
+            try await rig.pool.execute(
+                """
+                INSERT INTO intents (intent_id, signal_id, game_id, market_id, epoch, outcome, action, limit_price,
+                    quantity, venue_expires_at, expires_at, trace)
+                SELECT \(id.rawValue), \(id.rawValue), game_id, market_id, epoch, outcome, 'sell', limit_price,
+                    \(contracts * 100), venue_expires_at, expires_at, trace FROM intents WHERE signal_id = 's1'
+                """)
+            return id
+        }
+
+        func claim(
+            _ intent: IntentID, _ safeguards: Safeguards = Safeguards(), seen: VenueReadings = .clear
+        ) async throws -> (decision: SendDecision, claimed: ClaimedOrder?) {
+            try await store.claim(
+                intent, engine: ExecutionServiceEngine(safeguards: safeguards), seen: seen, at: tipOff)
+        }
+
+        /// Sends an order to a venue that fills it.
+        func fill(_ order: OrderRecord) async throws {
+            _ = try await store.book(order.request.id, .sent, at: tipOff)
+            let news = await FakeVenue().submit(order.request, deadline: .origin)
+            _ = try await store.book(order.request.id, news, at: tipOff)
+        }
+
+        func state(_ intent: IntentID) async throws -> String? {
+            try await rig.text("SELECT state AS t FROM intents WHERE intent_id = \(intent.rawValue)")
+        }
+    }
+
+    private func withDesk(_ body: (Desk) async throws -> Void) async throws {
+        let desk = try await Desk()
+        try await body(desk)
+        await desk.rig.pool.close(grace: .milliseconds(100))
+    }
+
+    @Test func `exits are counted apart from entries, and one too many waits`() async throws {
+        try await withDesk { desk in
+            var tight = Safeguards()
+            (tight.ordersPerMinute, tight.ordersPerHour, tight.exitsPerMinute) = (1, 1, 1)
+            try await desk.fill(try #require(try await desk.claim(desk.entry(), tight).claimed).order)
+            let first = try await desk.claim(desk.exit("exit-1", contracts: 40), tight)
+            #expect(first.decision == .send(attempt: 1))
+            try await desk.fill(try #require(first.claimed).order)
+            #expect(try await desk.rig.number("SELECT count(*) AS n FROM orders WHERE reduces") == 1)
+            let second = try await desk.claim(desk.exit("exit-2", contracts: 40), tight)
+            #expect(second.decision == .wait && second.claimed == nil)
+            #expect(try await desk.state("exit-2") == "approved")
+            try await desk.rig.addGame("game-2")
+            let entry = try await desk.entry("s2", game: "game-2")
+            tight.ordersPerMinute = 2
+            tight.ordersPerHour = 2
+            #expect(try await desk.claim(entry, tight).decision == .send(attempt: 1), "the exit was not counted")
+        }
+    }
+
+    @Test func `two exits of one position follow one another, and the second cannot open the other side`() async throws
+    {
+        try await withDesk { desk in
+            try await desk.fill(try #require(try await desk.claim(desk.entry()).claimed).order)
+            let first = try await desk.claim(desk.exit("exit-1", contracts: 96))
+            let order = try #require(first.claimed).order
+            let second = try await desk.exit("exit-2", contracts: 96)
+            #expect(try await desk.claim(second).decision == .wait, "the market has an order")
+            #expect(try await desk.store.waitingIntents() == [second])
+            try await desk.fill(order)
+            #expect(try await desk.claim(second).decision == .refuse(.notHeld))
+            #expect(try await desk.state(second) == "refused")
+            #expect(try await desk.rig.number("SELECT net_quantity AS n FROM positions") == 0)
+            try await desk.rig.expectBooksToBalance()
+        }
+    }
+
+    @Test func `an exit waits while the kill switch is engaged, and an entry ends`() async throws {
+        try await withDesk { desk in
+            try await desk.fill(try #require(try await desk.claim(desk.entry()).claimed).order)
+            try await desk.rig.addGame("game-2")
+            let entry = try await desk.entry("s2", game: "game-2")
+            let exit = try await desk.exit("exit-1", contracts: 10)
+            try await desk.rig.pool.execute("UPDATE kill_switch SET engaged = true")
+            #expect(try await desk.claim(exit).decision == .wait)
+            #expect(try await desk.claim(entry).decision == .refuse(.killSwitch))
+            try await desk.rig.pool.execute("UPDATE kill_switch SET engaged = false")
+            #expect(try await desk.claim(exit).decision == .send(attempt: 1))
+            try await desk.rig.expectBooksToBalance()
+        }
+    }
+
+    @Test func `an ask that has moved refuses an entry, and an old one says nothing`() async throws {
+        try await withDesk { desk in
+            let prices = LatestPrices(metrics: MetricsRegistry())
+            func tell(_ cents: Int64, at: VenueInstant) throws {
+                prices.note(
+                    PriceUpdate(
+                        game: "game-1", market: "game-1-HOME", yesBid: nil,
+                        yesAsk: try BookLevel(price: .cents(cents), quantity: .contracts(100)), at: at))
+            }
+            let seen = VenueReadings(isReconciled: true, prices: prices)
+            let entry = try await desk.entry()
+            try tell(60, at: tipOff.advanced(by: .seconds(-31)))
+            #expect(prices.fresh("game-1-HOME", at: tipOff) == nil)
+            try tell(52, at: tipOff.advanced(by: .seconds(-1)))
+            try tell(50, at: tipOff.advanced(by: .seconds(-20)))
+            #expect(prices.fresh("game-1-HOME", at: tipOff)?.yesAsk?.price == .cents(52), "the newest counts")
+            #expect(try await desk.claim(entry, seen: seen).decision == .refuse(.slippage))
+            #expect(try await desk.state(entry) == "refused")
+            try await desk.rig.addGame("game-2")
+            let other = try await desk.entry("s2", game: "game-2")
+            #expect(try await desk.claim(other, seen: seen).decision == .send(attempt: 1), "no price of its market")
+        }
+    }
+
+    @Test func `an entry waits for a balance, and the smaller of the venue's and ours counts`() async throws {
+        try await withDesk { desk in
+            let entry = try await desk.entry()
+            func claim(_ balance: VenueReadings.Balance) async throws -> SendDecision {
+                try await desk.claim(entry, seen: VenueReadings(isReconciled: true, balance: balance)).decision
+            }
+            #expect(try await claim(.unread) == .wait)
+            #expect(try await claim(.read(.dollars(1_000), age: .seconds(120))) == .wait)
+            #expect(try await desk.state(entry) == "approved")
+            #expect(try await claim(.read(.dollars(50), age: .zero)) == .refuse(.insufficientBalance))
+            #expect(try await desk.state(entry) == "refused")
+            try await desk.rig.addGame("game-2")
+            let other = try await desk.entry("s2", game: "game-2")
+            let rich = VenueReadings(isReconciled: true, balance: .read(.dollars(1_000_000), age: .seconds(119)))
+            try await desk.rig.pool.execute("UPDATE bankroll SET cash = 50000000")
+            #expect(try await desk.claim(other, seen: rich).decision == .refuse(.insufficientBalance))
+        }
+    }
+
+    @Test func `a second attempt that was never made is found again`() async throws {
+        try await withDesk { desk in
+            let entry = try await desk.entry()
+            let order = try #require(try await desk.claim(entry).claimed).order.request.id
+            #expect(try await desk.store.waitingIntents() == [])
+            for news in [OrderNews.sent, .unanswered(reason: "timeout"), .provenAbsent(retries: true)] {
+                _ = try await desk.store.book(order, news, at: tipOff)
+            }
+            // The process died here: the intent is being sent, and no order of it lives.
+            #expect(try await desk.state(entry) == "sending")
+            #expect(try await desk.store.waitingIntents() == [entry])
+            #expect(try await desk.claim(entry).decision == .send(attempt: 2))
+            #expect(try await desk.store.waitingIntents() == [])
+        }
+    }
+}
