@@ -228,7 +228,7 @@ let package = Package(
             "VenueSimulator",
             ["VenueSimulator", "Domain", "Runtime", "Resilience", "Matching", "Recording", log, httpClient] + nio
                 + webSocket),
-        test("Linesman", ["Linesman", "Domain", "Recording", "Resilience", "Runtime", "Servers"]),
+        test("Linesman", ["Linesman", "Domain", "Hosting", "Recording", "Resilience", "Runtime", "Servers"]),
         .executableTarget(
             name: "SuiteStub", dependencies: ["Runtime"], path: "Tests/SuiteStub", swiftSettings: settings),
         test(

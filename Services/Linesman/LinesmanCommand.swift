@@ -8,6 +8,7 @@ struct LinesmanCommand: AsyncParsableCommand {
         abstract: "Trades live prediction markets on sports games, and stays correct while things break.",
         subcommands: [
             UpCommand.self, DemoCommand.self, StatusCommand.self, WhyCommand.self, DrainCommand.self,
-            ReassignCommand.self, DeadLettersCommand.self, RecordCommand.self, ConfigCommand.self, CheckCommand.self,
+            ReassignCommand.self, KillSwitchCommand.self, DeadLettersCommand.self, RecordCommand.self,
+            ConfigCommand.self, CheckCommand.self,
         ])
 }

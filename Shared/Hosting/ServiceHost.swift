@@ -20,6 +20,7 @@ public struct ServiceHost: Sendable {
     public let venueClock: VenueClock
     /// Tells operators; works also when Redis, PostgreSQL or the orchestrator does not.
     public let alerts: ServiceAlerts
+    public let killSwitch: KillSwitchWatch
     /// Wakes the outbox relay after a commit that wrote to the outbox.
     public let outbox = OutboxNudge()
 
@@ -49,6 +50,7 @@ public struct ServiceHost: Sendable {
                 ("postgres", { try await host.untilAnswered { try await host.database.ping() } }),
             ], failAfter: settings.bootTimeout, clock: context.clock, log: context.log)
         try await Migrations.run(host.database)
+        context.supervisor.add("kill-switch", .important) { try await host.killSwitch.run() }
         return host
     }
 
@@ -74,6 +76,8 @@ public struct ServiceHost: Sendable {
         database = PostgresPool(
             settings: settings.database, application: "linesman:\(source)", clock: context.clock,
             random: context.random, log: context.log, metrics: context.metrics)
+        killSwitch = KillSwitchWatch(
+            settings.killSwitch, instance: settings.instance, redis: redis, database: database, in: context)
         alerts = ServiceAlerts(settings.alerts, source: source, role: role, bus: bus, in: context)
         venueClock = settings.isReplay ? .replay() : .live(context.wallClock)
     }

@@ -15,6 +15,8 @@ final class FakeVenue: ExecutionVenue {
         case losesAnswer
         /// It never sees the order.
         case losesRequest
+        /// It takes the order, and nothing of it trades until it is cancelled.
+        case rests
     }
 
     private struct State {
@@ -24,6 +26,8 @@ final class FakeVenue: ExecutionVenue {
         var outcomes: [MarketID: MarketOutcome] = [:]
         var positions: [MarketID: Int64]? = [:]
         var pagesFail = false
+        var resting: Set<OrderID> = []
+        var cancels: [VenueOrderID] = []
     }
 
     struct Unreachable: Error {}
@@ -41,6 +45,16 @@ final class FakeVenue: ExecutionVenue {
     /// Orders that the venue has, so each would be paid for.
     var accepted: Int { state.withLockedValue { $0.orders.count } }
 
+    var cancels: [VenueOrderID] { state.withLockedValue { $0.cancels } }
+
+    func cancel(_ order: VenueOrderID, deadline: MachineInstant) async -> Bool {
+        state.withLockedValue { state in
+            state.cancels.append(order)
+            state.resting = state.resting.filter { "venue-\($0)" != order.rawValue }
+        }
+        return true
+    }
+
     func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
         let (manner, whole) = state.withLockedValue { state in
             state.submits.append(order.id)
@@ -49,6 +63,9 @@ final class FakeVenue: ExecutionVenue {
             switch manner {
             case .fills, .losesAnswer: state.orders[order.id] = (order, whole)
             case .fillsInPart(let part): state.orders[order.id] = (order, part)
+            case .rests:
+                state.orders[order.id] = (order, 0)
+                state.resting.insert(order.id)
             case .refuses, .losesRequest: break
             }
             return (manner, whole)
@@ -56,6 +73,7 @@ final class FakeVenue: ExecutionVenue {
         switch manner {
         case .fills: return news(order, whole)
         case .fillsInPart(let part): return news(order, part)
+        case .rests: return news(order, 0, rests: true)
         case .refuses: return .refused(reason: "insufficient_balance")
         case .losesAnswer, .losesRequest: return .unanswered(reason: "timeout")
         }
@@ -64,9 +82,9 @@ final class FakeVenue: ExecutionVenue {
     func find(_ order: OrderRecord) async throws -> OrderNews? {
         let found = try state.withLockedValue { state in
             if state.pagesFail { throw Unreachable() }
-            return state.orders[order.request.id]
+            return state.orders[order.request.id].map { ($0, state.resting.contains(order.request.id)) }
         }
-        return found.map { news($0.request, $0.filled) }
+        return found.map { news($0.request, $0.filled, rests: $1) }
     }
 
     func outcome(of market: MarketID) async throws -> MarketOutcome {
@@ -77,7 +95,7 @@ final class FakeVenue: ExecutionVenue {
     func balance() async throws -> Money? { nil }
     func ping() async throws {}
 
-    private func news(_ order: OrderRequest, _ contracts: Int64) -> OrderNews {
+    private func news(_ order: OrderRequest, _ contracts: Int64, rests: Bool = false) -> OrderNews {
         let quantity = Quantity.contracts(contracts)
         var fills: [Fill] = []
         if contracts > 0 {
@@ -91,6 +109,6 @@ final class FakeVenue: ExecutionVenue {
             } catch { preconditionFailure("\(error)") }
         }
         return .accepted(
-            VenueOrderID(stringLiteral: "venue-\(order.id)"), fills: fills, reported: quantity, rests: false)
+            VenueOrderID(stringLiteral: "venue-\(order.id)"), fills: fills, reported: quantity, rests: rests)
     }
 }

@@ -1,6 +1,7 @@
 import Domain
 import ExecutionServiceEngine
 import Foundation
+import Hosting
 import Postgres
 import Resilience
 import Runtime
@@ -117,6 +118,28 @@ struct OrderPathTests {
             }
             #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 0)
             #expect(path.venue.submits.isEmpty)
+        }
+    }
+
+    @Test func `an engaged kill switch takes back what rests at the venue`() async throws {
+        try await withOrderPath { path in
+            path.venue.will(.rests)
+            path.startSignalProcessor()
+            path.startExecution(["KILL_SWITCH_POLL_MS": "50"])
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.resting)
+            #expect(path.venue.cancels.isEmpty)
+            let changed = try await path.rig.pool.transaction("engage") {
+                try await KillSwitchStore.change(engaged: true, reason: "a test", by: "test", $0)
+            }
+            #expect(changed)
+            try await path.untilOrder(.cancelled)
+            #expect(!path.venue.cancels.isEmpty && path.venue.submits.count == 1)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "released")
+            try await eventually("acknowledged by both") {
+                try await path.rig.number(
+                    "SELECT count(*) AS n FROM kill_switch_acknowledgements WHERE sees = 'engaged'") == 2
+            }
         }
     }
 

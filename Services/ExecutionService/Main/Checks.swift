@@ -31,7 +31,7 @@ enum Checks {
     static func probes(
         venue: any ExecutionVenue, desk: OrderDesk, _ settings: ExecutionServiceSettings
     ) -> [HealthProbe] {
-        let file = KillSwitchFile(path: settings.killSwitchFile)
+        let file = KillSwitchFile(path: settings.host.killSwitch.file)
         return [
             HealthProbe("venue", timeout: .seconds(2)) { try await venue.ping() },
             HealthProbe("reconciled", timeout: .seconds(1)) {

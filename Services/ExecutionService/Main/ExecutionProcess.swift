@@ -46,6 +46,9 @@ enum ExecutionProcess {
         host.supervisor.add("reconciliation", .important) {
             try await keeper.reconcile(every: settings.reconciliationInterval)
         }
+        host.supervisor.add("cancel-all", .important) {
+            try await CancelAll(host: host, desk: desk, venue: venue).run()
+        }
         host.supervisor.add("settlement", .critical) { try await keeper.settle(results.stream) }
         host.supervisor.add("game-ends", .important) {
             try await results.follow(Channels.gamesEnded, on: host.bus) { host.venueClock.observe($0.at) }

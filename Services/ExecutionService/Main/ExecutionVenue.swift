@@ -16,6 +16,8 @@ enum MarketOutcome: Hashable, Sendable {
 protocol ExecutionVenue: Sendable {
     /// Sends an order once; an answer that does not come by the deadline is `.unanswered`, never an error.
     func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews
+    /// Takes an order back; false when it may still rest there.
+    func cancel(_ order: VenueOrderID, deadline: MachineInstant) async -> Bool
     /// Looks through all orders and all fills of the venue; nil when both were paged to the end without it.
     ///
     /// - Throws: when any page is missing: then nothing is known.

@@ -30,6 +30,13 @@ struct GatewayVenue: ExecutionVenue {
         }
     }
 
+    func cancel(_ order: VenueOrderID, deadline: MachineInstant) async -> Bool {
+        switch await gateway.cancel(order, deadline: clock.now.duration(to: deadline)) {
+        case .cancelled, .gone: true
+        case .unknown: false
+        }
+    }
+
     func find(_ order: OrderRecord) async throws -> OrderNews? {
         switch await gateway.find(order.request.id, market: order.request.market) {
         case .found(let found):

@@ -17,7 +17,6 @@ actor OrderDesk {
     let venue: any ExecutionVenue
     let alarm: Alarm
     private let settings: ExecutionServiceSettings
-    private let killSwitchFile: KillSwitchFile
     private let prices: LatestPrices
     private let balance: BalanceReader
     var engine: ExecutionServiceEngine
@@ -25,6 +24,8 @@ actor OrderDesk {
     private var isDraining = false
     /// Orders between their storing and the booking of their answer: nobody else may conclude anything of them.
     private var inFlight: Set<OrderID> = []
+    /// What rests at the venue as far as this process knows, for cancels without a database.
+    private(set) var resting: [OrderID: VenueOrderID] = [:]
     private var idle: [CheckedContinuation<Void, Never>] = []
 
     init(
@@ -39,7 +40,6 @@ actor OrderDesk {
         self.prices = prices
         self.balance = balance
         alarm = Alarm(host: host)
-        killSwitchFile = KillSwitchFile(path: settings.killSwitchFile)
     }
 
     func setReconciled(_ holds: Bool) {
@@ -81,6 +81,7 @@ actor OrderDesk {
         case .sent:
             try await note(store.book(id, .unanswered(reason: "interrupted"), at: host.venueClock.now))
         case .unknown, .resting:
+            remember(open.record)
             engine.missing(id, connectionClosed: true, at: host.clock.now)
         default: break
         }
@@ -114,7 +115,8 @@ actor OrderDesk {
         let limit = host.venueClock.isReplay ? settings.submitTimeout : min(settings.submitTimeout, life)
         guard limit > .zero else { return .refused(reason: "expired") }
         let started = host.clock.now
-        guard killSwitchFile.read().permitsOrders else { return .refused(reason: "kill_switch_file") }
+        guard host.killSwitch.file.read().permitsOrders else { return .refused(reason: "kill_switch_file") }
+        if host.killSwitch.current.isNoticed { return .refused(reason: "kill_switch_notice") }
         let news = await venue.submit(claimed.order.request, deadline: started.advanced(by: limit))
         host.context.metrics.histogram("order_answer_seconds", "From the write of an order to its answer.", labels: [:])
             .observe(host.clock.now.since(started))
@@ -140,6 +142,7 @@ actor OrderDesk {
     func note(_ booking: OrderBooking) async throws {
         host.outbox()
         let id = booking.order.request.id
+        remember(booking.order)
         if booking.order.state == .unknown || booking.order.state == .resting {
             engine.missing(id, connectionClosed: true, at: host.clock.now)
         } else if booking.order.state.isTerminal {
@@ -155,6 +158,10 @@ actor OrderDesk {
                 Key.reason: "\(booking.order.reason ?? "")",
             ])
         for alert in booking.alerts { await alarm.raise(alert) }
+    }
+
+    private func remember(_ order: OrderRecord) {
+        resting[order.request.id] = order.state.isTerminal ? nil : order.venueOrder
     }
 
     private func count(_ decision: SendDecision) {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bus
 import Foundation
+import Hosting
 import Redis
 import Runtime
 
@@ -77,14 +78,15 @@ struct DeadLettersCommand: AsyncParsableCommand {
 /// A Redis client for the length of one command.
 enum CommandRedis {
     static func run<R: Sendable>(
-        url: String?, named name: String, _ body: @escaping @Sendable (RedisClient) async throws -> R
+        url: String?, file: SettingsFile? = nil, named name: String,
+        _ body: @escaping @Sendable (RedisClient) async throws -> R
     ) async throws -> R {
         var environment = ProcessInfo.processInfo.environment
         if let url { environment["REDIS_URL"] = url }
-        let reader = SettingsReader(environment: environment, file: nil)
+        let reader = SettingsReader(environment: environment, file: file)
         let settings = RedisSettings(reader)
         do {
-            try reader.finish()
+            try reader.finish(known: SettingsCatalogue.keys)
         } catch {
             for problem in error.problems { Console.complain("\(problem)") }
             throw ArgumentParser.ExitCode(Runtime.ExitCode.configuration.rawValue)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Domain
 import Foundation
+import Hosting
 import Postgres
 import Runtime
 
@@ -34,14 +35,14 @@ struct WhyCommand: AsyncParsableCommand {
 
 /// A pool for the length of one command.
 enum CommandDatabase {
-    static func open(url: String?) throws -> PostgresPool {
+    static func open(url: String?, file: SettingsFile? = nil) throws -> PostgresPool {
         var environment = ProcessInfo.processInfo.environment
         if let url { environment["DATABASE_URL"] = url }
         environment["DB_POOL_MIN_CONNECTIONS"] = "0"
         environment["DB_POOL_MAX_CONNECTIONS"] = "4"
-        let reader = SettingsReader(environment: environment, file: nil)
+        let reader = SettingsReader(environment: environment, file: file)
         let settings = PostgresSettings(reader)
-        try reader.finish()
+        try reader.finish(known: SettingsCatalogue.keys)
         return PostgresPool(
             settings: settings, application: "linesman:cli", clock: .real, random: .system, log: .quiet,
             metrics: MetricsRegistry())

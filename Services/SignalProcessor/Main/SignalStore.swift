@@ -156,8 +156,8 @@ extension SignalStore {
             try await statistics.add([marker: 1], at: now, transaction)
             try await AuditEntry("daily_loss_exceeded", details: ["loss": "\(loss)", "limit": "\(limit)"])
                 .write(transaction)
-            return try await KillSwitchStore.engage(
-                "daily loss: \(loss) of \(limit)", by: author, transaction)
+            return try await KillSwitchStore.change(
+                engaged: true, reason: "daily loss: \(loss) of \(limit)", by: author, transaction)
         }
     }
 }

@@ -11,7 +11,6 @@ public struct ExecutionServiceSettings: Sendable {
     public let slippagePercent: Int
     public let balancePercent: Int
     public let balanceInterval: Duration
-    public let killSwitchFile: String
     public let killSwitchAllowsReducing: Bool
     /// The simulator that fills paper orders; nil fills them from the live book.
     public let paperVenue: String?
@@ -45,9 +44,6 @@ public struct ExecutionServiceSettings: Sendable {
         balancePercent = reader.integer(
             "BALANCE_HEADROOM_PCT", default: 110, in: 100...1_000,
             "How much of an order's value the balance must cover, in percent.")
-        killSwitchFile = reader.text(
-            "KILL_SWITCH_FILE", default: "/var/run/linesman/kill-switch", "Nothing is sent while this file is there.")
-        reader.require(killSwitchFile.hasPrefix("/"), ["KILL_SWITCH_FILE"], "must be an absolute path")
         killSwitchAllowsReducing = reader.flag(
             "KILL_SWITCH_ALLOWS_REDUCING", default: false,
             "Whether orders that only reduce a position pass an engaged kill switch.")

@@ -14,6 +14,7 @@ public struct HostSettings: Sendable {
     public let alerts: AlertSettings
     public let trading: TradingSettings
     public let health: HealthSettings
+    public let killSwitch: KillSwitchSettings
     public let heartbeatInterval: Duration
     /// How long the key that stands for this process outlives its last heartbeat (CHECKLIST R37).
     public let heartbeatLife: Duration
@@ -40,6 +41,7 @@ public struct HostSettings: Sendable {
         alerts = AlertSettings(reader)
         trading = TradingSettings(reader)
         health = HealthSettings(reader)
+        killSwitch = KillSwitchSettings(reader)
         heartbeatInterval = reader.seconds(
             "HEARTBEAT_INTERVAL_SECS", default: .milliseconds(500), in: .milliseconds(50)...(.seconds(60)),
             "How often a process says that it is there.")

@@ -27,19 +27,6 @@ public struct TradingAccount: Hashable, Sendable {
     }
 }
 
-/// The kill switch as the database knows it.
-public enum KillSwitchStore {
-    /// Read where it counts: it cannot change until the transaction ends.
-    ///
-    /// No row is unknown.
-    public static func read(_ transaction: PostgresTransaction) async throws -> KillSwitchState {
-        guard let row = try await transaction.first("SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE") else {
-            return .unknown
-        }
-        return try row.bool("engaged") ? .engaged : .released
-    }
-}
-
 /// What is kept for explanation: append only.
 public struct AuditEntry: Hashable, Sendable {
     public var event: String
