@@ -28,7 +28,8 @@ extension VenueReadings {
         func entry(_ id: SignalID = "s1", game: GameID = "game-1") async throws -> IntentID {
             let signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
             _ = try await signals.process(
-                try rig.signal(id, game: game), trace: nil, engine: .init(limits: .init()), at: tipOff)
+                try rig.signal(id, game: game), trace: nil, engine: .init(limits: .init()),
+                marks: rig.mark(50, of: "game-1"), at: tipOff)
             return try #require(try await store.waitingIntents().last)
         }
 
