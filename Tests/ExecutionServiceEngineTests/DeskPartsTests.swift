@@ -98,7 +98,7 @@ struct OrderQueueTests {
         let priorities: [OrderPriority] = [.entry, .arbitrage, .entry, .stopLoss, .takeProfit, .repair, .stopLoss]
         for (number, priority) in priorities.enumerated() { queue.add(item(number, priority)) }
         var order: [IntentID] = []
-        while let next = queue.next(where: { _, _ in true }) { order.append(next.intent) }
+        while let next = queue.next(where: { _ in true }) { order.append(next.intent) }
         #expect(order == ["i3", "i6", "i5", "i4", "i1", "i0", "i2"])
     }
 
@@ -107,9 +107,7 @@ struct OrderQueueTests {
         queue.add(item(1, .entry, "full"))
         queue.add(item(2, .entry, "free"))
         queue.add(item(3, .stopLoss, "full"))
-        let permits: (String, OrderPriority) -> Bool = { account, priority in
-            account == "free" || priority == .stopLoss
-        }
+        let permits: (OrderQueue.Item) -> Bool = { $0.account == "free" || $0.priority == .stopLoss }
         same(queue.next(where: permits)?.intent, "i3")
         same(queue.next(where: permits)?.intent, "i2")
         same(queue.next(where: permits), nil)

@@ -35,20 +35,7 @@ extension VenueReadings {
 
         /// An approved intent to sell some of what was bought first.
         func exit(_ id: IntentID, contracts: Int64) async throws -> IntentID {
-            try await rig.pool.execute(
-                """
-                INSERT INTO signals SELECT (jsonb_populate_record(NULL::signals,
-                    to_jsonb(s) || jsonb_build_object('signal_id', \(id.rawValue)::text))).*
-                FROM signals s WHERE signal_id = 's1'
-                """)
-            try await rig.pool.execute(
-                """
-                INSERT INTO intents (intent_id, signal_id, game_id, market_id, epoch, outcome, action, limit_price,
-                    quantity, venue_expires_at, expires_at, trace)
-                SELECT \(id.rawValue), \(id.rawValue), game_id, market_id, epoch, outcome, 'sell', limit_price,
-                    \(contracts * 100), venue_expires_at, expires_at, trace FROM intents WHERE signal_id = 's1'
-                """)
-            return id
+            try await rig.addExit(id, contracts: contracts)
         }
 
         func claim(

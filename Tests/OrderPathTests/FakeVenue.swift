@@ -2,6 +2,7 @@ import Domain
 import ExecutionServiceEngine
 import NIOConcurrencyHelpers
 import Resilience
+import Runtime
 
 @testable import ExecutionService
 
@@ -17,6 +18,8 @@ final class FakeVenue: ExecutionVenue {
         case losesRequest
         /// It takes the order, and nothing of it trades until it is cancelled.
         case rests
+        /// It takes the order and says nothing until `release`, whatever the deadline.
+        case hangs
     }
 
     private struct State {
@@ -32,7 +35,11 @@ final class FakeVenue: ExecutionVenue {
 
     struct Unreachable: Error {}
 
+    private let released = Promise<Bool>()
     private let state = NIOLockedValueBox(State())
+
+    /// Lets everything that hangs go on, now and from now on.
+    func release() { released.fulfil(true) }
 
     /// How the next submits go; afterwards everything is filled.
     func will(_ manners: Manner...) { state.withLockedValue { $0.manners += manners } }
@@ -61,7 +68,7 @@ final class FakeVenue: ExecutionVenue {
             let manner = state.manners.isEmpty ? .fills : state.manners.removeFirst()
             let whole = order.quantity.hundredths / 100
             switch manner {
-            case .fills, .losesAnswer: state.orders[order.id] = (order, whole)
+            case .fills, .losesAnswer, .hangs: state.orders[order.id] = (order, whole)
             case .fillsInPart(let part): state.orders[order.id] = (order, part)
             case .rests:
                 state.orders[order.id] = (order, 0)
@@ -72,6 +79,9 @@ final class FakeVenue: ExecutionVenue {
         }
         switch manner {
         case .fills: return news(order, whole)
+        case .hangs:
+            _ = await released.value()
+            return news(order, whole)
         case .fillsInPart(let part): return news(order, part)
         case .rests: return news(order, 0, rests: true)
         case .refuses: return .refused(reason: "insufficient_balance")

@@ -122,6 +122,26 @@ struct Rig: Sendable {
             expiresAt: tipOff.advanced(by: .seconds(60)))
     }
 
+    /// An approved intent to sell some of what the first intent bought.
+    @discardableResult
+    func addExit(_ id: IntentID, contracts: Int64) async throws -> IntentID {
+        try await pool.execute(
+            """
+            INSERT INTO signals SELECT (jsonb_populate_record(NULL::signals,
+                to_jsonb(s) || jsonb_build_object('signal_id', \(id.rawValue)::text))).*
+            FROM signals s WHERE game_id = 'game-1' ORDER BY received_at LIMIT 1
+            """)
+        try await pool.execute(
+            """
+            INSERT INTO intents (intent_id, signal_id, game_id, market_id, epoch, outcome, action, limit_price,
+                quantity, venue_expires_at, expires_at, trace)
+            SELECT \(id.rawValue), \(id.rawValue), game_id, market_id, epoch, outcome, 'sell', limit_price,
+                \(contracts * 100), venue_expires_at, expires_at, trace
+            FROM intents WHERE game_id = 'game-1' AND action = 'buy' ORDER BY created_at LIMIT 1
+            """)
+        return id
+    }
+
     func number(_ sql: SQL) async throws -> Int64 { try await pool.first(sql)?.int64("n") ?? 0 }
     func text(_ sql: SQL) async throws -> String? { try await pool.first(sql)?.textOrNil("t") }
 
@@ -153,4 +173,8 @@ struct Rig: Sendable {
             """)
         #expect(doubled == 0, "one order per intent that may have reached the venue", sourceLocation: location)
     }
+}
+
+extension OrderStore {
+    func waitingIntents() async throws -> [IntentID] { try await waiting().map(\.intent) }
 }

@@ -17,11 +17,14 @@ public struct OrderQueue: Hashable, Sendable {
     public struct Item: Hashable, Sendable {
         public let intent: IntentID
         public let account: String
+        /// All that it trades in.
+        public let markets: Set<MarketID>
         public let priority: OrderPriority
 
-        public init(intent: IntentID, account: String, priority: OrderPriority) {
+        public init(intent: IntentID, account: String, markets: Set<MarketID> = [], priority: OrderPriority) {
             self.intent = intent
             self.account = account
+            self.markets = markets
             self.priority = priority
         }
     }
@@ -30,6 +33,7 @@ public struct OrderQueue: Hashable, Sendable {
     /// Items that had to go because more urgent ones came: the least urgent and newest first.
     public private(set) var dropped = 0
     private var items: [Item] = []
+    private var known: Set<IntentID> = []
 
     public init(capacity: Int = 1_000) {
         precondition(capacity >= 1, "capacity \(capacity)")
@@ -41,21 +45,24 @@ public struct OrderQueue: Hashable, Sendable {
     /// Adds an item once; what is dropped for it is returned, it stays in the database and is found again there.
     @discardableResult
     public mutating func add(_ item: Item) -> Item? {
-        if items.contains(where: { $0.intent == item.intent }) { return nil }
+        guard known.insert(item.intent).inserted else { return nil }
         let index = items.firstIndex { $0.priority > item.priority } ?? items.count
         items.insert(item, at: index)
         if items.count <= capacity { return nil }
         dropped += 1
-        return items.removeLast()
+        let last = items.removeLast()
+        known.remove(last.intent)
+        return last
     }
 
-    /// Takes the first item whose account may send now.
-    public mutating func next(where mayTrade: (_ account: String, OrderPriority) -> Bool) -> Item? {
-        guard let index = items.firstIndex(where: { mayTrade($0.account, $0.priority) }) else { return nil }
+    /// Takes the first item that may be sent now.
+    public mutating func next(where maySend: (Item) -> Bool) -> Item? {
+        guard let index = items.firstIndex(where: maySend) else { return nil }
+        known.remove(items[index].intent)
         return items.remove(at: index)
     }
 
     public mutating func remove(_ intent: IntentID) {
-        items.removeAll { $0.intent == intent }
+        if known.remove(intent) != nil { items.removeAll { $0.intent == intent } }
     }
 }

@@ -26,19 +26,19 @@ enum ExecutionProcess {
             host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings),
             prices: prices, balance: balance)
         let keeper = PositionKeeper(host: host, store: store, venue: venue, desk: desk)
-        let (work, results) = (WakeUps(), WakeUps())
+        let results = WakeUps()
 
         host.relayOutbox()
         try await host.followVenueTime()
         host.supervisor.add("prices", .important) { try await prices.follow(on: host.bus) }
         host.supervisor.add("balance", .important) { try await balance.run(every: settings.balanceInterval) }
-        host.supervisor.add("orders", .critical) { try await desk.run(work.stream) }
+        host.supervisor.add("orders", .critical) { await desk.run() }
         host.supervisor.onDrain("orders") { await desk.drain() }
         host.supervisor.add("intent-news", .important) {
-            try await work.followIntents(on: host.bus, metrics: context.metrics)
+            try await desk.wakeUps.followIntents(on: host.bus, metrics: context.metrics) { await desk.offer($0) }
         }
         host.supervisor.add("intent-sweep", .important) {
-            try await work.tick(every: settings.sweepInterval, clock: host.clock)
+            try await desk.wakeUps.tick(every: settings.sweepInterval, clock: host.clock)
         }
         host.supervisor.add("unknown-orders", .important) {
             try await desk.resolveUnknownOrders(every: settings.unknownInterval)

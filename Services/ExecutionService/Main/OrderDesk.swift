@@ -7,23 +7,31 @@ import Resilience
 import Runtime
 import Wire
 
-/// Works intents off, one after another: claims, sends, books (DESIGN rule 6).
+/// Works intents off, several at once: claims, sends, books (DESIGN rule 6).
 ///
-/// PostgreSQL says what there is to do; messages and a timer only say when to look. Start, gap and recovery are
-/// therefore the same sweep. Takes part in shutdown: `drain` takes no more and waits for the order in flight.
+/// PostgreSQL says what there is to do; announcements and a timer only say when to look. Start, gap and recovery are
+/// therefore the same sweep. What `OrderLanes` lets go becomes a child task of `run`, and gives its lane and its market
+/// back on every path, whether it succeeded, failed or was cancelled. Takes part in shutdown: `drain` starts nothing
+/// more and waits for all that is on its way.
 actor OrderDesk {
+    /// What a venue may take beyond an order's time-out before its answer is given up.
+    static let grace = Duration.milliseconds(250)
+
     let host: ServiceHost
     let store: OrderStore
     let venue: any ExecutionVenue
     let alarm: Alarm
+    /// Asks for a sweep.
+    nonisolated let wakeUps = WakeUps()
     private let settings: ExecutionServiceSettings
     private let prices: LatestPrices
     private let balance: BalanceReader
     var engine: ExecutionServiceEngine
+    private var lanes: OrderLanes
+    /// Rung whenever something may be started.
+    private var doorbell = WakeUps()
     private(set) var isReconciled = false
     private var isDraining = false
-    /// Orders between their storing and the booking of their answer: nobody else may conclude anything of them.
-    private var inFlight: Set<OrderID> = []
     /// What rests at the venue as far as this process knows, for cancels without a database.
     private(set) var resting: [OrderID: VenueOrderID] = [:]
     private var idle: [CheckedContinuation<Void, Never>] = []
@@ -39,6 +47,7 @@ actor OrderDesk {
         self.engine = engine
         self.prices = prices
         self.balance = balance
+        lanes = OrderLanes(perAccount: settings.ordersInFlight, kept: settings.exitLanes)
         alarm = Alarm(host: host)
     }
 
@@ -49,31 +58,79 @@ actor OrderDesk {
         isReconciled = holds
     }
 
-    /// Sweeps at every wake-up.
-    func run(_ wakeUps: AsyncStream<Void>) async throws {
-        for await _ in wakeUps {
+    /// Sweeps at every wake-up, and sends what the lanes let go.
+    func run() async {
+        doorbell = WakeUps()
+        doorbell()
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.sweepAtWakeUps() }
+            for await _ in doorbell.stream {
+                while !isDraining, let item = lanes.start() { group.addTask { await self.carry(item) } }
+                measure()
+            }
+        }
+    }
+
+    private func sweepAtWakeUps() async {
+        for await _ in wakeUps.stream {
             do {
                 try await sweep()
-            } catch let error as PostgresError where !Task.isCancelled {
+            } catch  where !Task.isCancelled {
                 // Everything is in the database: the next wake-up finds the same work.
-                host.log.warning("order sweep failed", metadata: [Key.reason: "\(error)"])
-            }
+                failed("order sweep failed", error)
+            } catch {}
         }
     }
 
     private func sweep() async throws {
         for open in try await store.openOrders() { try await takeUp(open) }
         guard isReconciled else { return }
-        for intent in try await store.waitingIntents() {
-            if isDraining || Task.isCancelled { return }
-            try await work(intent)
-        }
+        for item in try await store.waiting() { offer(item) }
+    }
+
+    /// An intent that was announced goes on at once; a sweep finds those that were not.
+    func offer(_ intent: ApprovedIntent) {
+        offer(
+            OrderQueue.Item(
+                intent: intent.id, account: intent.venue.rawValue, markets: [intent.market],
+                priority: intent.action == .sell ? .takeProfit : .entry))
+    }
+
+    func offer(_ item: OrderQueue.Item) {
+        guard canWork else { return }
+        lanes.offer(item)
+        doorbell()
+    }
+
+    /// Works on one item; its lane and its market are free afterwards, whatever happened (CHECKLIST H3).
+    private func carry(_ item: OrderQueue.Item) async {
+        defer { landed(item.intent) }
+        do {
+            try await work(item.intent)
+        } catch  where !Task.isCancelled {
+            // What it has stored is taken up by the next sweep, as after a crash.
+            failed("intent not worked off", error, ["intent": "\(item.intent)"])
+        } catch {}
+    }
+
+    private func failed(_ message: Logger.Message, _ error: any Error, _ more: Logger.Metadata = [:]) {
+        host.context.metrics.counter("order_failures_total", "Sweeps and intents that failed.").increment()
+        host.log.warning(message, metadata: more.merging([Key.reason: "\(error)"]) { $1 })
+    }
+
+    private func measure() {
+        let metrics = host.context.metrics
+        metrics.gauge("orders_in_flight", "Intents on their way to the venue.").set(Double(lanes.inFlight))
+        metrics.gauge("intents_waiting", "Intents that wait for a lane or for their market.").set(Double(lanes.waiting))
+        metrics.gauge("intents_put_back", "Intents that found the queue full and stayed in the database.")
+            .set(Double(lanes.dropped))
     }
 
     /// An order that nobody holds: left by an earlier life, or by a transaction whose commit was unknown.
     private func takeUp(_ open: OpenOrder) async throws {
         let id = open.record.request.id
-        if inFlight.contains(id) { return }
+        // Nobody else may conclude anything of it between its storing and the booking of its answer.
+        if lanes.isInFlight(open.record.intent) { return }
         switch open.record.state {
         case .stored:
             // Marked as sent before anything is written, so it was not.
@@ -88,7 +145,7 @@ actor OrderDesk {
     }
 
     /// One intent from its claim to the booking of the venue's answer.
-    func work(_ intent: IntentID) async throws {
+    private func work(_ intent: IntentID) async throws {
         let now = host.venueClock.now
         let seen = VenueReadings(
             isReconciled: isReconciled, prices: prices, balance: balance.reading(at: host.clock.now))
@@ -96,8 +153,6 @@ actor OrderDesk {
         count(decision)
         guard let claimed else { return }
         let id = claimed.order.request.id
-        inFlight.insert(id)
-        defer { landed(id) }
         if settings.host.trading.mode == .shadow {
             _ = try await store.book(id, .notSent(reason: "shadow"), at: host.venueClock.now)
             return host.outbox()
@@ -117,10 +172,23 @@ actor OrderDesk {
         let started = host.clock.now
         guard host.killSwitch.file.read().permitsOrders else { return .refused(reason: "kill_switch_file") }
         if host.killSwitch.current.isNoticed { return .refused(reason: "kill_switch_notice") }
-        let news = await venue.submit(claimed.order.request, deadline: started.advanced(by: limit))
+        let news = await submit(claimed.order.request, within: limit, from: started)
         host.context.metrics.histogram("order_answer_seconds", "From the write of an order to its answer.", labels: [:])
             .observe(host.clock.now.since(started))
         return news
+    }
+
+    /// A venue that does not even keep to the time-out holds up nobody: the order is unknown (CHECKLIST H2).
+    private func submit(
+        _ order: OrderRequest, within limit: Duration, from started: MachineInstant
+    ) async -> OrderNews {
+        do {
+            return try await withDeadline(limit + Self.grace, clock: host.clock) { [venue] in
+                await venue.submit(order, deadline: started.advanced(by: limit))
+            }
+        } catch {
+            return .unanswered(reason: error is DeadlineExceeded ? "no_answer" : "interrupted")
+        }
     }
 
     /// Books an answer, and goes on trying while the database is away: the answer is in our hands only.
@@ -177,19 +245,20 @@ actor OrderDesk {
 
     // MARK: Shutdown
 
-    private func landed(_ id: OrderID) {
-        inFlight.remove(id)
-        guard inFlight.isEmpty else { return }
+    private func landed(_ intent: IntentID) {
+        lanes.finish(intent)
+        doorbell()
+        guard lanes.inFlight == 0 else { return }
         for waiter in idle { waiter.resume() }
         idle = []
     }
 
-    /// Takes no more intents and waits until the order in flight is booked; bounded by the drain itself.
+    /// Starts nothing more and waits until all that is on its way is booked; bounded by the drain itself.
     func drain() async {
         isDraining = true
-        if inFlight.isEmpty { return }
+        if lanes.inFlight == 0 { return }
         await withCheckedContinuation { idle.append($0) }
     }
 
-    var canWork: Bool { isReconciled && !isDraining }
+    private var canWork: Bool { isReconciled && !isDraining }
 }

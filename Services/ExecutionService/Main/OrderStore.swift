@@ -28,18 +28,30 @@ struct OrderStore: Sendable {
 
     // MARK: Work
 
-    /// Intents that nobody has taken, and those whose next attempt has not been made; exits first, then the oldest, at
-    /// most 100 at a time.
-    func waitingIntents() async throws -> [IntentID] {
+    /// Intents that nobody has taken, and those whose next attempt has not been made, at most 1,000 at a time.
+    ///
+    /// Exits come first; then the oldest of each market, then the second of each, so that no market's many keep
+    /// another's one out (CHECKLIST N33).
+    func waiting() async throws -> [OrderQueue.Item] {
         try await pool.query(
             """
-            SELECT intent_id FROM intents i
-            WHERE state = 'approved' OR (state = 'sending' AND NOT EXISTS (
+            SELECT i.intent_id, i.market_id, i.action, m.venue, s.kind LIKE '%\\_arb' AS is_arbitrage
+            FROM intents i JOIN market_mappings m USING (market_id) LEFT JOIN signals s USING (signal_id)
+            WHERE i.state = 'approved' OR (i.state = 'sending' AND NOT EXISTS (
                 SELECT FROM orders o WHERE o.intent_id = i.intent_id
                     AND NOT (o.state = 'rejected' AND o.reason IS NOT DISTINCT FROM \(OrderRecord.notAccepted))))
-            ORDER BY action <> 'sell', created_at, intent_id LIMIT 100
+            ORDER BY i.action <> 'sell',
+                row_number() OVER (PARTITION BY i.market_id, i.action ORDER BY i.created_at, i.intent_id),
+                i.created_at, i.intent_id
+            LIMIT 1000
             """
-        ).map { try IntentID($0.text("intent_id")) }
+        ).map { row in
+            let priority: OrderPriority =
+                try row.text("action") == "sell" ? .takeProfit : (row.bool("is_arbitrage") ? .arbitrage : .entry)
+            return OrderQueue.Item(
+                intent: try IntentID(row.text("intent_id")), account: try row.text("venue"),
+                markets: [try MarketID(row.text("market_id"))], priority: priority)
+        }
     }
 
     /// Orders that have not ended, oldest first.
@@ -90,7 +102,7 @@ struct OrderStore: Sendable {
                 try await close(stored, as: .refused, reason: refusal.rawValue, at: now, transaction)
                 return (decision, nil)
             case .send(let attempt):
-                if try await isBusy(intent.market, transaction) { return (.wait, nil) }
+                if try await isBusy(intent, reduces: reduces, transaction) { return (.wait, nil) }
                 let order = try await insert(stored, attempt: attempt, reduces: reduces, at: now, transaction)
                 return (decision, ClaimedOrder(intent: intent, order: order, trace: stored.trace))
             }
@@ -99,12 +111,17 @@ struct OrderStore: Sendable {
 
     /// One order at a time in a market (CHECKLIST H28): two exits of one position would open the other side.
     ///
-    /// The lock is the open order itself, so every path that ends the order frees it.
-    private func isBusy(_ market: MarketID, _ transaction: PostgresTransaction) async throws -> Bool {
+    /// The lock is the open order itself, so every path that ends the order frees it. An exit does not wait for a
+    /// purchase of what it sells whose answer was lost (CHECKLIST H2): the more of it trades, the more is held.
+    private func isBusy(
+        _ intent: ApprovedIntent, reduces: Bool, _ transaction: PostgresTransaction
+    ) async throws -> Bool {
         try await transaction.first(
             """
-            SELECT 1 AS one FROM orders WHERE market_id = \(market.rawValue)
-                AND state IN ('stored', 'sent', 'unknown', 'resting') LIMIT 1
+            SELECT 1 AS one FROM orders WHERE market_id = \(intent.market.rawValue)
+                AND state IN ('stored', 'sent', 'unknown', 'resting')
+                AND NOT (\(reduces && intent.action == .sell) AND state = 'unknown' AND action = 'buy'
+                    AND outcome = \(intent.outcome.rawValue)) LIMIT 1
             """) != nil
     }
 

@@ -31,7 +31,8 @@ extension OrderDesk {
         case .absent(let retries):
             try await note(
                 store.book(order.request.id, .provenAbsent(retries: retries), at: host.venueClock.now))
-            if retries, canWork { try await work(order.intent) }
+            // Its intent waits for another attempt.
+            if retries { wakeUps() }
         }
     }
 

@@ -1,4 +1,5 @@
 import Bus
+import Domain
 import Hosting
 import Resilience
 import Runtime
@@ -31,19 +32,25 @@ struct WakeUps: Sendable {
         }
     }
 
-    /// Wakes at every intent that was not heard of yet, and after every gap.
+    /// Hands over every intent that was not heard of yet, and wakes after every gap.
     ///
     /// Announcements come at least once; a second copy is counted and dropped, since its intent has been looked at. If
     /// that look found it not to be due yet, the interval finds it again.
-    func followIntents(on bus: Bus, metrics: MetricsRegistry) async throws {
+    func followIntents(
+        on bus: Bus, metrics: MetricsRegistry, heard: (ApprovedIntent) async -> Void
+    ) async throws {
         let repeated = metrics.counter("intents_repeated_total", "Announcements of intents that were known.")
         var known = RecentIDs()
         for await delivery in try await bus.subscribe(to: Channels.intents) {
-            if case .message(let envelope, _) = delivery, !known.insert(envelope.body.intent.id.rawValue) {
-                repeated.increment()
+            guard case .message(let envelope, _) = delivery else {
+                self()
                 continue
             }
-            self()
+            if known.insert(envelope.body.intent.id.rawValue) {
+                await heard(envelope.body.intent)
+            } else {
+                repeated.increment()
+            }
         }
     }
 }

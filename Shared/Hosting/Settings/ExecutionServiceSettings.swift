@@ -14,6 +14,9 @@ public struct ExecutionServiceSettings: Sendable {
     public let killSwitchAllowsReducing: Bool
     /// The simulator that fills paper orders; nil fills them from the live book.
     public let paperVenue: String?
+    public let ordersInFlight: Int
+    /// Of them those that entries may not use.
+    public let exitLanes: Int
     public let submitTimeout: Duration
     public let attempts: Int
     public let nonAcceptanceWait: Duration
@@ -52,6 +55,15 @@ public struct ExecutionServiceSettings: Sendable {
         reader.require(
             paperVenue.map { $0.hasPrefix("http://") || $0.hasPrefix("https://") } ?? true, ["PAPER_VENUE_URL"],
             "must begin with http:// or https://")
+        ordersInFlight = reader.integer(
+            "ORDERS_IN_FLIGHT", default: 8, in: 1...64,
+            "Most orders on their way to one venue at once, each in a market of its own.")
+        exitLanes = reader.integer(
+            "ORDERS_IN_FLIGHT_FOR_EXITS", default: 2, in: 0...63,
+            "How many of them are kept for exits, so that entries at a slow venue hold up no stop loss.")
+        reader.require(
+            exitLanes < ordersInFlight, ["ORDERS_IN_FLIGHT", "ORDERS_IN_FLIGHT_FOR_EXITS"],
+            "entries need an order on its way too")
         submitTimeout = reader.milliseconds(
             "ORDER_SUBMIT_TIMEOUT_MS", default: .seconds(5), in: .milliseconds(50)...(.seconds(60)),
             "How long an order's answer is waited for; after it the order is unknown.")
