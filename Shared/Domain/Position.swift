@@ -70,6 +70,13 @@ public struct Position: Hashable, Sendable, Codable {
         return gain
     }
 
+    /// The market is void: what is open is paid back as it was bought, and so are these fees.
+    public mutating func refund(fees refunded: Money) {
+        netHundredths = 0
+        cost = .zero
+        fees -= min(fees, max(.zero, refunded))
+    }
+
     /// What closing now at these values of YES would add to what is realised.
     public func unrealised(atYesValue value: Price) -> Money {
         guard netHundredths != 0 else { return .zero }

@@ -31,6 +31,8 @@ final class FakeVenue: ExecutionVenue {
         var pagesFail = false
         var resting: Set<OrderID> = []
         var cancels: [VenueOrderID] = []
+        var isProvisional = false
+        var standings: [FillID: FillStanding] = [:]
     }
 
     struct Unreachable: Error {}
@@ -45,6 +47,14 @@ final class FakeVenue: ExecutionVenue {
     func will(_ manners: Manner...) { state.withLockedValue { $0.manners += manners } }
     func settle(_ market: MarketID, at value: Price) {
         state.withLockedValue { $0.outcomes[market] = .settled(yesValue: value) }
+    }
+    func refund(_ market: MarketID) { state.withLockedValue { $0.outcomes[market] = .refunded } }
+    /// From now on a fill is certain only when `stand` has said so.
+    func callFillsProvisional() { state.withLockedValue { $0.isProvisional = true } }
+    func stand(_ fill: FillID, _ standing: FillStanding) { state.withLockedValue { $0.standings[fill] = standing } }
+    var fillsAreProvisional: Bool { state.withLockedValue { $0.isProvisional } }
+    func standings(of fills: [ProvisionalFill]) async throws -> [FillID: FillStanding] {
+        state.withLockedValue { $0.standings }
     }
     func hold(_ positions: [MarketID: Int64]?) { state.withLockedValue { $0.positions = positions } }
     func failPages(_ fail: Bool) { state.withLockedValue { $0.pagesFail = fail } }

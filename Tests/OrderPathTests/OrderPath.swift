@@ -62,6 +62,12 @@ final class OrderPath: Sendable {
         _ = try await bus.publish(ended, on: Channels.gamesEnded, trace: "trace-1")
     }
 
+    /// The price of a game's home market, in cents of YES.
+    func publishPrice(of game: GameID, bid: Int64, ask: Int64, at: VenueInstant) async throws {
+        _ = try await bus.publish(
+            rig.price(of: game, bid: bid, ask: ask, at: at), on: Channels.price(game), trace: "trace-1")
+    }
+
     func publishRulesChanged() async throws {
         _ = try await bus.publish(RulesChanged(), on: Channels.rules, trace: "trace-1")
     }

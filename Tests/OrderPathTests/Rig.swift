@@ -122,6 +122,13 @@ struct Rig: Sendable {
             expiresAt: tipOff.advanced(by: .seconds(60)))
     }
 
+    /// The price of a game's home market, in cents of YES.
+    func price(of game: GameID, bid: Int64, ask: Int64, at: VenueInstant) throws -> PriceUpdate {
+        PriceUpdate(
+            game: game, market: home(game), yesBid: try BookLevel(price: .cents(bid), quantity: .contracts(100)),
+            yesAsk: try BookLevel(price: .cents(ask), quantity: .contracts(100)), at: at)
+    }
+
     /// An approved intent to sell some of what the first intent bought.
     @discardableResult
     func addExit(_ id: IntentID, contracts: Int64) async throws -> IntentID {
@@ -157,7 +164,7 @@ struct Rig: Sendable {
             """
             SELECT count(*) AS n FROM positions p WHERE p.state <> 'settled' AND p.net_quantity <>
                 (SELECT coalesce(sum(CASE WHEN (outcome = 'yes') = (action = 'buy') THEN quantity ELSE -quantity END),
-                    0) FROM fills f WHERE f.market_id = p.market_id)
+                    0) FROM fills f WHERE f.market_id = p.market_id AND f.standing <> 'reversed')
             """)
         #expect(stray == 0, "positions are the sum of their fills", sourceLocation: location)
         let held = try await number(

@@ -37,11 +37,14 @@ public struct OrderBooking: Hashable, Sendable {
     private let isPartOfPlan: Bool
     /// What YES was worth when the market was settled; nil while it is not.
     public let settledAt: Price?
+    /// Whether the market was voided: what trades is paid back as it was bought.
+    public let isRefunded: Bool
     private var known: Set<FillID>
 
     public init(
         order: OrderRecord, reservation: ReservationRecord?, position: Position, intent: IntentState,
-        knownFills: Set<FillID>, settledAt: Price? = nil, isPartOfPlan: Bool = false
+        knownFills: Set<FillID>, settledAt: Price? = nil, isRefunded: Bool = false,
+        isPartOfPlan: Bool = false
     ) {
         precondition(position.market == order.request.market, "\(position.market) for \(order.request.market)")
         self.order = order
@@ -49,6 +52,7 @@ public struct OrderBooking: Hashable, Sendable {
         self.position = position
         self.intent = intent
         self.settledAt = settledAt
+        self.isRefunded = isRefunded
         self.isPartOfPlan = isPartOfPlan
         known = knownFills
     }
@@ -113,6 +117,7 @@ public struct OrderBooking: Hashable, Sendable {
         let before = position
         position.apply(fill)
         if let settledAt { position.settle(at: settledAt) }
+        if isRefunded { position.refund(fees: fill.fee) }
         account.add(from: before, to: position)
         // What is sold again frees nothing: the reservation shrinks by what was bought, and is freed at the end.
         if fill.action == .buy { reservation?.convert(fill.price * fill.quantity + fill.fee) }
@@ -148,5 +153,12 @@ public struct SettlementBooking: Hashable, Sendable {
         let gain = self.position.settle(at: yesValue)
         account.realised = gain
         account.cash = gain + cost
+    }
+
+    /// The market is void and its venue pays back what was paid, with these fees.
+    public init(refunding position: Position, fees: Money) {
+        self.position = position
+        self.position.refund(fees: fees)
+        account.add(from: position, to: self.position)
     }
 }

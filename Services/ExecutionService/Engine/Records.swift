@@ -112,4 +112,6 @@ public enum ExecutionAlert: Hashable, Sendable {
     case straggler(OrderID)
     /// The venue gave more than was asked for; booked as it is.
     case overfilled(OrderID, asked: Quantity, filled: Quantity)
+    /// The venue took back what it had called a trade; the books are as if it had not been.
+    case reversed(OrderID, MarketID, fills: [FillID], cash: Money)
 }

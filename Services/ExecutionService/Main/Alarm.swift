@@ -21,6 +21,13 @@ struct Alarm: Sendable {
             fire(
                 "orderOverfilled", "orderOverfilled:\(order)", "The venue filled more than was asked for",
                 ["order": order.rawValue, "asked": "\(asked)", "filled": "\(filled)"], isLasting: false)
+        case .reversed(let order, let market, let fills, let cash):
+            fire(
+                "fillReversed", "fillReversed:\(order)", "The venue took back what it had called a trade",
+                [
+                    "order": order.rawValue, "market": market.rawValue, "cash_change": "\(cash)",
+                    "fills": fills.prefix(20).map(\.rawValue).joined(separator: " "),
+                ], isLasting: false)
         }
     }
 

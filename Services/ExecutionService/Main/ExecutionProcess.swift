@@ -16,21 +16,27 @@ enum ExecutionProcess {
         let account = TradingAccount(settings.host.trading.mode)
         try await account.open(with: settings.order.initialBankroll, host.database)
 
+        let venue = try makeVenue(all, host)
         let store = OrderStore(
             pool: host.database, account: account,
-            statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone))
-        let venue = try makeVenue(all, host)
+            statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone),
+            fillStanding: venue.fillsAreProvisional ? .provisional : .confirmed,
+            savedPercent: Int64(settings.exits.savedPercent))
         let prices = LatestPrices(metrics: context.metrics)
         let balance = BalanceReader(host: host, venue: venue)
+        let (positions, results) = (WakeUps(), WakeUps())
         let desk = OrderDesk(
             host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings),
-            prices: prices, balance: balance)
+            prices: prices, balance: balance, positions: positions)
         let keeper = PositionKeeper(host: host, store: store, venue: venue, desk: desk)
-        let results = WakeUps()
+        let exits = ExitDesk(
+            host: host, store: store, desk: desk, prices: prices, settings: settings, wakeUps: positions)
 
         host.relayOutbox()
         try await host.followVenueTime()
-        host.supervisor.add("prices", .important) { try await prices.follow(on: host.bus) }
+        host.supervisor.add("prices", .important) {
+            try await prices.follow(on: host.bus) { await exits.heard($0) }
+        }
         host.supervisor.add("balance", .important) { try await balance.run(every: settings.balanceInterval) }
         host.supervisor.add("orders", .critical) { await desk.run() }
         host.supervisor.onDrain("orders") { await desk.drain() }
@@ -39,6 +45,16 @@ enum ExecutionProcess {
         }
         host.supervisor.add("intent-sweep", .important) {
             try await desk.wakeUps.tick(every: settings.sweepInterval, clock: host.clock)
+        }
+        if settings.exits.isEnabled {
+            host.supervisor.add("exits", .critical) { await exits.run() }
+            host.supervisor.add("exit-sweep", .important) {
+                try await positions.tick(every: settings.exits.interval, clock: host.clock)
+            }
+        }
+        host.supervisor.add("provisional-fills", .important) {
+            try await ProvisionalFills(host: host, store: store, venue: venue, alarm: desk.alarm)
+                .follow(every: settings.provisionalInterval)
         }
         host.supervisor.add("unknown-orders", .important) {
             try await desk.resolveUnknownOrders(every: settings.unknownInterval)

@@ -10,6 +10,8 @@ enum MarketOutcome: Hashable, Sendable {
     /// Each YES contract pays this, anything from 0 to 1 dollar.
     case settled(yesValue: Price)
     case voided(yesValue: Price)
+    /// Void without a value: every trade that is open is paid back, with its fees.
+    case refunded
 }
 
 /// What the execution-service asks of a venue, in the engine's words.
@@ -30,4 +32,16 @@ protocol ExecutionVenue: Sendable {
     func balance() async throws -> Money?
     /// Asks the venue one thing.
     func ping() async throws
+    /// Whether a fill may still be taken back when it is first told: it is booked, and asked about until it is certain.
+    var fillsAreProvisional: Bool { get }
+    /// What became of fills that were not certain; what the venue does not say stays as it is.
+    func standings(of fills: [ProvisionalFill]) async throws -> [FillID: FillStanding]
+}
+
+extension ExecutionVenue {
+    /// A fill is final where the venue itself is the clearing house, as Kalshi is.
+    var fillsAreProvisional: Bool { false }
+    func standings(of fills: [ProvisionalFill]) async throws -> [FillID: FillStanding] {
+        Dictionary(uniqueKeysWithValues: fills.map { ($0.id, .confirmed) })
+    }
 }

@@ -57,7 +57,8 @@ struct GatewayVenue: ExecutionVenue {
         case (.active, _): return .open
         case (.settled, let value?): return .settled(yesValue: value)
         case (.voided, let value?): return .voided(yesValue: value)
-        case (.closed, _), (.settled, nil), (.voided, nil): return .closed
+        case (.voided, nil): return .refunded
+        case (.closed, _), (.settled, nil): return .closed
         }
     }
 

@@ -23,6 +23,8 @@ actor OrderDesk {
     let alarm: Alarm
     /// Asks for a sweep.
     nonisolated let wakeUps = WakeUps()
+    /// Rung when a booking has changed what is held.
+    nonisolated let positions: WakeUps
     private let settings: ExecutionServiceSettings
     private let prices: LatestPrices
     private let balance: BalanceReader
@@ -38,8 +40,9 @@ actor OrderDesk {
 
     init(
         host: ServiceHost, store: OrderStore, venue: any ExecutionVenue, settings: ExecutionServiceSettings,
-        engine: ExecutionServiceEngine, prices: LatestPrices, balance: BalanceReader
+        engine: ExecutionServiceEngine, prices: LatestPrices, balance: BalanceReader, positions: WakeUps
     ) {
+        self.positions = positions
         self.host = host
         self.store = store
         self.venue = venue
@@ -170,8 +173,11 @@ actor OrderDesk {
         let limit = host.venueClock.isReplay ? settings.submitTimeout : min(settings.submitTimeout, life)
         guard limit > .zero else { return .refused(reason: "expired") }
         let started = host.clock.now
-        guard host.killSwitch.file.read().permitsOrders else { return .refused(reason: "kill_switch_file") }
-        if host.killSwitch.current.isNoticed { return .refused(reason: "kill_switch_notice") }
+        // An unknown file lets nothing pass; an engaged one what may pass an engaged switch.
+        let passes = claimed.reduces && settings.killSwitchAllowsReducing
+        let file = host.killSwitch.file.read()
+        guard file.permitsOrders || (passes && file == .engaged) else { return .refused(reason: "kill_switch_file") }
+        if host.killSwitch.current.isNoticed, !passes { return .refused(reason: "kill_switch_notice") }
         let news = await submit(claimed.order.request, within: limit, from: started)
         host.context.metrics.histogram("order_answer_seconds", "From the write of an order to its answer.", labels: [:])
             .observe(host.clock.now.since(started))
@@ -211,6 +217,7 @@ actor OrderDesk {
         host.outbox()
         let id = booking.order.request.id
         remember(booking.order)
+        if !booking.newFills.isEmpty { positions() }
         if booking.order.state == .unknown || booking.order.state == .resting {
             engine.missing(id, connectionClosed: true, at: host.clock.now)
         } else if booking.order.state.isTerminal {

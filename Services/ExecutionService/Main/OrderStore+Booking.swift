@@ -21,10 +21,11 @@ extension OrderStore {
             let order = try OrderRecord(row)
             let known = try await transaction.query("SELECT fill_id FROM fills WHERE order_id = \(id.rawValue)")
                 .map { try FillID($0.text("fill_id")) }
+            let end = try await settlement(of: order.request.market, transaction)
             let before = OrderBooking(
                 order: order, reservation: stored.reservation,
                 position: try await .lock(order.request.market, transaction), intent: stored.state,
-                knownFills: Set(known), settledAt: try await settlement(of: order.request.market, transaction))
+                knownFills: Set(known), settledAt: end?.value, isRefunded: end?.value == nil && end != nil)
             var booking = before
             booking.apply(news)
             if booking != before { try await write(booking, before, stored, at: now, transaction) }
@@ -32,14 +33,23 @@ extension OrderStore {
         }
     }
 
-    /// What YES of a market that we settled was worth: a fill that comes afterwards is paid out with it.
-    private func settlement(of market: MarketID, _ transaction: PostgresTransaction) async throws -> Price? {
+    /// What YES of a market was worth that we settled; without a value it was void and paid back.
+    struct MarketEnd: Hashable, Sendable {
+        let value: Price?
+    }
+
+    /// How a market ended: a fill that comes afterwards is paid out, or back, with it.
+    func settlement(of market: MarketID, _ transaction: PostgresTransaction) async throws -> MarketEnd? {
         try await transaction.first(
             """
-            SELECT settlement_price FROM market_mappings
-            WHERE market_id = \(market.rawValue) AND status IN ('settled', 'voided') AND settlement_price IS NOT NULL
+            SELECT m.settlement_price FROM market_mappings m WHERE m.market_id = \(market.rawValue)
+                AND (m.settlement_price IS NOT NULL AND m.status IN ('settled', 'voided')
+                    OR m.status = 'voided' AND EXISTS (
+                        SELECT FROM positions p WHERE p.market_id = m.market_id AND p.state = 'settled'))
             """
-        ).map { try Price(tenThousandths: $0.int64("settlement_price")) }
+        ).map { row in
+            MarketEnd(value: try row.int64OrNil("settlement_price").map { try Price(tenThousandths: $0) })
+        }
     }
 
     private func write(
@@ -50,13 +60,17 @@ extension OrderStore {
         try await write(booking.order, transaction)
         for fill in booking.newFills { try await write(fill, transaction) }
         if !booking.newFills.isEmpty {
-            try await booking.position.write(game: game, transaction)
+            try await booking.position.write(game: game, openedAt: booking.newFills[0].at, transaction)
             try await apply(booking.account, transaction)
+            try await save(from: booking.position, transaction)
         }
         if booking.reservation != before.reservation { try await booking.reservation?.write(transaction) }
         if booking.intent != before.intent { try await stored.move(to: booking.intent, transaction) }
         try await count(booking, before, at: now, transaction)
-        try await announce(booking, stored, transaction)
+        try await announce(booking.order, stored, transaction)
+        if !booking.newFills.isEmpty {
+            try await announce(booking.position, of: stored, settledAt: booking.settledAt, transaction)
+        }
         try await AuditEntry(
             Self.event(booking, before), intent: stored.intent.id, order: booking.order.request.id,
             market: booking.order.request.market, game: game,
@@ -68,7 +82,7 @@ extension OrderStore {
         ).write(transaction)
     }
 
-    private func write(_ order: OrderRecord, _ transaction: PostgresTransaction) async throws {
+    func write(_ order: OrderRecord, _ transaction: PostgresTransaction) async throws {
         // More than was asked for is alerted; the row keeps to what it can say.
         let filled = min(order.filled, order.request.quantity)
         try await transaction.execute(
@@ -85,10 +99,10 @@ extension OrderStore {
     private func write(_ fill: Fill, _ transaction: PostgresTransaction) async throws {
         try await transaction.execute(
             """
-            INSERT INTO fills (fill_id, order_id, market_id, outcome, action, price, quantity, fee, venue_at)
+            INSERT INTO fills (fill_id, order_id, market_id, outcome, action, price, quantity, fee, venue_at, standing)
             VALUES (\(fill.id.rawValue), \(fill.order.rawValue), \(fill.market.rawValue), \(fill.outcome.rawValue),
                 \(fill.action.rawValue), \(fill.price.tenThousandths), \(fill.quantity.hundredths),
-                \(fill.fee.microdollars), \(fill.at.microseconds))
+                \(fill.fee.microdollars), \(fill.at.microseconds), \(fillStanding.rawValue))
             """)
     }
 
@@ -114,34 +128,34 @@ extension OrderStore {
         try await statistics.add(changes, at: now, transaction)
     }
 
-    private func announce(
-        _ booking: OrderBooking, _ stored: StoredIntent, _ transaction: PostgresTransaction
-    ) async throws {
-        let request = booking.order.request
+    func announce(_ order: OrderRecord, _ stored: StoredIntent, _ transaction: PostgresTransaction) async throws {
+        let request = order.request
         let sums = try await transaction.first(
             """
             SELECT coalesce(sum(price * quantity), 0)::int8 AS value, coalesce(sum(quantity), 0)::int8 AS quantity,
                 coalesce(sum(fee), 0)::int8 AS fees
-            FROM fills WHERE order_id = \(request.id.rawValue)
+            FROM fills WHERE order_id = \(request.id.rawValue) AND standing <> 'reversed'
             """)
         guard let sums else { return }
         let (value, quantity) = (try sums.int64("value"), try sums.int64("quantity"))
         let update = OrderUpdate(
             order: request.id, intent: stored.intent.id, game: stored.intent.game, market: request.market,
             outcome: request.outcome, action: request.action, limit: request.limit, quantity: request.quantity,
-            filled: booking.order.filled,
+            filled: order.filled,
             averagePrice: quantity == 0 ? nil : try Price(tenThousandths: (value + quantity / 2) / quantity),
-            fees: try Money(microdollars: sums.int64("fees")), state: booking.order.state,
-            reason: booking.order.reason)
+            fees: try Money(microdollars: sums.int64("fees")), state: order.state, reason: order.reason)
         try await OutboxStore.append(
             update, on: Channels.orders, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
-        if booking.newFills.isEmpty { return }
-        let position = PositionUpdate(
-            position: booking.position, game: stored.intent.game,
-            state: booking.settledAt != nil ? "settled" : (booking.position.isFlat ? "closed" : "open"),
-            settlement: booking.settledAt)
+    }
+
+    func announce(
+        _ position: Position, of stored: StoredIntent, settledAt: Price?, _ transaction: PostgresTransaction
+    ) async throws {
+        let update = PositionUpdate(
+            position: position, game: stored.intent.game,
+            state: settledAt != nil ? "settled" : (position.isFlat ? "closed" : "open"), settlement: settledAt)
         try await OutboxStore.append(
-            position, on: Channels.positions, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
+            update, on: Channels.positions, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
     }
 
     /// The audit's word for a booking (DOMAIN 1.7).

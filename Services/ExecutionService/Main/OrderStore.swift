@@ -9,6 +9,8 @@ import Wire
 struct ClaimedOrder: Sendable {
     let intent: ApprovedIntent
     let order: OrderRecord
+    /// Whether it could only make a position smaller when it was stored.
+    let reduces: Bool
     let trace: TraceID?
 }
 
@@ -25,6 +27,10 @@ struct OrderStore: Sendable {
     let pool: PostgresPool
     let account: TradingAccount
     let statistics: DailyStatistics
+    /// Of fills when they are first told.
+    var fillStanding = FillStanding.confirmed
+    /// How much of a trade's profit is put aside, in percent.
+    var savedPercent: Int64 = 50
 
     // MARK: Work
 
@@ -35,19 +41,20 @@ struct OrderStore: Sendable {
     func waiting() async throws -> [OrderQueue.Item] {
         try await pool.query(
             """
-            SELECT i.intent_id, i.market_id, i.action, m.venue, s.kind LIKE '%\\_arb' AS is_arbitrage
+            SELECT i.intent_id, i.market_id, i.action, i.exit_reason, m.venue, s.kind LIKE '%\\_arb' AS is_arbitrage
             FROM intents i JOIN market_mappings m USING (market_id) LEFT JOIN signals s USING (signal_id)
             WHERE i.state = 'approved' OR (i.state = 'sending' AND NOT EXISTS (
                 SELECT FROM orders o WHERE o.intent_id = i.intent_id
                     AND NOT (o.state = 'rejected' AND o.reason IS NOT DISTINCT FROM \(OrderRecord.notAccepted))))
-            ORDER BY i.action <> 'sell',
+            ORDER BY i.exit_reason IS DISTINCT FROM 'stop_loss', i.action <> 'sell',
                 row_number() OVER (PARTITION BY i.market_id, i.action ORDER BY i.created_at, i.intent_id),
                 i.created_at, i.intent_id
             LIMIT 1000
             """
         ).map { row in
-            let priority: OrderPriority =
-                try row.text("action") == "sell" ? .takeProfit : (row.bool("is_arbitrage") ? .arbitrage : .entry)
+            let exit = try row.textOrNil("exit_reason").flatMap { ExitReason(rawValue: $0) }
+            let entry: OrderPriority = try row.boolOrNil("is_arbitrage") == true ? .arbitrage : .entry
+            let priority = try exit?.priority ?? (row.text("action") == "sell" ? .takeProfit : entry)
             return OrderQueue.Item(
                 intent: try IntentID(row.text("intent_id")), account: try row.text("venue"),
                 markets: [try MarketID(row.text("market_id"))], priority: priority)
@@ -104,7 +111,7 @@ struct OrderStore: Sendable {
             case .send(let attempt):
                 if try await isBusy(intent, reduces: reduces, transaction) { return (.wait, nil) }
                 let order = try await insert(stored, attempt: attempt, reduces: reduces, at: now, transaction)
-                return (decision, ClaimedOrder(intent: intent, order: order, trace: stored.trace))
+                return (decision, ClaimedOrder(intent: intent, order: order, reduces: reduces, trace: stored.trace))
             }
         }
     }
@@ -162,7 +169,7 @@ struct OrderStore: Sendable {
     }
 
     /// Ends an intent that will not be sent; only who wins the compare-and-set frees its reservation.
-    private func close(
+    func close(
         _ stored: StoredIntent, as end: IntentState, reason: String, at now: VenueInstant,
         _ transaction: PostgresTransaction
     ) async throws {

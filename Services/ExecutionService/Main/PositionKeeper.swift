@@ -36,15 +36,18 @@ struct PositionKeeper: Sendable {
             case .open, .closed: continue
             case .settled(let value): try await pay(market, value, voided: false)
             case .voided(let value): try await pay(market, value, voided: true)
+            case .refunded: try await pay(market, nil, voided: true)
             }
         }
     }
 
-    private func pay(_ market: MarketID, _ value: Price, voided: Bool) async throws {
+    /// Without a value what is open is paid back as it was bought.
+    private func pay(_ market: MarketID, _ value: Price?, voided: Bool) async throws {
         guard try await store.settle(market, at: value, voided: voided, now: host.venueClock.now) else { return }
         host.outbox()
         host.context.metrics.counter("positions_settled_total", "Positions paid out.").increment()
-        host.log.info("position settled", metadata: ["market": "\(market)", "value": "\(value)"])
+        host.log.info(
+            "position settled", metadata: ["market": "\(market)", "value": "\(value.map { "\($0)" } ?? "refund")"])
     }
 
     /// Compares until both say the same, then again each interval.

@@ -50,7 +50,7 @@ extension ApprovedIntent {
     /// Reads a row of `intents`, with `sport` and `venue`.
     init(_ row: Row) throws {
         try self.init(
-            id: IntentID(row.text("intent_id")), signal: SignalID(row.text("signal_id")),
+            id: IntentID(row.text("intent_id")), signal: SignalID(row.textOrNil("signal_id") ?? "none"),
             reservation: ReservationID(row.textOrNil("reservation_id") ?? "none"),
             game: GameID(row.text("game_id")), sport: row.choice("sport"), market: MarketID(row.text("market_id")),
             venue: row.choice("venue"), epoch: Epoch(row.int64("epoch")), outcome: row.choice("outcome"),
@@ -112,15 +112,19 @@ extension Position {
     }
 
     /// Never opens a position again whose market is settled.
-    func write(game: GameID, _ transaction: PostgresTransaction) async throws {
+    ///
+    /// `openedAt` is when it was opened, if it was flat before.
+    func write(game: GameID, openedAt: VenueInstant, _ transaction: PostgresTransaction) async throws {
         let state = isFlat ? "closed" : "open"
         try await transaction.execute(
             """
-            INSERT INTO positions (market_id, game_id, net_quantity, cost, realised, fees, state)
+            INSERT INTO positions (market_id, game_id, net_quantity, cost, realised, fees, state, opened_at)
             VALUES (\(market.rawValue), \(game.rawValue), \(netHundredths), \(cost.microdollars),
-                \(realised.microdollars), \(fees.microdollars), \(state))
+                \(realised.microdollars), \(fees.microdollars), \(state), \(openedAt.microseconds))
             ON CONFLICT (market_id) DO UPDATE SET net_quantity = excluded.net_quantity, cost = excluded.cost,
                 realised = excluded.realised, fees = excluded.fees, updated_at = now(),
+                opened_at = CASE WHEN sign(positions.net_quantity) = sign(excluded.net_quantity)
+                    THEN positions.opened_at ELSE excluded.opened_at END,
                 state = CASE WHEN positions.state = 'settled' THEN positions.state ELSE excluded.state END
             """)
     }

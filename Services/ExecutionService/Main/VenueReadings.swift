@@ -44,9 +44,11 @@ final class LatestPrices: Sendable {
         refused = metrics.counter("prices_not_kept_total", "Prices of more markets than are kept.")
     }
 
-    func follow(on bus: Bus) async throws {
+    func follow(on bus: Bus, heard: (PriceUpdate) async -> Void = { _ in }) async throws {
         for await delivery in try await bus.subscribe(matching: Channels.prices) {
-            if case .message(let envelope, _) = delivery { note(envelope.body) }
+            guard case .message(let envelope, _) = delivery else { continue }
+            note(envelope.body)
+            await heard(envelope.body)
         }
     }
 

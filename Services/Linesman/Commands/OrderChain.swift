@@ -18,25 +18,42 @@ struct OrderChain: Codable, Equatable {
         let price: String
         let fee: String
         let at: String
+        let standing: String
     }
 
     struct Refusal: Error, CustomStringConvertible {
         let description: String
     }
 
+    /// A shard's advice that led to an entry.
+    struct Advice: Codable, Equatable {
+        let signal: String
+        let kind: String
+        let shard: String
+        let probability: Double
+        let ask: String
+        let edge: Double
+        let verdict: String
+    }
+
+    /// Why a position was sold before its market ended, as the audit has it.
+    struct Exit: Codable, Equatable {
+        let reason: String
+        /// What the whole position had cost.
+        let cost: String?
+        let yesBid: String?
+        let yesAsk: String?
+    }
+
     let game: String
     let play: Play?
-    let signal: String
-    let kind: String
-    let shard: String
+    let advice: Advice?
+    let exit: Exit?
     let epoch: Int64
     let outcome: String
+    let action: String
     let market: String
     let title: String
-    let probability: Double
-    let ask: String
-    let edge: Double
-    let verdict: String
     let intent: String
     let quantity: String
     let limit: String
@@ -55,10 +72,11 @@ struct OrderChain: Codable, Equatable {
         let rows = try await database.query(
             """
             SELECT o.order_id, o.attempt, o.state, o.reason, o.venue_order_id, o.quantity, o.limit_price,
-                i.intent_id, i.epoch, r.amount, s.signal_id, s.kind, s.shard, s.outcome, s.model_probability, s.price,
-                s.edge_basis_points, s.verdict, s.play_id, s.venue_created_at, m.market_id, m.title,
+                o.outcome, o.action, o.venue_at, i.intent_id, i.epoch, i.exit_reason, r.amount, s.signal_id, s.kind,
+                s.shard, s.model_probability, s.price, s.edge_basis_points, s.verdict, s.play_id, s.venue_created_at,
+                m.market_id, m.title,
                 m.settlement_price, g.game_id, g.home_name, g.away_name
-            FROM orders o JOIN intents i USING (intent_id) JOIN signals s USING (signal_id)
+            FROM orders o JOIN intents i USING (intent_id) LEFT JOIN signals s USING (signal_id)
                 LEFT JOIN reservations r USING (reservation_id)
                 JOIN market_mappings m ON m.market_id = o.market_id JOIN games g ON g.game_id = m.game_id
             WHERE o.order_id LIKE \(pattern) ORDER BY o.order_id LIMIT 2
@@ -71,17 +89,18 @@ struct OrderChain: Codable, Equatable {
     private init(_ row: Row, _ database: some PostgresQuerying) async throws {
         order = try row.text("order_id")
         game = try "\(row.text("away_name")) at \(row.text("home_name"))"
-        signal = try row.text("signal_id")
-        kind = try row.text("kind")
-        shard = try row.text("shard")
+        advice = try row.textOrNil("signal_id").map { signal in
+            Advice(
+                signal: signal, kind: try row.text("kind"), shard: try row.text("shard"),
+                probability: try row.double("model_probability"),
+                ask: FixedPoint.format(try row.int64("price"), scale: 4),
+                edge: Double(try row.int("edge_basis_points")) / 100, verdict: try row.text("verdict"))
+        }
         epoch = try row.int64("epoch")
         outcome = try row.text("outcome")
+        action = try row.text("action")
         market = try row.text("market_id")
         title = try row.text("title")
-        probability = try row.double("model_probability")
-        ask = FixedPoint.format(try row.int64("price"), scale: 4)
-        edge = Double(try row.int("edge_basis_points")) / 100
-        verdict = try row.text("verdict")
         intent = try row.text("intent_id")
         quantity = FixedPoint.format(try row.int64("quantity"), scale: 2)
         limit = FixedPoint.format(try row.int64("limit_price"), scale: 4)
@@ -91,18 +110,33 @@ struct OrderChain: Codable, Equatable {
         reason = try row.textOrNil("reason")
         venueOrder = try row.textOrNil("venue_order_id")
         settlement = try row.int64OrNil("settlement_price").map { FixedPoint.format($0, scale: 4) }
+        exit = try await Self.exit(row, database)
         play = try await Self.play(row, database)
         fills = try await Self.fills(of: order, database)
     }
 
-    /// The state of the game that the signal saw: the newest at or before it.
+    private static func exit(_ row: Row, _ database: some PostgresQuerying) async throws -> Exit? {
+        guard let reason = try row.textOrNil("exit_reason") else { return nil }
+        let found = try await database.first(
+            """
+            SELECT details->>'cost' AS cost, nullif(details->>'yes_bid', '') AS yes_bid,
+                nullif(details->>'yes_ask', '') AS yes_ask
+            FROM audit_log WHERE intent_id = \(try row.text("intent_id")) AND event = 'exit_requested' LIMIT 1
+            """)
+        return Exit(
+            reason: reason, cost: try found?.textOrNil("cost"), yesBid: try found?.textOrNil("yes_bid"),
+            yesAsk: try found?.textOrNil("yes_ask"))
+    }
+
+    /// The state of the game that the signal, or the exit's order, saw: the newest at or before it.
     private static func play(_ row: Row, _ database: some PostgresQuerying) async throws -> Play? {
+        guard let seen = try row.int64OrNil("venue_created_at") ?? row.int64OrNil("venue_at") else { return nil }
         let found = try await database.first(
             """
             SELECT play_id, venue_at, home_score, away_score, period, clock_seconds, home_probability,
                 source_probability
             FROM game_states
-            WHERE game_id = \(try row.text("game_id")) AND venue_at <= \(try row.int64("venue_created_at"))
+            WHERE game_id = \(try row.text("game_id")) AND venue_at <= \(seen)
             ORDER BY venue_at DESC, id DESC LIMIT 1
             """)
         guard let found else { return nil }
@@ -118,14 +152,15 @@ struct OrderChain: Codable, Equatable {
     private static func fills(of order: String, _ database: some PostgresQuerying) async throws -> [FillLine] {
         try await database.query(
             """
-            SELECT fill_id, quantity, price, fee, venue_at FROM fills
+            SELECT fill_id, quantity, price, fee, venue_at, standing FROM fills
             WHERE order_id = \(order) ORDER BY venue_at, fill_id
             """
         ).map { row in
             FillLine(
                 id: try row.text("fill_id"), quantity: FixedPoint.format(try row.int64("quantity"), scale: 2),
                 price: FixedPoint.format(try row.int64("price"), scale: 4),
-                fee: FixedPoint.format(try row.int64("fee"), scale: 6), at: try venueTime(row.int64("venue_at")))
+                fee: FixedPoint.format(try row.int64("fee"), scale: 6), at: try venueTime(row.int64("venue_at")),
+                standing: try row.text("standing"))
         }
     }
 
@@ -141,21 +176,34 @@ struct OrderChain: Codable, Equatable {
             let source = play.sourceProbability.map { ", \($0.formatted(decimals: 3)) by the score feed" } ?? ""
             lines.append("  play    \(play.id ?? "-")  \(play.at)  \(play.score), \(play.clock); \(ours)\(source)")
         }
-        let worth = "is worth \(probability.formatted(decimals: 3)), asked \(ask)"
-        let gain = "edge \(edge.formatted(decimals: 2)) cents after fees"
+        if let advice { lines.append(text(of: advice)) }
+        if let exit {
+            let quotes = "YES was \(exit.yesBid ?? "-") bid, \(exit.yesAsk ?? "-") asked"
+            lines.append(
+                "  exit    \(exit.reason): \(outcome.uppercased()) of \(market)"
+                    + (exit.cost.map { " had cost $\($0)" } ?? "") + "; \(quotes)")
+        }
+        let bound = action == "sell" ? "at least" : "at most"
         lines.append(
-            "  signal  \(signal)  \(kind): \(outcome.uppercased()) of \(market) \(worth): "
-                + "\(gain); \(shard), epoch \(epoch); \(verdict)")
-        lines.append(
-            "  intent  \(intent)  buy \(quantity) at most at \(limit)" + (reserved.map { ", reserved $\($0)" } ?? ""))
+            "  intent  \(intent)  \(action) \(quantity) \(bound) at \(limit)"
+                + (reserved.map { ", reserved $\($0)" } ?? ""))
         lines.append(
             "  order   \(order)  attempt \(attempt): \(state)" + (reason.map { " (\($0))" } ?? "")
                 + (venueOrder.map { ", at the venue \($0)" } ?? ""))
         for fill in fills {
-            lines.append("  fill    \(fill.id)  \(fill.quantity) at \(fill.price), fee $\(fill.fee), \(fill.at)")
+            lines.append(
+                "  fill    \(fill.id)  \(fill.quantity) at \(fill.price), fee $\(fill.fee), \(fill.at)"
+                    + (fill.standing == "confirmed" ? "" : ", \(fill.standing)"))
         }
         if let settlement { lines.append("  settled YES at \(settlement)") }
         return lines.joined(separator: "\n")
+    }
+
+    private func text(of advice: Advice) -> String {
+        let worth = "is worth \(advice.probability.formatted(decimals: 3)), asked \(advice.ask)"
+        let gain = "edge \(advice.edge.formatted(decimals: 2)) cents after fees"
+        return "  signal  \(advice.signal)  \(advice.kind): \(outcome.uppercased()) of \(market) \(worth): "
+            + "\(gain); \(advice.shard), epoch \(epoch); \(advice.verdict)"
     }
 }
 

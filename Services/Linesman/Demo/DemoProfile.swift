@@ -8,6 +8,7 @@ enum DemoProfile {
         ("MIN_EDGE_PCT", "4", "one quiet game has few edges of 15 points"),
         ("MAX_POSITION_PCT", "1", "one order takes 10 dollars of the game's 50, so that a game shows several"),
         ("MAX_ENTRIES_PER_SIDE", "5", "for the same reason"),
+        ("EXITS_ENABLED", "false", "so that a replay trades the same at every speed: exits follow prices as they come"),
         ("INITIAL_BANKROLL", "1000", "dollars of paper money"),
         ("PAPER_TRADING", "true", "orders go to the simulator only"),
     ]

@@ -5,6 +5,7 @@ import Runtime
 public struct ExecutionServiceSettings: Sendable {
     public let host: HostSettings
     public let order: OrderLimitSettings
+    public let exits: ExitSettings
     public let ordersPerMinute: Int
     public let ordersPerHour: Int
     public let exitsPerMinute: Int
@@ -23,11 +24,13 @@ public struct ExecutionServiceSettings: Sendable {
     public let unknownInterval: Duration
     public let sweepInterval: Duration
     public let settlementInterval: Duration
+    public let provisionalInterval: Duration
     public let reconciliationInterval: Duration
 
     public init(_ reader: SettingsReader) {
         host = HostSettings(reader)
         order = OrderLimitSettings(reader)
+        exits = ExitSettings(reader)
         ordersPerMinute = reader.integer(
             "MAX_ORDERS_PER_MINUTE", default: 20, in: 1...100_000, "Most orders in any minute of venue time.")
         ordersPerHour = reader.integer(
@@ -82,6 +85,9 @@ public struct ExecutionServiceSettings: Sendable {
         settlementInterval = reader.milliseconds(
             "SETTLEMENT_POLL_MS", default: .seconds(5), in: .milliseconds(50)...(.seconds(3_600)),
             "How often the venue is asked whether the markets we hold are settled.")
+        provisionalInterval = reader.milliseconds(
+            "PROVISIONAL_FILL_POLL_MS", default: .seconds(5), in: .milliseconds(50)...(.seconds(600)),
+            "How often a venue that may take fills back is asked what became of them.")
         reconciliationInterval = reader.seconds(
             "RECONCILIATION_INTERVAL_SECS", default: .seconds(3_600), in: .seconds(1)...(.seconds(86_400)),
             "How often positions are compared with the venue's after the start.")

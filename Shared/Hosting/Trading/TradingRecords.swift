@@ -16,12 +16,12 @@ public struct TradingAccount: Hashable, Sendable {
             """)
     }
 
-    /// Its money, locked until the transaction ends.
+    /// What of its money may be traded with, locked until the transaction ends: all but what is put aside.
     ///
     /// Every transaction that reserves, releases or books takes this lock first, so that they follow one another and
     /// none can wait for another in a circle.
     public func lock(_ transaction: PostgresTransaction) async throws -> Money {
-        let row = try await transaction.first("SELECT cash FROM bankroll WHERE account = \(name) FOR UPDATE")
+        let row = try await transaction.first("SELECT cash - saved AS cash FROM bankroll WHERE account = \(name) FOR UPDATE")
         guard let row else { throw PostgresError(.permanent, "no account \(name)", context: transaction.name) }
         return try Money(microdollars: row.int64("cash"))
     }

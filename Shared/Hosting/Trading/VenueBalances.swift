@@ -44,7 +44,8 @@ public struct VenueBalances: Hashable, Sendable {
                 - coalesce((SELECT sum(r.amount - r.released) FROM reservations r JOIN market_mappings m
                     USING (market_id) WHERE r.state = 'held' AND m.venue = b.venue), 0)
                 - coalesce((SELECT sum(f.price * f.quantity + f.fee) FROM fills f JOIN market_mappings m
-                    USING (market_id) WHERE m.venue = b.venue AND f.action = 'buy' AND f.booked_at >= b.asked_at), 0)
+                    USING (market_id) WHERE m.venue = b.venue AND f.action = 'buy' AND f.booked_at >= b.asked_at
+                        AND f.standing <> 'reversed'), 0)
                 )::int8 AS spendable
             FROM venue_balances b WHERE b.account = \(account.name)
             """)

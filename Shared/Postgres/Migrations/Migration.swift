@@ -38,6 +38,8 @@ public struct Migration: Sendable {
         Migration(version: 7, name: "lives", file: PackageResources.M0007_lives_sql),
         Migration(version: 8, name: "balances", file: PackageResources.M0008_balances_sql),
         Migration(version: 9, name: "desk", file: PackageResources.M0009_desk_sql),
+        // An older build cannot read an intent without a signal.
+        Migration(version: 10, name: "exits", file: PackageResources.M0010_exits_sql, oldestReader: 10),
     ]
 
     /// A file that the build has put into the program; the line feed at its end is not part of the SQL.

@@ -1,0 +1,103 @@
+import Domain
+import ExecutionServiceEngine
+import Hosting
+import Logging
+import Resilience
+import Runtime
+import Wire
+
+/// Sells positions whose price says so: takes profits and stops losses (DOMAIN 2.6).
+///
+/// What is held is read from PostgreSQL at each wake-up, so a restart goes on where the last life stopped. In between
+/// every price is looked at as it comes, on a copy; whether to sell is decided again in the transaction that makes the
+/// intent. What becomes of the intent is the order desk's business: it is sent before entries, also when their limits
+/// have tripped.
+actor ExitDesk {
+    private let host: ServiceHost
+    private let store: OrderStore
+    private let desk: OrderDesk
+    private let prices: LatestPrices
+    private let policy: ExitPolicy
+    /// Rung when something may be to sell, or may have changed.
+    nonisolated let wakeUps: WakeUps
+    private let interval: Duration
+    private let passesKillSwitch: Bool
+    private var held: [MarketID: HeldPosition] = [:]
+    /// When an exit was last asked for, and of how much: one that nobody takes is not asked for at every price.
+    private var asked: [MarketID: (at: MachineInstant, net: Int64)] = [:]
+
+    init(
+        host: ServiceHost, store: OrderStore, desk: OrderDesk, prices: LatestPrices,
+        settings: ExecutionServiceSettings, wakeUps: WakeUps
+    ) {
+        policy = ExitPolicy(settings.exits, mode: settings.host.trading.mode)
+        interval = settings.exits.interval
+        passesKillSwitch = settings.killSwitchAllowsReducing
+        self.wakeUps = wakeUps
+        self.host = host
+        self.store = store
+        self.desk = desk
+        self.prices = prices
+    }
+
+    /// A price was told; most are of markets in which nothing is held.
+    func heard(_ price: PriceUpdate) {
+        guard let position = held[price.market] else { return }
+        // A price shows a venue time that the clock may not have seen yet.
+        let now = max(host.venueClock.now, price.at)
+        if isDue(position), position.wantsExit(policy.rules, price, at: now) { wakeUps() }
+    }
+
+    /// Exits wait while the kill switch is engaged, unless it lets them pass (DESIGN rule 14).
+    private func isDue(_ held: HeldPosition) -> Bool {
+        guard passesKillSwitch || host.killSwitch.current.state.permitsOrders else { return false }
+        guard held.exit == nil, let last = asked[held.position.market] else { return true }
+        return last.net != held.position.netHundredths || host.clock.now.since(last.at) >= interval
+    }
+
+    func run() async {
+        for await _ in wakeUps.stream {
+            do {
+                try await look()
+            } catch  where !Task.isCancelled {
+                // The next wake-up finds the same positions.
+                host.log.warning("positions not looked at", metadata: [Key.reason: "\(error)"])
+                host.context.metrics.counter("exit_failures_total", "Looks at the open positions that failed.")
+                    .increment()
+            } catch {}
+        }
+    }
+
+    private func look() async throws {
+        held = try await store.heldPositions()
+        asked = asked.filter { held[$0.key] != nil }
+        host.context.metrics.gauge("positions_open", "Markets in which something is held.").set(Double(held.count))
+        for (market, position) in held.sorted(by: { $0.key < $1.key }) {
+            let now = host.venueClock.now
+            guard isDue(position), let price = prices.fresh(market, at: now),
+                position.wantsExit(policy.rules, price, at: now)
+            else { continue }
+            asked[market] = (host.clock.now, position.position.netHundredths)
+            guard let item = try await store.askExit(of: market, policy, price: price, at: now) else { continue }
+            host.context.metrics.counter(
+                "exits_total", "Exits asked for.", labels: ["priority": "\(item.priority)"]
+            ).increment()
+            host.log.notice(
+                "exit requested", metadata: ["market": "\(market)", "intent": "\(item.intent)"])
+            await desk.offer(item)
+        }
+    }
+}
+
+extension ExitPolicy {
+    init(_ settings: ExitSettings, mode: TradingMode) {
+        rules.takeProfit = Int64(settings.takeProfit) * 100
+        rules.stopLoss = settings.stopLoss.mapValues { Int64($0) * 100 }
+        rules.holdAbove = settings.holdAbove
+        rules.slippage = Int64(settings.slippage)
+        rules.minimumHold = settings.minimumHold
+        rules.bookLimit = settings.priceLife
+        life = settings.life
+        isShadow = mode == .shadow
+    }
+}
