@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
-.PHONY: soak-fleet soak-orders
+.PHONY: soak-fleet soak-orders bench-path
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -31,6 +31,9 @@ bench-fleet: bootstrap ## the fleet's part of it: the orchestrator's engine with
 
 bench-fleet-faults: bootstrap ## shards killed, stopped and cut off, Redis away, a busy machine: the real suite
 	scripts/bench.sh fleet-faults
+
+bench-path: bootstrap ## the way of an order, tick to send, beside two bare hops and two bare commits: the real suite
+	scripts/bench.sh path
 
 soak-fleet: bootstrap ## 10,000 seeded schedules of trouble on the fleet's engines
 	scripts/soak-fleet.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | fleet | all]`, or with
-# faults `bus-faults`, `postgres-faults` or `fleet-faults`. Results: Benchmarks/results. Exit code 1 when a bar was missed,
-# after all of it ran.
+# faults `bus-faults`, `postgres-faults` or `fleet-faults`, or the way of an order, `path`. Results: Benchmarks/results.
+# Exit code 1 when a bar was missed, after all of it ran.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,6 +11,12 @@ build_c_peers() {
     for peer in firehose subscribe publish paced; do
         cc -std=gnu11 -O2 -Wall -Wextra "Benchmarks/Peers/$peer.c" -o "Benchmarks/.build/peers/$peer" -lhiredis
     done
+}
+
+build_path_peer() {
+    mkdir -p Benchmarks/.build/peers
+    cc -std=gnu11 -O2 -Wall -Wextra "-I$(pg_config --includedir)" Benchmarks/Peers/path.c \
+        -o Benchmarks/.build/peers/path -lhiredis -lpq
 }
 
 # `install_python_peers <requirements> <who>`: into an environment of their own. Without them their figures are skipped.
@@ -27,6 +33,7 @@ install_python_peers() {
 peers_of() {
     case $1 in
     engine | fleet*) ;;
+    path) build_path_peer ;;
     bus*)
         build_c_peers
         install_python_peers requirements-bus.txt redis-py
@@ -39,7 +46,7 @@ peers_of() {
 # The suite itself, beside the measurements, for those that need it running.
 build_suite() {
     local program
-    [[ $1 == fleet-faults ]] || return 0
+    [[ $1 == fleet-faults || $1 == path ]] || return 0
     for program in venue-simulator orchestrator market-discovery game-shard signal-processor execution-service; do
         swift build -c release --package-path Benchmarks --product "$program"
     done

@@ -6,9 +6,10 @@ import Runtime
 await ProcessRunner.run(service: "venue-simulator") { context in
     let settings = try context.settings(SimulatorSettings.init)
     let recording = try Recording(text: String(contentsOf: URL(filePath: settings.recording), encoding: .utf8))
+    let copies = try GameCopies(of: recording.header, count: settings.games, apart: settings.gamesApart)
     let simulator = Simulator(
-        recording: recording, copies: try GameCopies(of: recording.header, count: settings.games), settings: settings,
-        clock: context.clock, log: context.log)
+        recording: recording, copies: copies, settings: settings, clock: context.clock,
+        wall: context.wallClock, log: context.log)
     context.log.info(
         "recording loaded",
         metadata: [

@@ -55,13 +55,13 @@ public struct OutboxPublisher: Sendable {
 }
 
 extension OutboxStore {
-    /// Writes an announcement of a message into the transaction of the change it announces.
+    /// Writes an announcement of a message into the transaction of the change it announces, with what it sends next.
     public static func append<M: WireMessage>(
         _ message: M, on channel: Channel<M>, key: String, trace: TraceID?, in transaction: PostgresTransaction
     ) async throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        try await append(
+        try enqueue(
             topic: channel.name, key: key, messageType: M.type,
             payload: String(decoding: try encoder.encode(message), as: UTF8.self), trace: trace?.rawValue ?? "",
             in: transaction)

@@ -31,15 +31,28 @@ public enum OutboxStore {
         topic: String, key: String, messageType: String, payload: String, trace: String,
         in transaction: PostgresTransaction
     ) async throws -> Int64 {
-        let row = try await transaction.first(
-            """
-            INSERT INTO outbox (topic, key, message_type, payload, trace)
-            VALUES (\(topic), \(key), \(messageType), \(.jsonText(payload)), \(trace)) RETURNING id
-            """)
+        let row = try await transaction.first(insert(topic, key, messageType, payload, trace))
         guard let row else {
             throw PostgresError(.permanent, "no id for the outbox row", context: transaction.name)
         }
         return try row.int64("id")
+    }
+
+    /// As `append`, with what the transaction sends next, for who does not want the row's id.
+    public static func enqueue(
+        topic: String, key: String, messageType: String, payload: String, trace: String,
+        in transaction: PostgresTransaction
+    ) throws {
+        try transaction.enqueue(insert(topic, key, messageType, payload, trace))
+    }
+
+    private static func insert(
+        _ topic: String, _ key: String, _ messageType: String, _ payload: String, _ trace: String
+    ) -> SQL {
+        """
+        INSERT INTO outbox (topic, key, message_type, payload, trace)
+        VALUES (\(topic), \(key), \(messageType), \(.jsonText(payload)), \(trace)) RETURNING id
+        """
     }
 
     /// Unpublished rows, oldest first, locked until the transaction ends: `limit` of keys in which nothing has failed.

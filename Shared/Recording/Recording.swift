@@ -24,7 +24,10 @@ public struct Recording: Hashable, Sendable {
     public var end: VenueInstant { entries.last?.at ?? header.start }
 
     /// The entries grouped by their time, in order: what a replay makes true in one step.
-    public var moments: [RecordingMoment] {
+    public var moments: [RecordingMoment] { Self.moments(of: entries) }
+
+    /// Entries in time order, grouped by their time.
+    public static func moments(of entries: [RecordingEntry]) -> [RecordingMoment] {
         var moments: [RecordingMoment] = []
         for entry in entries {
             if moments.last?.at == entry.at {

@@ -74,6 +74,15 @@ public struct IntentMessage: WireMessage, Hashable {
     public init(intent: ApprovedIntent) { self.intent = intent }
 }
 
+/// An intent is committed, and may be looked at; `IntentMessage` follows and says what it is.
+public struct IntentHint: WireMessage, Hashable {
+    public static let type = "intent_hint"
+
+    public let intent: IntentID
+
+    public init(intent: IntentID) { self.intent = intent }
+}
+
 /// Where an order stands, as committed.
 public struct OrderUpdate: WireMessage, Hashable {
     public static let type = "order_update"

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Domain
 import Foundation
+import Recording
 import Redis
 import Runtime
 import Servers
@@ -8,7 +9,7 @@ import TestKit
 
 extension FaultyFleet {
     /// The settings of docker-compose.yml for whoever lives with Redis (DESIGN section 7).
-    private static let reconnection = [
+    static let reconnection = [
         "REDIS_RECONNECT_BASE_DELAY_MS": "100", "REDIS_RECONNECT_MAX_DELAY_MS": "1000",
         "REDIS_RECONNECT_JITTER_PCT": "0.5", "REDIS_RECONNECT_JITTER_ONLY_SHORTENS": "true",
         "REDIS_RECONNECT_RESET_SECS": "10", "REDIS_BREAKER_COOLDOWN_MS": "1000",
@@ -55,28 +56,47 @@ struct Venue: Sendable {
     var scores: String { "http://127.0.0.1:\(ports.http)/apis/site/v2/sports" }
     var webSocket: String { "ws://127.0.0.1:\(ports.ws)/trade-api/ws/v2" }
 
-    /// Starts it, and lets it play.
+    /// Starts it, and lets it play a game that goes on and on.
     static func start(in folder: String, executables: String, games: Int) async throws -> Venue {
+        try await start(in: folder, executables: executables, ["SIMULATOR_GAMES": "\(games)"]) {
+            try GeneratedGame.recording(from: $0)
+        }
+    }
+
+    /// Starts it with a recording that begins when it is told, and lets it play.
+    static func start(
+        in folder: String, executables: String, _ more: [String: String],
+        playing recorded: (VenueInstant) throws -> Recording
+    ) async throws -> Venue {
         let start = VenueInstant.epoch.advanced(by: .seconds(Int64(Date().timeIntervalSince1970) + 2))
         let recording = "\(folder)/generated.recording"
-        try GeneratedGame.recording(from: start).text.write(toFile: recording, atomically: true, encoding: .utf8)
+        try recorded(start).text.write(toFile: recording, atomically: true, encoding: .utf8)
         let ready = "\(folder)/venue.json"
         var environment = [
-            "SIMULATOR_RECORDING": recording, "SIMULATOR_GAMES": "\(games)", "SIMULATOR_READY_FILE": ready,
-            "SIMULATOR_BALANCE": "100000000",
-        ]
+            "SIMULATOR_RECORDING": recording, "SIMULATOR_READY_FILE": ready, "SIMULATOR_BALANCE": "100000000",
+        ].merging(more) { $1 }
         environment["PATH"] = ProcessInfo.processInfo.environment["PATH"]
         let process = try ChildProcess.spawn(
             "\(executables)/venue-simulator", environment: environment, directory: folder,
             output: .file("\(folder)/venue-simulator.log"))
         try await eventually(within: .seconds(60), "the venue listens, and its time has come") {
-            FileManager.default.fileExists(atPath: ready)
+            if let status = process.exitStatus { throw NotInTime(description: "the venue has ended with \(status)") }
+            return FileManager.default.fileExists(atPath: ready)
                 && Date().timeIntervalSince1970 * 1_000_000 >= Double(start.microseconds)
         }
         let data = FileManager.default.contents(atPath: ready) ?? Data()
         let venue = Venue(process: process, ports: try JSONDecoder().decode(Ports.self, from: data))
         try await post("http://127.0.0.1:\(venue.ports.http)/control/start")
         return venue
+    }
+
+    /// What the venue answers at a path of its control, as JSON.
+    func control<Answer: Decodable>(_ path: String) async throws -> Answer {
+        let address = "http://127.0.0.1:\(ports.http)/control/\(path)"
+        let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: address), timeout: .seconds(10))
+        guard response.status == .ok else { throw NotInTime(description: "the venue answers \(response.status)") }
+        let body = try await response.body.collect(upTo: 1 << 26)
+        return try JSONDecoder().decode(Answer.self, from: Data(body.readableBytesView))
     }
 
     private static func post(_ address: String) async throws {

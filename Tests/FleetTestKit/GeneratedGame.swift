@@ -10,23 +10,8 @@ public enum GeneratedGame {
     public static func recording(from start: VenueInstant, lasting length: Duration = .seconds(4 * 3_600)) throws
         -> Recording
     {
-        // Noon, so that the day is the same one in US Eastern, where the venue counts its days.
-        let noon = VenueInstant.epoch.advanced(by: .seconds(start.microseconds / 86_400_000_000 * 86_400 + 43_200))
-        let game = try Game(
-            id: "fleet", sport: .nba, home: Team(name: "Cleveland Cavaliers", abbreviation: "CLE"),
-            away: Team(name: "Toronto Raptors", abbreviation: "TOR"), scheduledAt: noon)
-        let event = "KXNBAGAME-\(day(of: noon))TORCLE"
-        let markets = try [HomeAway.home, .away].map { team in
-            let code = team == .home ? "CLE" : "TOR"
-            return try Market(
-                id: MarketID("\(event)-\(code)"), venue: .kalshi, game: game.id, eventTicker: event,
-                title: "Toronto Raptors vs Cleveland Cavaliers Winner?", team: team)
-        }
-        let header = RecordingHeader(
-            name: "generated", attribution: ["nobody: generated for rehearsals"],
-            synthetic: ["everything"], game: game, start: start,
-            markets: markets.map { RecordedMarket(market: $0, settlement: nil) }, depth: nil)
-        let score = RecordedScore(period: 3, clockTenths: 3_000, home: 70, away: 60)
+        let header = try header(from: start)
+        let markets = header.markets.map(\.market)
         var entries = [RecordingEntry(at: start, fact: .status(.live, score))]
         for second in 0..<length.components.seconds {
             // Both markets at the start, then one a second.
@@ -41,6 +26,29 @@ public enum GeneratedGame {
         }
         return try Recording(header: header, entries: entries)
     }
+
+    /// A game of this day and its two markets.
+    static func header(from start: VenueInstant) throws -> RecordingHeader {
+        // Noon, so that the day is the same one in US Eastern, where the venue counts its days.
+        let noon = VenueInstant.epoch.advanced(by: .seconds(start.microseconds / 86_400_000_000 * 86_400 + 43_200))
+        let game = try Game(
+            id: "fleet", sport: .nba, home: Team(name: "Cleveland Cavaliers", abbreviation: "CLE"),
+            away: Team(name: "Toronto Raptors", abbreviation: "TOR"), scheduledAt: noon)
+        let event = "KXNBAGAME-\(day(of: noon))TORCLE"
+        let markets = try [HomeAway.home, .away].map { team in
+            let code = team == .home ? "CLE" : "TOR"
+            return try Market(
+                id: MarketID("\(event)-\(code)"), venue: .kalshi, game: game.id, eventTicker: event,
+                title: "Toronto Raptors vs Cleveland Cavaliers Winner?", team: team)
+        }
+        return RecordingHeader(
+            name: "generated", attribution: ["nobody: generated for rehearsals"],
+            synthetic: ["everything"], game: game, start: start,
+            markets: markets.map { RecordedMarket(market: $0, settlement: nil) }, depth: nil)
+    }
+
+    /// Home is far in front, with too much time left for the model to be sure.
+    static let score = RecordedScore(period: 3, clockTenths: 3_000, home: 70, away: 60)
 
     /// As tickers write it: `26APR20`.
     private static func day(of instant: VenueInstant) -> String {

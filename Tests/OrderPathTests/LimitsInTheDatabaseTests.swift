@@ -147,7 +147,7 @@ struct LimitsInTheDatabaseTests {
             try await PortfolioReader(
                 transaction: transaction, account: rig.account, statistics: rig.statistics,
                 pricing: .init(marks: marks)
-            ).view(for: PortfolioSubject(signal), cash: rig.account.lock(transaction), at: tipOff)
+            ).view(for: PortfolioSubject(signal), and: rig.account.locked, at: tipOff).1
         }
         #expect(view.marketTeams == [rig.home("game-1"): .home, away: .away])
         #expect(view.marketExposure == [rig.home("game-1"): .dollars(10)])

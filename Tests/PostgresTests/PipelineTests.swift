@@ -268,4 +268,23 @@ import Testing
         try await other.execute("INSERT INTO t VALUES (\(Int32(id)), 9)")
         await other.close()
     }
+
+    @Test func `questions that are asked together are answered apart and in order`() async throws {
+        try await withDatabase { pool, _ in
+            try await pool.execute("CREATE TABLE asked (id int PRIMARY KEY)")
+            try await pool.execute("INSERT INTO asked VALUES (1), (2)")
+            let ids = PostgresQuestion<[Int]>.each("SELECT id FROM asked ORDER BY id") { try $0.int("id") }
+            let none = PostgresQuestion<Int?>.first("SELECT id FROM asked WHERE id = 9") { try $0?.int("id") }
+            let (before, absent, count, after) = try await pool.ask(
+                ids, none, PostgresQuestion("INSERT INTO asked VALUES (3) RETURNING id") { $0.count }, ids)
+            #expect(before == [1, 2] && absent == nil && count == 1 && after == [1, 2, 3])
+            // One transaction: what fails takes everything with it.
+            await #expect(throws: PostgresError.self) {
+                _ = try await pool.ask(
+                    PostgresQuestion("INSERT INTO asked VALUES (4)") { $0.count },
+                    PostgresQuestion("INSERT INTO asked VALUES (1)") { $0.count })
+            }
+            #expect(try await pool.ask(ids) == [1, 2, 3])
+        }
+    }
 }

@@ -35,6 +35,28 @@ struct GameCopiesTests {
         #expect(exchange.sortedMarkets.allSatisfy { $0.phase == .finalized })
     }
 
+    @Test func `games that are apart play the same, each a little behind the one before`() throws {
+        let recording = try Fixture.recording()
+        let together = try GameCopies(of: recording.header, count: 3)
+        let copies = try GameCopies(of: recording.header, count: 3, apart: .milliseconds(40))
+        #expect(together.moments(of: recording) == recording.moments)
+        let moments = copies.moments(of: recording)
+        #expect(zip(moments, moments.dropFirst()).allSatisfy { $0.at < $1.at })
+        let closes = moments.flatMap { moment in
+            moment.facts.compactMap { fact in
+                if case .closed(let market) = fact { (market, recording.start.duration(to: moment.at)) } else { nil }
+            }
+        }
+        let own = copies.header.markets.map(\.market.id)
+        let expected = [(0, 60_000), (1, 60_000), (2, 60_040), (3, 60_040), (4, 60_080), (5, 60_080)]
+        #expect(closes.map(\.0) == expected.map { own[$0.0] })
+        #expect(closes.map(\.1) == expected.map { .milliseconds($0.1) })
+        // One scoreboard speaks for all of them at once.
+        let plays = moments.flatMap(\.facts).count { if case .play = $0 { true } else { false } }
+        #expect(plays == 3)
+        #expect(copies.facts(.closed(Fixture.home)) == [.closed(Fixture.home)])
+    }
+
     @Test func `the scoreboard lists every game, and the list of markets every market`() async throws {
         let recording = try Fixture.recording()
         let copies = try GameCopies(of: recording.header, count: 3)

@@ -151,7 +151,7 @@ struct ReplayClockTests {
 
     @Test func `the shipped game has every recorded moment as a step`() throws {
         let recording = try ShippedRecording.torAtCle()
-        let steps = ReplayClock.steps(of: recording, longest: .seconds(5))
+        let steps = ReplayClock.steps(of: recording.moments, from: recording.start, longest: .seconds(5))
         #expect(steps.compactMap(\.moment) == recording.moments)
         #expect(steps.count > 1_700)
     }

@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Runtime
 import Testing
 
 @testable import VenueSimulator
@@ -163,6 +164,22 @@ struct VenueHTTPTests {
             #expect(stats.object("account").text("profit") == (Money.dollars(2) - fee).description)
             let late = try await venue.order("bid", "0.8000", "10.00", id: "two")
             #expect(late.json.object("error").text("code") == "MARKET_INACTIVE")
+        }
+    }
+
+    @Test func `moves of a market and arrivals of orders are told by one clock`() async throws {
+        try await RunningSimulator.with { venue in
+            let before = WallClock.real.microseconds
+            for _ in 0..<2 { _ = try await venue.order("bid", "0.8000", "1.00", id: "first") }
+            let times = try await venue.get("/control/order-times").json
+            // The quotes of the start; a refused order arrived too.
+            let moves = times.list("moves")
+            #expect(moves.map { $0.text("market") } == [Fixture.home, Fixture.away].map(\.rawValue))
+            #expect(moves.allSatisfy { ($0.integer("at") ?? .max) <= before })
+            let orders = times.list("orders")
+            #expect(orders.map { $0.text("client_order_id") } == ["first", "first"])
+            #expect(orders.allSatisfy { ($0.integer("at") ?? 0) >= before })
+            #expect(times.integer("dropped") == 0)
         }
     }
 }

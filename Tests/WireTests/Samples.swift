@@ -7,8 +7,8 @@ enum Samples {
     static let types: Set<String> = [
         Heartbeat.type, ShardCommand.type, CommandAcknowledgement.type, LeaseGrant.type, DiscoveryRequest.type,
         DiscoveryResult.type, ServiceNotification.type, GameStateUpdate.type, PriceUpdate.type, GameEnded.type,
-        SignalMessage.type, IntentMessage.type, OrderUpdate.type, PositionUpdate.type, KillSwitchChange.type,
-        RulesChanged.type, SystemAlert.type, AlertAcknowledgement.type, SequenceMark.type,
+        SignalMessage.type, IntentMessage.type, IntentHint.type, OrderUpdate.type, PositionUpdate.type,
+        KillSwitchChange.type, RulesChanged.type, SystemAlert.type, AlertAcknowledgement.type, SequenceMark.type,
         MarketAssignment.type, StartupStateRequest.type, StartupState.type,
     ]
 

@@ -12,6 +12,8 @@ enum Suite: String, CaseIterable {
     case postgresFaults = "postgres-faults"
     /// Takes the better part of an hour, so it runs only when it is named.
     case fleetFaults = "fleet-faults"
+    /// Wants the machine for itself, so it runs only when it is named.
+    case path
 
     static let usual: [Suite] = [.engine, .bus, .postgres, .fleet]
 
@@ -21,7 +23,7 @@ enum Suite: String, CaseIterable {
         case .engine, .bus, .postgres, .fleet: rawValue
         case .busFaults: "bus"
         case .postgresFaults: "postgres"
-        case .fleetFaults: rawValue
+        case .fleetFaults, .path: rawValue
         }
     }
 
@@ -34,6 +36,7 @@ enum Suite: String, CaseIterable {
         case .busFaults: try await BusFaults.run(options)
         case .postgresFaults: try await PostgresFaults.run(options)
         case .fleetFaults: try await FleetFaults.run(options)
+        case .path: try await PathSuite.run(options)
         }
     }
 }
@@ -62,6 +65,8 @@ struct Options {
     var away = 30
     /// How long a consumer does not read, in minutes.
     var minutes = 10.0
+    /// How long orders are measured, in seconds.
+    var seconds = 60
     /// Decides what is left to chance.
     var seed: UInt64 = 20_260_301
     /// Where `scripts/bench.sh` puts the C peers, and the Python peers' packages if they could be had.
@@ -96,6 +101,8 @@ struct Options {
                 away = try Self.number(argument, rest.popFirst(), in: 1...3_600)
             case "--minutes":
                 minutes = try Self.number(argument, rest.popFirst(), in: 0.1...600)
+            case "--seconds":
+                seconds = try Self.number(argument, rest.popFirst(), in: 5...600)
             case "--seed":
                 seed = try Self.number(argument, rest.popFirst(), in: 0...UInt64(Int64.max))
             default:

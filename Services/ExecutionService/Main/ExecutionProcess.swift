@@ -31,6 +31,7 @@ enum ExecutionProcess {
         let keeper = PositionKeeper(host: host, store: store, venue: venue, desk: desk)
         let exits = ExitDesk(
             host: host, store: store, desk: desk, prices: prices, settings: settings, wakeUps: positions)
+        let news = IntentNews(metrics: context.metrics)
 
         host.relayOutbox()
         try await host.followVenueTime()
@@ -41,8 +42,9 @@ enum ExecutionProcess {
         host.supervisor.add("orders", .critical) { await desk.run() }
         host.supervisor.onDrain("orders") { await desk.drain() }
         host.supervisor.add("intent-news", .important) {
-            try await desk.wakeUps.followIntents(on: host.bus, metrics: context.metrics) { await desk.offer($0) }
+            try await desk.wakeUps.followIntents(news, on: host.bus) { await desk.offer($0) }
         }
+        host.supervisor.add("intent-hints", .important) { try await desk.wakeUps.followHints(news, on: host.bus) }
         host.supervisor.add("intent-sweep", .important) {
             try await desk.wakeUps.tick(every: settings.sweepInterval, clock: host.clock)
         }

@@ -86,9 +86,9 @@ actor OrderDesk {
     }
 
     private func sweep() async throws {
-        for open in try await store.openOrders() { try await takeUp(open) }
-        guard isReconciled else { return }
-        for item in try await store.waiting() { offer(item) }
+        let (open, waiting) = try await store.work()
+        for order in open { try await takeUp(order) }
+        for item in waiting { offer(item) }
     }
 
     /// An intent that was announced goes on at once; a sweep finds those that were not.
@@ -152,27 +152,31 @@ actor OrderDesk {
         let now = host.venueClock.now
         let seen = VenueReadings(
             isReconciled: isReconciled, prices: prices, balance: balance.reading(at: host.clock.now))
-        let (decision, claimed) = try await store.claim(intent, engine: engine, seen: seen, at: now)
+        let began = host.clock.now
+        let isShadow = settings.host.trading.mode == .shadow
+        // On the loop that drives the connection: no statement changes threads.
+        let (decision, claimed) = try await withTaskExecutorPreference(PostgresPool.executor) {
+            try await store.claim(intent, engine: engine, seen: seen, marking: !isShadow, at: now)
+        }
         count(decision)
         guard let claimed else { return }
         let id = claimed.order.request.id
-        if settings.host.trading.mode == .shadow {
+        if isShadow {
             _ = try await store.book(id, .notSent(reason: "shadow"), at: host.venueClock.now)
             return host.outbox()
         }
-        // Somebody who took it for abandoned was faster: then it has ended, and nothing is written.
-        let marked = try await store.book(id, .sent, at: host.venueClock.now)
-        guard marked.order.state == .sent else { return try await note(marked) }
-        let news = await send(claimed)
+        let news = await send(claimed, since: began)
         try await note(settle(id, news))
     }
 
     /// The last look at the switch, directly before the write; then the one write.
-    private func send(_ claimed: ClaimedOrder) async -> OrderNews {
+    private func send(_ claimed: ClaimedOrder, since began: MachineInstant) async -> OrderNews {
         let life = host.venueClock.now.duration(to: claimed.intent.expiresAt)
         let limit = host.venueClock.isReplay ? settings.submitTimeout : min(settings.submitTimeout, life)
         guard limit > .zero else { return .refused(reason: "expired") }
         let started = host.clock.now
+        // Whoever took us for dead begins to prove that the venue never had it: what was held up is not sent any more.
+        guard started.since(began) < settings.nonAcceptanceWait / 2 else { return .refused(reason: "held_up") }
         // An unknown file lets nothing pass; an engaged one what may pass an engaged switch.
         let passes = claimed.reduces && settings.killSwitchAllowsReducing
         let file = host.killSwitch.file.read()

@@ -8,28 +8,47 @@ extension OrderStore {
     /// Books what was learnt about an order in one transaction.
     ///
     /// It writes order, fills, position, account, reservation, intent, announcements and audit. Booking the same news
-    /// again changes nothing.
+    /// again changes nothing. Everything is read in one round trip and written in another, together with COMMIT.
     func book(_ id: OrderID, _ news: OrderNews, at now: VenueInstant) async throws -> OrderBooking {
         try await pool.retryingTransaction("book order") { transaction in
-            _ = try await account.lock(transaction)
-            // The intent first, as everywhere; it never changes its order.
-            let intentID = try await transaction.first("SELECT intent_id FROM orders WHERE order_id = \(id.rawValue)")
-            guard let intentID,
-                let stored = try await StoredIntent.lock(IntentID(intentID.text("intent_id")), transaction),
-                let row = try await transaction.first("SELECT * FROM orders WHERE order_id = \(id.rawValue) FOR UPDATE")
-            else { throw PostgresError(.permanent, "no order \(id)", context: transaction.name) }
-            let order = try OrderRecord(row)
-            let known = try await transaction.query("SELECT fill_id FROM fills WHERE order_id = \(id.rawValue)")
-                .map { try FillID($0.text("fill_id")) }
-            let end = try await settlement(of: order.request.market, transaction)
+            let key = StoredIntent.Key.order(id)
+            let (_, intent, row, reservation, position, booked, end) = try await transaction.ask(
+                account.locked, key.locked, order(id), key.reservation, key.position, fills(of: id), settlement(key))
+            guard var stored = intent, let order = row else {
+                throw PostgresError(.permanent, "no order \(id)", context: transaction.name)
+            }
+            stored.reservation = reservation
             let before = OrderBooking(
-                order: order, reservation: stored.reservation,
-                position: try await .lock(order.request.market, transaction), intent: stored.state,
-                knownFills: Set(known), settledAt: end?.value, isRefunded: end?.value == nil && end != nil)
+                order: order, reservation: reservation,
+                position: position ?? Position(market: order.request.market), intent: stored.state,
+                knownFills: Set(booked.map(\.id)), settledAt: end?.value, isRefunded: end != nil && end?.value == nil)
             var booking = before
             booking.apply(news)
-            if booking != before { try await write(booking, before, stored, at: now, transaction) }
+            if booking != before { try await write(booking, before, stored, booked, at: now, transaction) }
             return booking
+        }
+    }
+
+    func order(_ id: OrderID) -> PostgresQuestion<OrderRecord?> {
+        .first("SELECT * FROM orders WHERE order_id = \(id.rawValue) FOR UPDATE") { try $0.map { try OrderRecord($0) } }
+    }
+
+    /// What an order's average price and fees are made of.
+    struct BookedFill: Sendable {
+        let id: FillID
+        let price: Int64
+        let quantity: Int64
+        let fee: Int64
+        /// Known, and no longer true.
+        let isReversed: Bool
+    }
+
+    func fills(of order: OrderID) -> PostgresQuestion<[BookedFill]> {
+        .each("SELECT fill_id, price, quantity, fee, standing FROM fills WHERE order_id = \(order.rawValue)") { row in
+            BookedFill(
+                id: try FillID(row.text("fill_id")), price: try row.int64("price"),
+                quantity: try row.int64("quantity"), fee: try row.int64("fee"),
+                isReversed: try row.text("standing") == FillStanding.reversed.rawValue)
         }
     }
 
@@ -39,35 +58,42 @@ extension OrderStore {
     }
 
     /// How a market ended: a fill that comes afterwards is paid out, or back, with it.
-    func settlement(of market: MarketID, _ transaction: PostgresTransaction) async throws -> MarketEnd? {
-        try await transaction.first(
+    func settlement(_ key: StoredIntent.Key) -> PostgresQuestion<MarketEnd?> {
+        .first(
             """
-            SELECT m.settlement_price FROM market_mappings m WHERE m.market_id = \(market.rawValue)
+            SELECT m.settlement_price FROM market_mappings m WHERE m.market_id = \(key.market)
                 AND (m.settlement_price IS NOT NULL AND m.status IN ('settled', 'voided')
                     OR m.status = 'voided' AND EXISTS (
                         SELECT FROM positions p WHERE p.market_id = m.market_id AND p.state = 'settled'))
             """
-        ).map { row in
-            MarketEnd(value: try row.int64OrNil("settlement_price").map { try Price(tenThousandths: $0) })
+        ) { row in
+            try row.map { row in
+                MarketEnd(value: try row.int64OrNil("settlement_price").map { try Price(tenThousandths: $0) })
+            }
         }
     }
 
-    private func write(
-        _ booking: OrderBooking, _ before: OrderBooking, _ stored: StoredIntent, at now: VenueInstant,
-        _ transaction: PostgresTransaction
+    func write(
+        _ booking: OrderBooking, _ before: OrderBooking, _ stored: StoredIntent, _ booked: [BookedFill],
+        at now: VenueInstant, _ transaction: PostgresTransaction
     ) async throws {
         let game = stored.intent.game
-        try await write(booking.order, transaction)
-        for fill in booking.newFills { try await write(fill, transaction) }
+        try write(booking.order, transaction)
+        for fill in booking.newFills { try write(fill, transaction) }
         if !booking.newFills.isEmpty {
-            try await booking.position.write(game: game, openedAt: booking.newFills[0].at, transaction)
-            try await apply(booking.account, transaction)
+            try booking.position.write(game: game, openedAt: booking.newFills[0].at, transaction)
+            try apply(booking.account, transaction)
             try await save(from: booking.position, transaction)
         }
-        if booking.reservation != before.reservation { try await booking.reservation?.write(transaction) }
-        if booking.intent != before.intent { try await stored.move(to: booking.intent, transaction) }
+        if booking.reservation != before.reservation { try booking.reservation?.write(transaction) }
+        if booking.intent != before.intent { try stored.move(to: booking.intent, transaction) }
         try await count(booking, before, at: now, transaction)
-        try await announce(booking.order, stored, transaction)
+        let new = booking.newFills.map {
+            BookedFill(
+                id: $0.id, price: $0.price.tenThousandths, quantity: $0.quantity.hundredths, fee: $0.fee.microdollars,
+                isReversed: false)
+        }
+        try await announce(booking.order, stored, booked + new, transaction)
         if !booking.newFills.isEmpty {
             try await announce(booking.position, of: stored, settledAt: booking.settledAt, transaction)
         }
@@ -82,10 +108,10 @@ extension OrderStore {
         ).write(transaction)
     }
 
-    func write(_ order: OrderRecord, _ transaction: PostgresTransaction) async throws {
+    func write(_ order: OrderRecord, _ transaction: PostgresTransaction) throws {
         // More than was asked for is alerted; the row keeps to what it can say.
         let filled = min(order.filled, order.request.quantity)
-        try await transaction.execute(
+        try transaction.enqueue(
             """
             UPDATE orders SET state = \(order.state.rawValue), filled = \(filled.hundredths),
                 venue_order_id = \(order.venueOrder?.rawValue as String?), reason = \(order.reason as String?),
@@ -96,8 +122,8 @@ extension OrderStore {
             """)
     }
 
-    private func write(_ fill: Fill, _ transaction: PostgresTransaction) async throws {
-        try await transaction.execute(
+    private func write(_ fill: Fill, _ transaction: PostgresTransaction) throws {
+        try transaction.enqueue(
             """
             INSERT INTO fills (fill_id, order_id, market_id, outcome, action, price, quantity, fee, venue_at, standing)
             VALUES (\(fill.id.rawValue), \(fill.order.rawValue), \(fill.market.rawValue), \(fill.outcome.rawValue),
@@ -106,8 +132,8 @@ extension OrderStore {
             """)
     }
 
-    func apply(_ change: AccountChange, _ transaction: PostgresTransaction) async throws {
-        try await transaction.execute(
+    func apply(_ change: AccountChange, _ transaction: PostgresTransaction) throws {
+        try transaction.enqueue(
             """
             UPDATE bankroll SET cash = cash + \(change.cash.microdollars),
                 realised = realised + \(change.realised.microdollars), fees = fees + \(change.fees.microdollars),
@@ -128,22 +154,19 @@ extension OrderStore {
         try await statistics.add(changes, at: now, transaction)
     }
 
-    func announce(_ order: OrderRecord, _ stored: StoredIntent, _ transaction: PostgresTransaction) async throws {
+    func announce(
+        _ order: OrderRecord, _ stored: StoredIntent, _ booked: [BookedFill], _ transaction: PostgresTransaction
+    ) async throws {
         let request = order.request
-        let sums = try await transaction.first(
-            """
-            SELECT coalesce(sum(price * quantity), 0)::int8 AS value, coalesce(sum(quantity), 0)::int8 AS quantity,
-                coalesce(sum(fee), 0)::int8 AS fees
-            FROM fills WHERE order_id = \(request.id.rawValue) AND standing <> 'reversed'
-            """)
-        guard let sums else { return }
-        let (value, quantity) = (try sums.int64("value"), try sums.int64("quantity"))
+        let all = booked.filter { !$0.isReversed }
+        let value = all.reduce(0) { $0 + $1.price * $1.quantity }
+        let quantity = all.reduce(0) { $0 + $1.quantity }
         let update = OrderUpdate(
             order: request.id, intent: stored.intent.id, game: stored.intent.game, market: request.market,
             outcome: request.outcome, action: request.action, limit: request.limit, quantity: request.quantity,
             filled: order.filled,
             averagePrice: quantity == 0 ? nil : try Price(tenThousandths: (value + quantity / 2) / quantity),
-            fees: try Money(microdollars: sums.int64("fees")), state: order.state, reason: order.reason)
+            fees: try Money(microdollars: all.reduce(0) { $0 + $1.fee }), state: order.state, reason: order.reason)
         try await OutboxStore.append(
             update, on: Channels.orders, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
     }

@@ -124,10 +124,10 @@ extension OrderStore {
             WHERE market_id = \(market.rawValue) AND exit_reason IS NOT NULL AND state IN ('approved', 'sending')
             FOR UPDATE
             """)
-        guard let row, let exit = try HeldPosition.Exit(row),
-            let stored = try await StoredIntent.lock(IntentID(row.text("intent_id")), transaction)
-        else { return nil }
-        return (stored, exit)
+        guard let row, let exit = try HeldPosition.Exit(row) else { return nil }
+        let key = try StoredIntent.Key.intent(IntentID(row.text("intent_id")))
+        let stored: StoredIntent? = try await transaction.ask(key.locked)
+        return stored.map { ($0, exit) }
     }
 
     private func wasAsked(

@@ -66,7 +66,7 @@ extension OrderStore {
                 fees = \(position.fees.microdollars), state = 'settled', settled_at = now(), updated_at = now()
             WHERE market_id = \(position.market.rawValue)
             """)
-        try await apply(booking.account, transaction)
+        try apply(booking.account, transaction)
         try await save(from: position, transaction)
         try await transaction.execute(
             """

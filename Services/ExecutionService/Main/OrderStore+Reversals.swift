@@ -44,23 +44,19 @@ extension OrderStore {
         _ fills: Set<FillID>, of id: OrderID, now: VenueInstant
     ) async throws -> ReversalBooking? {
         try await pool.retryingTransaction("reverse fills") { transaction in
-            _ = try await account.lock(transaction)
-            let intentID = try await transaction.first("SELECT intent_id FROM orders WHERE order_id = \(id.rawValue)")
-            guard let intentID,
-                let stored = try await StoredIntent.lock(IntentID(intentID.text("intent_id")), transaction),
-                let row = try await transaction.first("SELECT * FROM orders WHERE order_id = \(id.rawValue) FOR UPDATE")
-            else { throw PostgresError(.permanent, "no order \(id)", context: transaction.name) }
-            let order = try OrderRecord(row)
-            let market = order.request.market
-            let before = try await Position.lock(market, transaction)
-            let settledAt = try await settlement(of: market, transaction)?.value
-            let (booked, open) = try await booked(in: market, transaction)
+            let key = StoredIntent.Key.order(id)
+            let (_, intent, row, position, end) = try await transaction.ask(
+                account.locked, key.locked, order(id), key.position, settlement(key))
+            guard let stored = intent, let order = row, let position else {
+                throw PostgresError(.permanent, "no order \(id) with fills", context: transaction.name)
+            }
+            let (booked, open) = try await booked(in: order.request.market, transaction)
             guard
                 let booking = ReversalBooking(
-                    order: order, position: before, fills: booked, reversing: fills.intersection(open),
-                    settledAt: settledAt)
+                    order: order, position: position, fills: booked, reversing: fills.intersection(open),
+                    settledAt: end?.value)
             else { return nil }
-            try await write(booking, settledAt: settledAt, stored, at: now, transaction)
+            try await write(booking, settledAt: end?.value, stored, at: now, transaction)
             return booking
         }
     }
@@ -95,9 +91,9 @@ extension OrderStore {
             UPDATE fills SET standing = 'reversed'
             WHERE fill_id = ANY(\(booking.reversed.map(\.id.rawValue))::text[])
             """)
-        try await write(booking.order, transaction)
-        try await booking.position.write(game: stored.intent.game, openedAt: now, transaction)
-        try await apply(booking.account, transaction)
+        try write(booking.order, transaction)
+        try booking.position.write(game: stored.intent.game, openedAt: now, transaction)
+        try apply(booking.account, transaction)
         try await correctSavings(
             .replayed(order.market, booking.remaining, settledAt: settledAt, percent: savedPercent), of: order.market,
             transaction)
@@ -107,7 +103,8 @@ extension OrderStore {
                 DailyStatistics.realised(account): booking.account.realised.microdollars,
                 DailyStatistics.fees(account): booking.account.fees.microdollars,
             ], at: now, transaction)
-        try await announce(booking.order, stored, transaction)
+        let told = try await transaction.ask(fills(of: order.id))
+        try await announce(booking.order, stored, told, transaction)
         try await announce(booking.position, of: stored, settledAt: settledAt, transaction)
         try await AuditEntry(
             "fill_reversed", intent: stored.intent.id, order: order.id, market: order.market, game: stored.intent.game,

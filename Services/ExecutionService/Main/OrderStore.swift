@@ -34,12 +34,20 @@ struct OrderStore: Sendable {
 
     // MARK: Work
 
+    /// What there is to do: `openOrders` and `waiting` at one look.
+    func work() async throws -> (open: [OpenOrder], waiting: [OrderQueue.Item]) {
+        let (open, waiting) = try await pool.ask(open, items)
+        return (open, waiting)
+    }
+
     /// Intents that nobody has taken, and those whose next attempt has not been made, at most 1,000 at a time.
     ///
     /// Exits come first; then the oldest of each market, then the second of each, so that no market's many keep
     /// another's one out (CHECKLIST N33).
-    func waiting() async throws -> [OrderQueue.Item] {
-        try await pool.query(
+    func waiting() async throws -> [OrderQueue.Item] { try await pool.ask(items) }
+
+    private var items: PostgresQuestion<[OrderQueue.Item]> {
+        .each(
             """
             SELECT i.intent_id, i.market_id, i.action, i.exit_reason, m.venue, s.kind LIKE '%\\_arb' AS is_arbitrage
             FROM intents i JOIN market_mappings m USING (market_id) LEFT JOIN signals s USING (signal_id)
@@ -51,7 +59,7 @@ struct OrderStore: Sendable {
                 i.created_at, i.intent_id
             LIMIT 1000
             """
-        ).map { row in
+        ) { row in
             let exit = try row.textOrNil("exit_reason").flatMap { ExitReason(rawValue: $0) }
             let entry: OrderPriority = try row.boolOrNil("is_arbitrage") == true ? .arbitrage : .entry
             let priority = try exit?.priority ?? (row.text("action") == "sell" ? .takeProfit : entry)
@@ -62,15 +70,17 @@ struct OrderStore: Sendable {
     }
 
     /// Orders that have not ended, oldest first.
-    func openOrders() async throws -> [OpenOrder] {
-        try await pool.query(
+    func openOrders() async throws -> [OpenOrder] { try await pool.ask(open) }
+
+    private var open: PostgresQuestion<[OpenOrder]> {
+        .each(
             """
             SELECT o.order_id, o.intent_id, o.attempt, o.venue_order_id, o.market_id, o.outcome, o.action,
                 o.limit_price, o.quantity, o.filled, o.state, o.reason, i.venue_expires_at
             FROM orders o JOIN intents i USING (intent_id)
             WHERE o.state IN ('stored', 'sent', 'unknown', 'resting') ORDER BY o.stored_at, o.order_id LIMIT 1000
             """
-        ).map { row in
+        ) { row in
             OpenOrder(
                 record: try OrderRecord(row),
                 intentExpiresAt: try VenueInstant(microseconds: row.int64("venue_expires_at")))
@@ -80,22 +90,23 @@ struct OrderStore: Sendable {
     // MARK: Taking an intent
 
     /// What is decided about an intent, and done: its order is stored, or it has ended, or it waits.
+    ///
+    /// `marking` says whether the order is marked as sent in the same transaction, because it will be at once. Everything
+    /// is read in one round trip and written in another, together with COMMIT.
     func claim(
-        _ id: IntentID, engine: ExecutionServiceEngine, seen: VenueReadings, at now: VenueInstant
+        _ id: IntentID, engine: ExecutionServiceEngine, seen: VenueReadings, marking: Bool = true, at now: VenueInstant
     ) async throws -> (decision: SendDecision, claimed: ClaimedOrder?) {
         try await pool.retryingTransaction("claim intent") { transaction in
-            let cash = try await account.lock(transaction)
-            let killSwitch = try await KillSwitchStore.read(transaction)
-            guard let stored = try await StoredIntent.lock(id, transaction), !stored.state.isTerminal else {
-                return (.wait, nil)
-            }
+            let key = StoredIntent.Key.intent(id)
+            let (cash, killSwitch, found, earlier, reservation, held, figures, busy) = try await transaction.ask(
+                account.locked, KillSwitchStore.question, key.locked, orders(of: id), key.reservation, key.position,
+                figures(key, at: now), busy(key))
+            guard var stored = found, !stored.state.isTerminal else { return (.wait, nil) }
+            stored.reservation = reservation
             let intent = stored.intent
-            let earlier = try await transaction.query(
-                "SELECT * FROM orders WHERE intent_id = \(id.rawValue) ORDER BY attempt FOR UPDATE"
-            ).map { try OrderRecord($0) }
-            let position = try await Position.lock(intent.market, transaction)
+            let position = held ?? Position(market: intent.market)
             let reduces = position.isReduced(by: intent.outcome, intent.action, intent.quantity)
-            var context = try await sendContext(stored, cash: cash, seen, at: now, transaction)
+            var context = sendContext(intent, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
             var decision = engine.decide(intent, earlier: earlier, position: position, context, at: now)
             if stored.hasExpiredHere, decision != .wait { decision = .expire }
@@ -109,60 +120,101 @@ struct OrderStore: Sendable {
                 try await close(stored, as: .refused, reason: refusal.rawValue, at: now, transaction)
                 return (decision, nil)
             case .send(let attempt):
-                if try await isBusy(intent, reduces: reduces, transaction) { return (.wait, nil) }
-                let order = try await insert(stored, attempt: attempt, reduces: reduces, at: now, transaction)
+                if busy.contains(where: { !$0.permits(intent, reduces: reduces) }) { return (.wait, nil) }
+                var order = try await insert(stored, attempt: attempt, reduces: reduces, at: now, transaction)
+                if marking {
+                    let before = OrderBooking(
+                        order: order, reservation: reservation, position: position, intent: .sending, knownFills: [])
+                    var booking = before
+                    booking.apply(.sent)
+                    try await write(booking, before, stored, [], at: now, transaction)
+                    order = booking.order
+                }
                 return (decision, ClaimedOrder(intent: intent, order: order, reduces: reduces, trace: stored.trace))
             }
         }
     }
 
-    /// One order at a time in a market (CHECKLIST H28): two exits of one position would open the other side.
-    ///
-    /// The lock is the open order itself, so every path that ends the order frees it. An exit does not wait for a
-    /// purchase of what it sells whose answer was lost (CHECKLIST H2): the more of it trades, the more is held.
-    private func isBusy(
-        _ intent: ApprovedIntent, reduces: Bool, _ transaction: PostgresTransaction
-    ) async throws -> Bool {
-        try await transaction.first(
-            """
-            SELECT 1 AS one FROM orders WHERE market_id = \(intent.market.rawValue)
-                AND state IN ('stored', 'sent', 'unknown', 'resting')
-                AND NOT (\(reduces && intent.action == .sell) AND state = 'unknown' AND action = 'buy'
-                    AND outcome = \(intent.outcome.rawValue)) LIMIT 1
-            """) != nil
+    /// An order that is open in the market.
+    private struct BusyOrder: Sendable {
+        let state: OrderState
+        let outcome: Outcome
+        let action: Action
+
+        /// An exit does not wait for a purchase of what it sells whose answer was lost (CHECKLIST H2): the more of it
+        /// trades, the more is held.
+        func permits(_ intent: ApprovedIntent, reduces: Bool) -> Bool {
+            reduces && intent.action == .sell && state == .unknown && action == .buy && outcome == intent.outcome
+        }
     }
 
-    private func sendContext(
-        _ stored: StoredIntent, cash: Money, _ seen: VenueReadings, at now: VenueInstant,
-        _ transaction: PostgresTransaction
-    ) async throws -> SendContext {
-        var context = SendContext()
-        context.isReconciled = seen.isReconciled
-        // A sale's limit is no price to buy at.
-        if stored.intent.action == .buy { context.ask = seen.ask(of: stored.intent, at: now) }
+    /// One order at a time in a market (CHECKLIST H28): two exits of one position would open the other side.
+    ///
+    /// The lock is the open order itself, so every path that ends the order frees it.
+    private func busy(_ key: StoredIntent.Key) -> PostgresQuestion<[BusyOrder]> {
+        .each(
+            """
+            SELECT state, outcome, action FROM orders WHERE market_id = \(key.market)
+                AND state IN ('stored', 'sent', 'unknown', 'resting')
+            """
+        ) {
+            BusyOrder(state: try $0.choice("state"), outcome: try $0.choice("outcome"), action: try $0.choice("action"))
+        }
+    }
+
+    private func orders(of intent: IntentID) -> PostgresQuestion<[OrderRecord]> {
+        .each("SELECT * FROM orders WHERE intent_id = \(intent.rawValue) ORDER BY attempt FOR UPDATE") {
+            try OrderRecord($0)
+        }
+    }
+
+    /// What was sent lately, and what other intents hold.
+    private struct Figures: Sendable {
+        let lastMinute: Int
+        let lastHour: Int
+        let exits: Int
+        let reserved: Money
+    }
+
+    private func figures(_ key: StoredIntent.Key, at now: VenueInstant) -> PostgresQuestion<Figures?> {
         let minute = now.advanced(by: .seconds(-60)).microseconds
         let hour = now.advanced(by: .seconds(-3_600)).microseconds
-        let row = try await transaction.first(
+        return .first(
             """
             SELECT count(*) FILTER (WHERE venue_at > \(minute) AND NOT reduces) AS minute,
                 count(*) FILTER (WHERE NOT reduces) AS hour,
                 count(*) FILTER (WHERE venue_at > \(minute) AND reduces) AS exits,
                 (SELECT coalesce(sum(amount - released), 0)::int8 FROM reservations
-                    WHERE state = 'held'
-                        AND reservation_id IS DISTINCT FROM \(stored.reservation?.id.rawValue as String?)) AS reserved
+                    WHERE state = 'held' AND reservation_id IS DISTINCT FROM
+                        (SELECT reservation_id FROM intents WHERE intent_id = \(key.sql))) AS reserved
             FROM orders WHERE venue_at > \(hour)
-            """)
-        guard let row else { return context }
-        context.ordersLastMinute = try row.int("minute")
-        context.ordersLastHour = try row.int("hour")
-        context.exitsLastMinute = try row.int("exits")
-        let reserved = try Money(microdollars: row.int64("reserved"))
+            """
+        ) { row in
+            try row.map { row in
+                Figures(
+                    lastMinute: try row.int("minute"), lastHour: try row.int("hour"), exits: try row.int("exits"),
+                    reserved: try Money(microdollars: row.int64("reserved")))
+            }
+        }
+    }
+
+    private func sendContext(
+        _ intent: ApprovedIntent, cash: Money, _ figures: Figures?, _ seen: VenueReadings, at now: VenueInstant
+    ) -> SendContext {
+        var context = SendContext()
+        context.isReconciled = seen.isReconciled
+        // A sale's limit is no price to buy at.
+        if intent.action == .buy { context.ask = seen.ask(of: intent, at: now) }
+        guard let figures else { return context }
+        context.ordersLastMinute = figures.lastMinute
+        context.ordersLastHour = figures.lastHour
+        context.exitsLastMinute = figures.exits
         switch seen.balance {
-        case .own: context.balance = cash - reserved
+        case .own: context.balance = cash - figures.reserved
         case .unread: context.balance = nil
         case .read(let money, let age):
             // Ours may know of an order that the venue has not charged yet, and the venue of one that we do not know.
-            context.balance = min(cash, money) - reserved
+            context.balance = min(cash, money) - figures.reserved
             context.balanceAge = age
         }
         return context
@@ -174,8 +226,8 @@ struct OrderStore: Sendable {
         _ transaction: PostgresTransaction
     ) async throws {
         guard let closing = IntentClosing(stored.state, stored.reservation, as: end) else { return }
-        try await stored.move(to: closing.intent, transaction)
-        try await closing.reservation?.write(transaction)
+        try stored.move(to: closing.intent, transaction)
+        try closing.reservation?.write(transaction)
         try await statistics.add(["intents:\(end.rawValue)": 1], at: now, transaction)
         try await AuditEntry(
             "intent_\(end.rawValue)", intent: stored.intent.id, market: stored.intent.market, game: stored.intent.game,
@@ -188,14 +240,14 @@ struct OrderStore: Sendable {
         _ stored: StoredIntent, attempt: Int, reduces: Bool, at now: VenueInstant, _ transaction: PostgresTransaction
     ) async throws -> OrderRecord {
         let intent = stored.intent
-        if stored.state == .approved { try await stored.move(to: .sending, transaction) }
+        if stored.state == .approved { try stored.move(to: .sending, transaction) }
         let order = OrderRecord(
             request: try OrderRequest(
                 id: .derived(from: intent.id, attempt: attempt), market: intent.market, outcome: intent.outcome,
                 action: intent.action, limit: intent.limit, quantity: intent.quantity,
                 timeInForce: .immediateOrCancel),
             intent: intent.id, attempt: attempt)
-        try await transaction.execute(
+        try transaction.enqueue(
             """
             INSERT INTO orders (order_id, intent_id, attempt, venue, market_id, outcome, action, limit_price, quantity,
                 venue_at, reduces)

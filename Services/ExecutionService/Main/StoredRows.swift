@@ -6,43 +6,70 @@ import Postgres
 struct StoredIntent: Sendable {
     let intent: ApprovedIntent
     let state: IntentState
-    let reservation: ReservationRecord?
+    var reservation: ReservationRecord?
     /// Past its bound in the database's own time.
     let hasExpiredHere: Bool
     let trace: TraceID?
 
-    static func lock(_ id: IntentID, _ transaction: PostgresTransaction) async throws -> StoredIntent? {
-        let row = try await transaction.first(
-            """
-            SELECT i.*, g.sport, m.venue, i.expires_at <= now() AS has_expired
-            FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
-            WHERE i.intent_id = \(id.rawValue) FOR UPDATE OF i
-            """)
-        guard let row else { return nil }
-        let reservation = try await row.textOrNil("reservation_id").asyncMap { name in
-            try await ReservationRecord.lock(try ReservationID(name), transaction)
+    /// An intent's row, locked; what is locked beside it is asked for after it.
+    struct Key: Sendable {
+        /// The intent's identifier, as an expression.
+        let sql: SQL
+
+        static func intent(_ id: IntentID) -> Key { Key(sql: "\(id.rawValue)") }
+        /// The intent of an order, which never changes.
+        static func order(_ id: OrderID) -> Key {
+            Key(sql: "(SELECT intent_id FROM orders WHERE order_id = \(id.rawValue))")
         }
-        return StoredIntent(
-            intent: try ApprovedIntent(row), state: try row.choice("state"), reservation: reservation ?? nil,
-            hasExpiredHere: try row.bool("has_expired"), trace: try? TraceID(row.text("trace")))
+
+        /// The intent, without its reservation.
+        var locked: PostgresQuestion<StoredIntent?> {
+            .first(
+                """
+                SELECT i.*, g.sport, m.venue, i.expires_at <= now() AS has_expired
+                FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
+                WHERE i.intent_id = \(sql) FOR UPDATE OF i
+                """
+            ) { row in
+                guard let row else { return nil }
+                return StoredIntent(
+                    intent: try ApprovedIntent(row), state: try row.choice("state"), reservation: nil,
+                    hasExpiredHere: try row.bool("has_expired"), trace: try? TraceID(row.text("trace")))
+            }
+        }
+
+        var reservation: PostgresQuestion<ReservationRecord?> {
+            .first(
+                """
+                SELECT reservation_id, amount, released, state FROM reservations
+                WHERE reservation_id = (SELECT reservation_id FROM intents WHERE intent_id = \(sql)) FOR UPDATE
+                """
+            ) { row in
+                try row.map { row in
+                    ReservationRecord(
+                        id: try ReservationID(row.text("reservation_id")),
+                        amount: try Money(microdollars: row.int64("amount")),
+                        released: try Money(microdollars: row.int64("released")), state: try row.choice("state"))
+                }
+            }
+        }
+
+        /// The position in the intent's market; nil when there is none yet.
+        var position: PostgresQuestion<Position?> { Position.locked(market) }
+
+        /// The intent's market, as an expression.
+        var market: SQL { "(SELECT market_id FROM intents WHERE intent_id = \(sql))" }
     }
 
-    /// - Throws: when somebody else moved it, which the row's lock rules out.
-    func move(to next: IntentState, _ transaction: PostgresTransaction) async throws {
-        let moved = try await transaction.execute(
+    /// Travels with what the transaction sends next.
+    ///
+    /// The row's lock rules out that somebody else moved it; if it were so, nothing of the transaction is committed.
+    func move(to next: IntentState, _ transaction: PostgresTransaction) throws {
+        try transaction.enqueue(
             """
-            UPDATE intents SET state = \(next.rawValue)
-            WHERE intent_id = \(intent.id.rawValue) AND state = \(state.rawValue)
+            UPDATE intents SET state = CASE WHEN state = \(state.rawValue) THEN \(next.rawValue) ELSE 'moved' END
+            WHERE intent_id = \(intent.id.rawValue)
             """)
-        guard moved == 1 else {
-            throw PostgresError(.permanent, "intent is no longer \(state.rawValue)", context: transaction.name)
-        }
-    }
-}
-
-extension Optional {
-    fileprivate func asyncMap<R>(_ change: (Wrapped) async throws -> R) async rethrows -> R? {
-        if let self { try await change(self) } else { nil }
     }
 }
 
@@ -77,19 +104,10 @@ extension OrderRecord {
 }
 
 extension ReservationRecord {
-    static func lock(_ id: ReservationID, _ transaction: PostgresTransaction) async throws -> ReservationRecord? {
-        let row = try await transaction.first(
-            "SELECT amount, released, state FROM reservations WHERE reservation_id = \(id.rawValue) FOR UPDATE")
-        return try row.map { row in
-            ReservationRecord(
-                id: id, amount: try Money(microdollars: row.int64("amount")),
-                released: try Money(microdollars: row.int64("released")), state: try row.choice("state"))
-        }
-    }
-
-    /// Writes what was converted or freed; a closed reservation is never written again.
-    func write(_ transaction: PostgresTransaction) async throws {
-        try await transaction.execute(
+    /// Writes what was converted or freed, with what the transaction sends next; a closed reservation is never written
+    /// again.
+    func write(_ transaction: PostgresTransaction) throws {
+        try transaction.enqueue(
             """
             UPDATE reservations SET released = \(released.microdollars), state = \(state.rawValue),
                 closed_at = CASE WHEN \(state != .held) THEN now() END
@@ -101,22 +119,33 @@ extension ReservationRecord {
 extension Position {
     /// The position in a market, locked; a new one when there is none.
     static func lock(_ market: MarketID, _ transaction: PostgresTransaction) async throws -> Position {
-        let row = try await transaction.first(
-            """
-            SELECT net_quantity, cost, realised, fees FROM positions WHERE market_id = \(market.rawValue) FOR UPDATE
-            """)
-        guard let row else { return Position(market: market) }
-        return try Position(
-            market: market, netHundredths: row.int64("net_quantity"), cost: Money(microdollars: row.int64("cost")),
-            realised: Money(microdollars: row.int64("realised")), fees: Money(microdollars: row.int64("fees")))
+        let position: Position? = try await transaction.ask(locked("\(market.rawValue)"))
+        return position ?? Position(market: market)
     }
 
-    /// Never opens a position again whose market is settled.
+    /// The same, to be asked among others, of a market that is an expression; nil when there is none.
+    static func locked(_ market: SQL) -> PostgresQuestion<Position?> {
+        .first(
+            """
+            SELECT market_id, net_quantity, cost, realised, fees FROM positions
+            WHERE market_id = \(market) FOR UPDATE
+            """
+        ) { try $0.map { try Position($0) } }
+    }
+
+    private init(_ row: Row) throws {
+        try self.init(
+            market: MarketID(row.text("market_id")), netHundredths: row.int64("net_quantity"),
+            cost: Money(microdollars: row.int64("cost")), realised: Money(microdollars: row.int64("realised")),
+            fees: Money(microdollars: row.int64("fees")))
+    }
+
+    /// Never opens a position again whose market is settled; travels with what the transaction sends next.
     ///
     /// `openedAt` is when it was opened, if it was flat before.
-    func write(game: GameID, openedAt: VenueInstant, _ transaction: PostgresTransaction) async throws {
+    func write(game: GameID, openedAt: VenueInstant, _ transaction: PostgresTransaction) throws {
         let state = isFlat ? "closed" : "open"
-        try await transaction.execute(
+        try transaction.enqueue(
             """
             INSERT INTO positions (market_id, game_id, net_quantity, cost, realised, fees, state, opened_at)
             VALUES (\(market.rawValue), \(game.rawValue), \(netHundredths), \(cost.microdollars),

@@ -37,20 +37,42 @@ struct WakeUps: Sendable {
     /// Announcements come at least once; a second copy is counted and dropped, since its intent has been looked at. If
     /// that look found it not to be due yet, the interval finds it again.
     func followIntents(
-        on bus: Bus, metrics: MetricsRegistry, heard: (ApprovedIntent) async -> Void
+        _ news: IntentNews, on bus: Bus, heard: (ApprovedIntent) async -> Void
     ) async throws {
-        let repeated = metrics.counter("intents_repeated_total", "Announcements of intents that were known.")
-        var known = RecentIDs()
         for await delivery in try await bus.subscribe(to: Channels.intents) {
             guard case .message(let envelope, _) = delivery else {
                 self()
                 continue
             }
-            if known.insert(envelope.body.intent.id.rawValue) {
-                await heard(envelope.body.intent)
-            } else {
-                repeated.increment()
-            }
+            if await news.announced(envelope.body.intent.id) { await heard(envelope.body.intent) }
         }
+    }
+
+    /// Wakes at every hint; a hint that was missed is made good by the announcement, so a gap means nothing.
+    func followHints(_ news: IntentNews, on bus: Bus) async throws {
+        for await delivery in try await bus.subscribe(to: Channels.intentHints) {
+            guard case .message(let envelope, _) = delivery, await news.hinted(envelope.body.intent) else { continue }
+            self()
+        }
+    }
+}
+
+/// Which intents have been heard of: by a hint, which comes first, and by the announcement, which is sure to come.
+actor IntentNews {
+    private var heard = RecentIDs()
+    private var announced = RecentIDs()
+    private let repeated: Counter
+
+    init(metrics: MetricsRegistry) {
+        repeated = metrics.counter("intents_repeated_total", "Announcements of intents that were known.")
+    }
+
+    /// - Returns: whether it is news.
+    func hinted(_ intent: IntentID) -> Bool { heard.insert(intent.rawValue) }
+
+    /// - Returns: whether it is news: neither a copy, nor hinted at before.
+    func announced(_ intent: IntentID) -> Bool {
+        if !announced.insert(intent.rawValue) { repeated.increment() }
+        return heard.insert(intent.rawValue)
     }
 }

@@ -39,91 +39,136 @@ struct PortfolioReader {
         var age = Duration.seconds(120)
     }
 
-    /// What a signal is judged against; `cash` is the account's, whose row the transaction has locked.
-    func view(for signal: Signal, cash: Money, at now: VenueInstant) async throws -> PortfolioView {
-        var view = try await view(for: PortfolioSubject(signal), cash: cash, at: now)
+    /// What a signal is judged against, and whether it was judged before; locks the account.
+    func view(for signal: Signal, at now: VenueInstant) async throws -> (isKnown: Bool, view: PortfolioView) {
+        var (isKnown, view) = try await view(for: PortfolioSubject(signal), and: isKnown(signal.id), at: now)
         view.marketTeam = view.marketTeams[signal.market]
-        return view
+        return (isKnown, view)
     }
 
-    /// The same for what speaks of several markets.
-    func view(for subject: PortfolioSubject, cash: Money, at now: VenueInstant) async throws -> PortfolioView {
+    /// The same for what speaks of several markets, with the answer to one more question.
+    ///
+    /// One round trip for all, and the account's lock comes first: who waits for it reads what the one before left.
+    func view<More>(
+        for subject: PortfolioSubject, and more: PostgresQuestion<More>, at now: VenueInstant
+    ) async throws -> (More, PortfolioView) {
+        let (
+            cash, answer, killSwitch, epoch, teams, exposed, holdings, closed, spendable, realised, fees, positions
+        ) = try await transaction.ask(
+            account.locked, more, KillSwitchStore.question, epoch(of: subject), teams(of: subject),
+            exposure(of: subject), holdings(in: subject.game), closedPositions(in: subject.game),
+            VenueBalances(account).spendable, statistics.sum(of: [DailyStatistics.realised(account)], at: now),
+            statistics.sum(of: [DailyStatistics.fees(account)], at: now), openPositions)
         var view = PortfolioView()
-        view.cash = cash
-        view.killSwitch = try await KillSwitchStore.read(transaction)
-        view.epoch = try await epoch(of: subject)
-        view.marketTeams = try await teams(of: subject)
-        try await readExposure(subject, into: &view)
-        view.holdings = try await holdings(in: subject.game)
-        try await readClosed(subject.game, at: now, into: &view)
-        view.availableAt = try await VenueBalances(account).spendable(transaction)
-        (view.dailyProfit, view.markedProfit) = try await dayResult(at: now)
-        return view
+        (view.cash, view.killSwitch, view.epoch, view.marketTeams) = (cash, killSwitch, epoch, teams)
+        (view.reserved, view.openCost) = (exposed.reserved, exposed.openCost)
+        (view.gameExposure, view.sportExposure) = (exposed.game, exposed.sport)
+        (view.marketExposure, view.availableAt) = (exposed.markets, spendable)
+        (view.holdings, view.closed) = (holdings, closed)
+        // Within the last minute: those still count as positions.
+        view.recentlyClosed = closed.count { $0.at.duration(to: now) < .seconds(60) }
+        view.dailyProfit = try Money(microdollars: realised - fees)
+        view.markedProfit = try markedProfit(positions, at: now)
+        return (answer, view)
+    }
+
+    private func isKnown(_ signal: SignalID) -> PostgresQuestion<Bool> {
+        PostgresQuestion(
+            """
+            SELECT 1 AS found FROM signals WHERE signal_id = \(signal.rawValue)
+            UNION ALL SELECT 1 FROM consumed WHERE consumer = 'signals' AND message_id = \(signal.rawValue)
+            """
+        ) { !$0.isEmpty }
     }
 
     /// Realised today with fees deducted, and what the open positions would add; nil when one of them has no mark.
     func dayResult(at now: VenueInstant) async throws -> (realised: Money, marked: Money?) {
-        let realised = try await statistics.sum(of: [DailyStatistics.realised(account)], at: now, transaction)
-        let fees = try await statistics.sum(of: [DailyStatistics.fees(account)], at: now, transaction)
-        return (try Money(microdollars: realised - fees), try await markedProfit(at: now))
+        let (realised, fees, positions) = try await transaction.ask(
+            statistics.sum(of: [DailyStatistics.realised(account)], at: now),
+            statistics.sum(of: [DailyStatistics.fees(account)], at: now), openPositions)
+        return (try Money(microdollars: realised - fees), try markedProfit(positions, at: now))
     }
 
-    /// A game that is over is valued at its result: nobody tells its prices any more, and the venue has yet to pay.
-    private func markedProfit(at now: VenueInstant) async throws -> Money? {
-        let rows = try await transaction.query(
+    private struct OpenPosition: Sendable {
+        let position: Position
+        let venue: Venue
+        /// What YES is worth where the game is over: nobody tells its prices any more, and the venue has yet to pay.
+        let result: Price?
+    }
+
+    private var openPositions: PostgresQuestion<[OpenPosition]> {
+        .each(
             """
             SELECT p.market_id, p.net_quantity, p.cost, p.realised, p.fees, m.venue, m.outcome_team,
                 CASE WHEN g.status = 'final' AND g.home_score > g.away_score THEN 'home'
                     WHEN g.status = 'final' AND g.home_score < g.away_score THEN 'away' END AS winner
             FROM positions p JOIN market_mappings m USING (market_id) JOIN games g ON g.game_id = p.game_id
             WHERE p.state = 'open' AND p.net_quantity <> 0
-            """)
-        var marks = pricing.marks
-        var positions: [(position: Position, venue: Venue)] = []
-        for row in rows {
+            """
+        ) { row in
             let position = try Position(
                 market: MarketID(row.text("market_id")), netHundredths: row.int64("net_quantity"),
                 cost: Money(microdollars: row.int64("cost")), realised: Money(microdollars: row.int64("realised")),
                 fees: Money(microdollars: row.int64("fees")))
-            positions.append((position, try row.choice("venue")))
-            if let winner = try row.textOrNil("winner") {
-                let value = try row.text("outcome_team") == winner ? Price.one : .zero
-                marks[position.market] = PortfolioMark.Mark(yesBid: value, yesAsk: value, at: now)
-            }
+            let team = try row.text("outcome_team")
+            return OpenPosition(
+                position: position, venue: try row.choice("venue"),
+                result: try row.textOrNil("winner").map { $0 == team ? .one : .zero })
         }
-        return PortfolioMark.profit(of: positions, marks: marks, limit: pricing.age, at: now)
+    }
+
+    private func markedProfit(_ positions: [OpenPosition], at now: VenueInstant) throws -> Money? {
+        var marks = pricing.marks
+        for open in positions {
+            guard let value = open.result else { continue }
+            marks[open.position.market] = PortfolioMark.Mark(yesBid: value, yesAsk: value, at: now)
+        }
+        return PortfolioMark.profit(
+            of: positions.map { ($0.position, $0.venue) }, marks: marks, limit: pricing.age, at: now)
     }
 
     /// Only the owner that is meant to watch the game may trade it, under its own epoch, and of several processes of
     /// its name only the one that claimed it last; a shard of a build without claims has none.
-    private func epoch(of subject: PortfolioSubject) async throws -> Epoch? {
-        let row = try await transaction.first(
+    private func epoch(of subject: PortfolioSubject) -> PostgresQuestion<Epoch?> {
+        .first(
             """
             WITH life AS (SELECT incarnation FROM shard_lives WHERE shard = \(subject.shard.rawValue) FOR SHARE)
             SELECT epoch, (SELECT incarnation FROM life) AS incarnation FROM assignments
             WHERE game_id = \(subject.game.rawValue) AND shard = \(subject.shard.rawValue) AND state = 'assigned'
             FOR SHARE
-            """)
-        guard let row else { return nil }
-        if let sender, let life = try row.textOrNil("incarnation"), life != sender.rawValue { return nil }
-        return try Epoch(row.int64("epoch"))
+            """
+        ) { [sender] row in
+            guard let row else { return nil }
+            if let sender, let life = try row.textOrNil("incarnation"), life != sender.rawValue { return nil }
+            return try Epoch(row.int64("epoch"))
+        }
     }
 
     /// The team that YES of each open market pays for.
-    private func teams(of subject: PortfolioSubject) async throws -> [MarketID: HomeAway] {
-        let rows = try await transaction.query(
+    private func teams(of subject: PortfolioSubject) -> PostgresQuestion<[MarketID: HomeAway]> {
+        PostgresQuestion(
             """
             SELECT market_id, outcome_team FROM market_mappings JOIN unnest(\(subject.markets.map(\.rawValue))::text[],
                 \(subject.venues.map(\.rawValue))::text[]) AS asked (market_id, venue) USING (market_id, venue)
             WHERE game_id = \(subject.game.rawValue) AND status = 'active'
-            """)
-        var teams: [MarketID: HomeAway] = [:]
-        for row in rows { teams[try MarketID(row.text("market_id"))] = try row.choice("outcome_team") }
-        return teams
+            """
+        ) { rows in
+            var teams: [MarketID: HomeAway] = [:]
+            for row in rows { teams[try MarketID(row.text("market_id"))] = try row.choice("outcome_team") }
+            return teams
+        }
     }
 
-    private func readExposure(_ subject: PortfolioSubject, into view: inout PortfolioView) async throws {
-        let row = try await transaction.first(
+    private struct Exposure: Sendable {
+        var reserved = Money.zero
+        var openCost = Money.zero
+        var game = Money.zero
+        var sport = Money.zero
+        var markets: [MarketID: Money] = [:]
+    }
+
+    private func exposure(of subject: PortfolioSubject) -> PostgresQuestion<Exposure> {
+        .first(
             """
             WITH held AS (
                 SELECT market_id, game_id, sport, amount - released AS amount, 0::int8 AS cost FROM reservations
@@ -139,20 +184,24 @@ struct PortfolioReader {
                     WHERE market_id = ANY(\(subject.markets.map(\.rawValue))::text[]) GROUP BY market_id
                 ) AS of_market) AS markets
             FROM held
-            """)
-        guard let row else { return }
-        view.reserved = try Money(microdollars: row.int64("reserved"))
-        view.openCost = try Money(microdollars: row.int64("open_cost"))
-        view.gameExposure = try Money(microdollars: row.int64("game"))
-        view.sportExposure = try Money(microdollars: row.int64("sport"))
-        for (market, exposure) in try row.json("markets", as: [String: Int64].self) {
-            view.marketExposure[try MarketID(market)] = try Money(microdollars: exposure)
+            """
+        ) { row in
+            var exposure = Exposure()
+            guard let row else { return exposure }
+            exposure.reserved = try Money(microdollars: row.int64("reserved"))
+            exposure.openCost = try Money(microdollars: row.int64("open_cost"))
+            exposure.game = try Money(microdollars: row.int64("game"))
+            exposure.sport = try Money(microdollars: row.int64("sport"))
+            for (market, amount) in try row.json("markets", as: [String: Int64].self) {
+                exposure.markets[try MarketID(market)] = try Money(microdollars: amount)
+            }
+            return exposure
         }
     }
 
     /// One for each intent that may still trade, and for each whose fills are an open position.
-    private func holdings(in game: GameID) async throws -> [Holding] {
-        try await transaction.query(
+    private func holdings(in game: GameID) -> PostgresQuestion<[Holding]> {
+        .each(
             """
             SELECT i.market_id, i.outcome, m.outcome_team FROM intents i JOIN market_mappings m USING (market_id)
             WHERE i.game_id = \(game.rawValue) AND i.action = 'buy' AND (i.state IN ('approved', 'sending')
@@ -161,7 +210,7 @@ struct PortfolioReader {
                         AND p.net_quantity <> 0)))
             ORDER BY i.created_at, i.intent_id
             """
-        ).map { row in
+        ) { row in
             let team = try row.choice("outcome_team", as: HomeAway.self)
             let outcome = try row.choice("outcome", as: Outcome.self)
             return Holding(
@@ -170,25 +219,24 @@ struct PortfolioReader {
     }
 
     /// Positions that were closed before the game's end; the last fill of one is its close.
-    private func readClosed(_ game: GameID, at now: VenueInstant, into view: inout PortfolioView) async throws {
-        let rows = try await transaction.query(
+    private func closedPositions(in game: GameID) -> PostgresQuestion<[ClosedPosition]> {
+        .each(
             """
             SELECT m.outcome_team, last.outcome, last.action, last.venue_at, p.realised > p.fees AS won
             FROM positions p JOIN market_mappings m USING (market_id) CROSS JOIN LATERAL (
                 SELECT outcome, action, venue_at FROM fills f WHERE f.market_id = p.market_id
                 ORDER BY venue_at DESC, booked_at DESC LIMIT 1) AS last
             WHERE p.game_id = \(game.rawValue) AND p.state = 'closed' ORDER BY last.venue_at
-            """)
-        for row in rows {
-            let at = try VenueInstant(microseconds: row.int64("venue_at"))
-            if at.duration(to: now) < .seconds(60) { view.recentlyClosed += 1 }
+            """
+        ) { row in
             let team = try row.choice("outcome_team", as: HomeAway.self)
             let takesYes =
                 try (row.choice("outcome", as: Outcome.self) == .yes)
                 == (row.choice("action", as: Action.self) == .buy)
             // What took YES closed a position in NO.
-            view.closed.append(
-                ClosedPosition(backs: takesYes ? team.opposite : team, won: try row.bool("won"), at: at))
+            return ClosedPosition(
+                backs: takesYes ? team.opposite : team, won: try row.bool("won"),
+                at: try VenueInstant(microseconds: row.int64("venue_at")))
         }
     }
 }

@@ -85,7 +85,7 @@ actor SignalDesk {
             do {
                 let outcome = try await store.process(
                     signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
-                return note(outcome, signal)
+                return await note(outcome, signal, trace)
             } catch let error as PostgresError where error.isWorthAnotherTry {
                 host.log.warning("signal waits for the database", metadata: [Key.reason: "\(error)"])
                 let delay = host.context.random.withGenerator { backoff.next(using: &$0) }
@@ -100,7 +100,7 @@ actor SignalDesk {
         }
     }
 
-    private func note(_ outcome: SignalStore.Outcome, _ signal: Signal) {
+    private func note(_ outcome: SignalStore.Outcome, _ signal: Signal, _ trace: TraceID?) async {
         guard case .decided(let verdict) = outcome else {
             host.context.metrics.counter("signals_redelivered_total", "Signals that were known.").increment()
             return
@@ -108,7 +108,11 @@ actor SignalDesk {
         engine.committed(verdict)
         host.context.metrics
             .counter("signals_total", "Signals by verdict.", labels: ["verdict": verdict.name]).increment()
-        if case .approved = verdict { host.outbox() }
+        if case .approved(let intent, _) = verdict {
+            // Dropped, or never encodable: the relay's announcement says it too.
+            _ = try? await host.bus.publish(IntentHint(intent: intent.id), on: Channels.intentHints, trace: trace)
+            host.outbox()
+        }
         host.log.debug("signal decided", metadata: ["signal": "\(signal.id)", "verdict": "\(verdict.name)"])
     }
 }

@@ -20,16 +20,26 @@ struct SignalStore: Sendable {
 
     /// Locks are taken in one order everywhere: account, kill switch, shard and assignment, then rows of its own.
     ///
+    /// Everything is read in one round trip and written in another, together with COMMIT.
+    ///
     /// `sender` is the life of the shard that said it.
     func process(
         _ signal: Signal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
-        marks: MarkBook.Marks = [:],
-        at now: VenueInstant
+        marks: MarkBook.Marks = [:], at now: VenueInstant
+    ) async throws -> Outcome {
+        // On the loop that drives the connection: no statement changes threads.
+        try await withTaskExecutorPreference(PostgresPool.executor) {
+            try await decide(signal, from: sender, trace: trace, engine: engine, marks: marks, at: now)
+        }
+    }
+
+    private func decide(
+        _ signal: Signal, from sender: Incarnation?, trace: TraceID?, engine: SignalProcessorEngine,
+        marks: MarkBook.Marks, at now: VenueInstant
     ) async throws -> Outcome {
         try await pool.retryingTransaction("signal") { transaction in
-            let cash = try await account.lock(transaction)
-            if try await isKnown(signal, transaction) { return .known }
-            let view = try await reader(transaction, marks, sender).view(for: signal, cash: cash, at: now)
+            let (isKnown, view) = try await reader(transaction, marks, sender).view(for: signal, at: now)
+            if isKnown { return .known }
             let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
             try await record(signal, verdict, trace, transaction)
             if case .approved(let intent, let reserved) = verdict {
@@ -48,20 +58,13 @@ struct SignalStore: Sendable {
             pricing: .init(marks: marks, age: markAge))
     }
 
-    private func isKnown(_ signal: Signal, _ transaction: PostgresTransaction) async throws -> Bool {
-        try await transaction.first(
-            """
-            SELECT 1 AS found FROM signals WHERE signal_id = \(signal.id.rawValue)
-            UNION ALL SELECT 1 FROM consumed WHERE consumer = 'signals' AND message_id = \(signal.id.rawValue)
-            """) != nil
-    }
-
     /// A signal about a market that we do not know cannot refer to it; it is remembered by its identifier alone.
     private func record(
         _ signal: Signal, _ verdict: Verdict, _ trace: TraceID?, _ transaction: PostgresTransaction
     ) async throws {
-        let stored = try await transaction.execute(
+        try transaction.enqueue(
             """
+            WITH stored AS (
             INSERT INTO signals (signal_id, game_id, market_id, shard, epoch, kind, outcome, model_probability, price,
                 edge_basis_points, play_id, venue_created_at, venue_expires_at, trace, verdict)
             SELECT \(signal.id.rawValue), game_id, market_id, \(signal.shard.rawValue), \(signal.epoch.number),
@@ -70,11 +73,10 @@ struct SignalStore: Sendable {
                 \(signal.createdAt.microseconds), \(signal.expiresAt.microseconds), \(trace?.rawValue ?? ""),
                 \(verdict.name)
             FROM market_mappings WHERE market_id = \(signal.market.rawValue) AND game_id = \(signal.game.rawValue)
+            RETURNING signal_id)
+            INSERT INTO consumed (consumer, message_id)
+            SELECT 'signals', \(signal.id.rawValue) WHERE NOT EXISTS (SELECT FROM stored)
             """)
-        if stored == 0 {
-            try await transaction.execute(
-                "INSERT INTO consumed (consumer, message_id) VALUES ('signals', \(signal.id.rawValue))")
-        }
         var details = [
             "signal": signal.id.rawValue, "verdict": verdict.name, "shard": signal.shard.rawValue,
             "epoch": "\(signal.epoch)", "price": "\(signal.price)", "probability": "\(signal.probability)",
@@ -95,7 +97,7 @@ struct SignalStore: Sendable {
         _ intent: ApprovedIntent, reserved: Money, trace: TraceID?, now: VenueInstant,
         _ transaction: PostgresTransaction
     ) async throws {
-        try await transaction.execute(
+        try transaction.enqueue(
             """
             INSERT INTO reservations (reservation_id, game_id, market_id, sport, amount)
             VALUES (\(intent.reservation.rawValue), \(intent.game.rawValue), \(intent.market.rawValue),
@@ -103,7 +105,7 @@ struct SignalStore: Sendable {
             """)
         // The bound in the database's own time; in a replay the venue's comes first.
         let life = now.duration(to: intent.expiresAt).inSeconds
-        try await transaction.execute(
+        try transaction.enqueue(
             """
             INSERT INTO intents (intent_id, signal_id, reservation_id, game_id, market_id, epoch, outcome, action,
                 limit_price, quantity, venue_expires_at, expires_at, trace)

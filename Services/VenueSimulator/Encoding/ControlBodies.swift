@@ -61,6 +61,15 @@ enum ControlBodies {
         ]
     }
 
+    static func times(_ times: OrderTimes) -> JSONText {
+        [
+            "moves": .array(times.moves.map { ["market": .string($0.market.rawValue), "at": .integer($0.at)] }),
+            "orders": .array(
+                times.orders.map { ["client_order_id": .string($0.clientOrderID), "at": .integer($0.at)] }),
+            "dropped": .integer(Int64(times.dropped)),
+        ]
+    }
+
     static func faults(_ board: FaultBoard) -> JSONText {
         [
             "armed": .array(board.armed.map(armed)),

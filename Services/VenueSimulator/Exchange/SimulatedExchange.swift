@@ -22,6 +22,8 @@ struct SimulatedExchange: Sendable {
     private(set) var now: VenueInstant
     private var ordersByClientID: [String: String] = [:]
     private var tradeCount = 0
+    /// Ids of the orders that rest, oldest first: what time and cash ask for, however many orders there were.
+    private var restingIDs: [String] = []
 
     init(header: RecordingHeader, balance: Money, fees: FeeSchedule = .kalshi, refusesDuplicates: Bool = true) {
         self.header = header
@@ -37,6 +39,7 @@ struct SimulatedExchange: Sendable {
     /// In the order of the header.
     var sortedMarkets: [SimulatedMarket] { header.markets.compactMap { markets[$0.market.id] } }
     var recentOrders: [SimulatedOrder] { orderIDs.compactMap { orders[$0] } }
+    private var restingOrders: [SimulatedOrder] { restingIDs.compactMap { orders[$0] } }
 
     /// The book as everybody sees it: own resting orders included.
     func publishedBook(_ market: MarketID) -> OrderBook {
@@ -74,7 +77,7 @@ extension SimulatedExchange {
     mutating func pass(to instant: VenueInstant) -> [ExchangeEvent] {
         now = instant
         var events: [ExchangeEvent] = []
-        for order in recentOrders where order.status == .resting {
+        for order in restingOrders {
             if let expiry = order.request.expiresAt, expiry <= instant { events += withdraw(order.id) }
         }
         return events
@@ -142,6 +145,7 @@ extension SimulatedExchange {
         if !matched.resting.isZero {
             let (outcome, price) = Self.level(request)
             markets[request.market]?.resting.append(order.id)
+            restingIDs.append(order.id)
             let rest = matched.resting.hundredths
             events.append(.delta(request.market, outcome, price, rest, clientOrder: request.clientOrderID))
         } else {
@@ -194,7 +198,7 @@ extension SimulatedExchange {
 
     /// Cash that resting orders may still need.
     var heldByResting: Money {
-        recentOrders.filter { $0.status == .resting }.reduce(.zero) { sum, order in
+        restingOrders.reduce(.zero) { sum, order in
             sum
                 + account.cashNeeded(
                     order.request.side, order.request.price, order.remaining, in: order.request.market, fees: .none)
@@ -207,6 +211,7 @@ extension SimulatedExchange {
         let market = order.request.market
         let (outcome, price) = Self.level(order.request)
         markets[market]?.resting.removeAll { $0 == id }
+        restingIDs.removeAll { $0 == id }
         orders[id]?.status = .canceled
         orders[id]?.remaining = .zero
         orders[id]?.updatedAt = now
@@ -235,6 +240,7 @@ extension SimulatedExchange {
         if orders[id]?.remaining.isZero ?? false {
             orders[id]?.status = .executed
             markets[market.id]?.resting.removeAll { $0 == id }
+            restingIDs.removeAll { $0 == id }
         }
         return events
     }

@@ -22,6 +22,7 @@ struct ControlRoutes: Sendable {
         }
         group.get("clock") { _, _ in simulator.answer { .ok(Self.clock($0)) } }
         group.get("stats") { _, _ in simulator.answer { .ok(ControlBodies.statistics($0)) } }
+        group.get("order-times") { _, _ in simulator.answer { .ok(ControlBodies.times($0.times)) } }
         group.get("faults") { _, _ in simulator.answer { .ok(ControlBodies.faults($0.faults)) } }
         group.post("faults") { request, _ in
             let body = try await request.body.collect(upTo: 64 * 1024)

@@ -8,9 +8,10 @@ struct PortfolioRoutes: Sendable {
     func add(to group: RouterGroup<VenueRequestContext>) {
         let simulator = simulator
         group.post("portfolio/events/orders") { request, _ in
+            let arrived = simulator.wall.microseconds
             let body = try await request.body.collect(upTo: 64 * 1024)
             let bytes = Array(body.readableBytesView)
-            return simulator.answer { Self.place(bytes, &$0) }
+            return simulator.answer { Self.place(bytes, arrived: arrived, &$0) }
         }
         group.delete("portfolio/events/orders/:id") { _, context in
             let id = context.parameters.get("id") ?? ""
@@ -52,13 +53,13 @@ struct PortfolioRoutes: Sendable {
         group.get("portfolio/balance") { _, _ in simulator.answer { .ok(PortfolioBodies.balance($0.exchange)) } }
     }
 
-    private static func place(_ bytes: [UInt8], _ state: inout VenueState) -> VenueReply {
+    private static func place(_ bytes: [UInt8], arrived: Int64, _ state: inout VenueState) -> VenueReply {
         switch OrderBody.decode(bytes) {
         case .failure(let refusal):
             state.countRefusal(refusal.code)
             return .refused(refusal)
         case .success(let order):
-            switch state.place(order) {
+            switch state.place(order, arrived: arrived) {
             case .success(let placed): return VenueReply(status: 201, body: PortfolioBodies.placed(placed))
             case .failure(let refusal): return .refused(refusal)
             }

@@ -13,18 +13,21 @@ struct GameCopies: Sendable {
     let games: [Game]
     /// As the recording's, with the markets of every game.
     let header: RecordingHeader
+    /// How much later than in the game before the same fact is true in a game, venue time.
+    let apart: Duration
     private var names: [[MarketID: MarketID]] = []
 
     /// The recorded game alone.
     init(of header: RecordingHeader) {
         games = [header.game]
         self.header = header
+        apart = .zero
     }
 
-    /// `count` is the number of games, 1 to `limit`.
+    /// `count` is the number of games, 1 to `limit`; each is behind the one before by `apart`, its score excepted.
     ///
     /// - Throws: when the recording's names are too long to be made longer.
-    init(of header: RecordingHeader, count: Int) throws(DomainError) {
+    init(of header: RecordingHeader, count: Int, apart: Duration = .zero) throws(DomainError) {
         precondition((1...Self.limit).contains(count), "\(count) games")
         var games = [header.game]
         var markets = header.markets
@@ -40,14 +43,34 @@ struct GameCopies: Sendable {
             names.append(own)
         }
         self.games = games
+        self.apart = apart
         self.header = RecordingHeader(
             name: header.name, attribution: header.attribution, synthetic: header.synthetic, game: header.game,
             start: header.start, markets: markets, depth: header.depth)
     }
 
-    /// The recorded fact as it is true of each game.
+    /// The recorded fact as it is true of each game at the same instant; of games that are apart, as `moments` has it.
     func facts(_ fact: RecordedFact) -> [RecordedFact] {
-        [fact] + names.map { Self.renamed(fact, $0) }
+        apart == .zero ? [fact] + names.map { Self.renamed(fact, $0) } : [fact]
+    }
+
+    /// What is played: the recording's moments, or with the facts of every game among them, each at its own instant.
+    func moments(of recording: Recording) -> [RecordingMoment] {
+        guard apart > .zero else { return recording.moments }
+        var entries = recording.entries
+        for (index, own) in names.enumerated() {
+            for entry in recording.entries {
+                switch entry.fact {
+                case .play, .status: continue
+                case .quote, .closed, .settled: break
+                }
+                let at = entry.at.advanced(by: apart * (index + 1))
+                entries.append(RecordingEntry(at: at, fact: Self.renamed(entry.fact, own)))
+            }
+        }
+        // Facts of one instant keep their order.
+        let sorted = entries.enumerated().sorted { ($0.element.at, $0.offset) < ($1.element.at, $1.offset) }
+        return Recording.moments(of: sorted.map(\.element))
     }
 
     private static let syllables = ["bam", "cel", "dif", "gon", "hup", "jar", "kev", "lin", "mos", "nut"]

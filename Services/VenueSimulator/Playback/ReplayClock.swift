@@ -59,20 +59,23 @@ struct ReplayClock: Sendable {
     private(set) var expiredHolds = 0
 
     init(recording: Recording, pace: ReplayPace, at now: MachineInstant) {
+        self.init(start: recording.start, moments: recording.moments, pace: pace, at: now)
+    }
+
+    /// The moments are in time order, none before the start.
+    init(start: VenueInstant, moments: [RecordingMoment], pace: ReplayPace, at now: MachineInstant) {
         precondition(pace.speed > 0, "speed \(pace.speed)")
         precondition(pace.longestStep > .zero, "longest step \(pace.longestStep)")
         self.pace = pace
-        steps = Self.steps(of: recording, longest: pace.longestStep)
+        steps = Self.steps(of: moments, from: start, longest: pace.longestStep)
         entered = now
     }
 
     /// The recorded moments in order, with as few plain steps between as keep each at most `longest` long.
-    static func steps(of recording: Recording, longest: Duration) -> [ReplayStep] {
+    static func steps(of moments: [RecordingMoment], from start: VenueInstant, longest: Duration) -> [ReplayStep] {
         var steps: [ReplayStep] = []
-        var moments = recording.moments
-        if moments.first?.at != recording.start {
-            moments.insert(RecordingMoment(at: recording.start, facts: []), at: 0)
-        }
+        var moments = moments
+        if moments.first?.at != start { moments.insert(RecordingMoment(at: start, facts: []), at: 0) }
         for moment in moments {
             if var last = steps.last?.at {
                 while last.duration(to: moment.at) > longest {

@@ -11,21 +11,24 @@ import Runtime
 final class Simulator: Sendable {
     let settings: SimulatorSettings
     let clock: MachineClock
+    let wall: WallClock
     let log: Logger
     let state: NIOLockedValueBox<VenueState>
     private let ports = NIOLockedValueBox<(http: Int?, webSocket: Int?)>((nil, nil))
 
     /// Plays the recorded game alone when there are no `copies`.
     init(
-        recording: Recording, copies: GameCopies? = nil, settings: SimulatorSettings, clock: MachineClock, log: Logger
+        recording: Recording, copies: GameCopies? = nil, settings: SimulatorSettings, clock: MachineClock,
+        wall: WallClock = .real, log: Logger
     ) {
         self.settings = settings
         self.clock = clock
+        self.wall = wall
         self.log = log
         state = NIOLockedValueBox(
             VenueState(
                 recording: recording, copies: copies ?? GameCopies(of: recording.header), settings: settings,
-                at: clock.now))
+                wall: wall, at: clock.now))
     }
 
     /// The port of each server; nil until it listens.

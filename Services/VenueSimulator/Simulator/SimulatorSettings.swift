@@ -13,6 +13,8 @@ struct SimulatorSettings: Sendable {
     var recording: String
     /// The recorded one, and made-up ones that play the same.
     var games: Int
+    /// How far each game is behind the one before it, venue time.
+    var gamesApart: Duration
     /// Venue time a unit of machine time.
     var speed: Double
     var host: String
@@ -31,6 +33,9 @@ struct SimulatorSettings: Sendable {
         games = reader.integer(
             "SIMULATOR_GAMES", default: 1, in: 1...GameCopies.limit,
             "games to play: the recorded one, and made-up ones with the same course")
+        gamesApart = reader.milliseconds(
+            "SIMULATOR_GAMES_APART_MS", default: .zero, in: .zero...(.seconds(60)),
+            "how far the prices of each game are behind those of the one before it, venue time")
         speed = reader.number(
             "SIMULATOR_SPEED", default: 1, in: 0.1...10_000, "venue seconds a machine second")
         host = reader.text("SIMULATOR_HOST", default: "127.0.0.1", "the address that both servers bind")

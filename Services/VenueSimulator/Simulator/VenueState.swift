@@ -1,6 +1,7 @@
 import Domain
 import Recording
 import Resilience
+import Runtime
 
 /// Everything of the simulator that changes, behind one lock: exchange, scoreboards, clock, faults, sessions, counts.
 ///
@@ -19,17 +20,23 @@ struct VenueState: Sendable {
     private(set) var clock: ReplayClock
     var faults = FaultBoard()
     private(set) var statistics = SimulatorStatistics()
+    private(set) var times = OrderTimes()
+    private let wall: WallClock
     private let copies: GameCopies
     private var connections: [Int: Connection] = [:]
     private var lastConnection = 0
 
-    init(recording: Recording, copies: GameCopies, settings: SimulatorSettings, at now: MachineInstant) {
+    init(
+        recording: Recording, copies: GameCopies, settings: SimulatorSettings, wall: WallClock, at now: MachineInstant
+    ) {
         self.copies = copies
+        self.wall = wall
         exchange = SimulatedExchange(
             header: copies.header, balance: settings.balance, refusesDuplicates: settings.duplicates == .refuse)
         scoreboards = copies.games.map { Scoreboard(game: $0) }
         clock = ReplayClock(
-            recording: recording, pace: ReplayPace(speed: settings.speed), at: now)
+            start: recording.start, moments: copies.moments(of: recording), pace: ReplayPace(speed: settings.speed),
+            at: now)
         enter(clock.current)
     }
 
@@ -57,7 +64,10 @@ extension VenueState {
         for fact in step.moment?.facts ?? [] {
             statistics.facts += 1
             for index in scoreboards.indices { scoreboards[index].apply(fact) }
-            for own in copies.facts(fact) { publish(exchange.apply(own, at: step.at)) }
+            for own in copies.facts(fact) {
+                times.note(own, at: wall.microseconds)
+                publish(exchange.apply(own, at: step.at))
+            }
         }
     }
 
@@ -72,7 +82,9 @@ extension VenueState {
 
     mutating func countAnswer(_ status: Int) { statistics.answers[status, default: 0] += 1 }
 
-    mutating func place(_ order: PlaceOrder) -> Result<SimulatedOrder, OrderRefusal> {
+    /// `arrived` is when the request began to come in, wall time in microseconds.
+    mutating func place(_ order: PlaceOrder, arrived: Int64) -> Result<SimulatedOrder, OrderRefusal> {
+        times.note(order, at: arrived)
         switch exchange.place(order) {
         case .success((let placed, let events)):
             statistics.ordersAccepted += 1

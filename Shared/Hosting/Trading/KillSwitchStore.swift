@@ -9,8 +9,13 @@ public enum KillSwitchStore {
     ///
     /// No row is unknown.
     public static func read(_ transaction: PostgresTransaction) async throws -> KillSwitchState {
-        state(try await transaction.first("SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE"))
+        try await transaction.ask(question)
     }
+
+    /// The same, to be asked among others.
+    public static let question = PostgresQuestion<KillSwitchState>.first(
+        "SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE"
+    ) { state($0) }
 
     /// Who changed it last, and why.
     public struct Record: Hashable, Sendable {

@@ -20,10 +20,14 @@ public struct TradingAccount: Hashable, Sendable {
     ///
     /// Every transaction that reserves, releases or books takes this lock first, so that they follow one another and
     /// none can wait for another in a circle.
-    public func lock(_ transaction: PostgresTransaction) async throws -> Money {
-        let row = try await transaction.first("SELECT cash - saved AS cash FROM bankroll WHERE account = \(name) FOR UPDATE")
-        guard let row else { throw PostgresError(.permanent, "no account \(name)", context: transaction.name) }
-        return try Money(microdollars: row.int64("cash"))
+    public func lock(_ transaction: PostgresTransaction) async throws -> Money { try await transaction.ask(locked) }
+
+    /// The same, to be asked first among others.
+    public var locked: PostgresQuestion<Money> {
+        .first("SELECT cash - saved AS cash FROM bankroll WHERE account = \(name) FOR UPDATE") { [name] row in
+            guard let row else { throw PostgresError(.permanent, "no account \(name)", context: "account") }
+            return try Money(microdollars: row.int64("cash"))
+        }
     }
 }
 
@@ -48,8 +52,9 @@ public struct AuditEntry: Hashable, Sendable {
         self.details = details
     }
 
+    /// Travels with what the transaction sends next.
     public func write(_ transaction: PostgresTransaction) async throws {
-        try await transaction.execute(
+        try transaction.enqueue(
             """
             INSERT INTO audit_log (event, intent_id, order_id, market_id, game_id, details)
             VALUES (\(event), \(intent?.rawValue as String?), \(order?.rawValue as String?),
@@ -71,11 +76,12 @@ public struct DailyStatistics: Hashable, Sendable {
         "(to_timestamp(\(now.microseconds)::float8 / 1000000) AT TIME ZONE \(timeZone)::text)::date"
     }
 
+    /// Travels with what the transaction sends next.
     public func add(_ changes: [String: Int64], at now: VenueInstant, _ transaction: PostgresTransaction) async throws {
         // Sorted, so that two transactions lock the rows in one order.
         let changes = changes.filter { $0.value != 0 }.sorted { $0.key < $1.key }
         guard !changes.isEmpty else { return }
-        try await transaction.execute(
+        try transaction.enqueue(
             """
             INSERT INTO daily_stats (day, key, value)
             SELECT \(day(now)), key, value FROM unnest(\(changes.map(\.key))::text[], \(changes.map(\.value)))
@@ -86,12 +92,17 @@ public struct DailyStatistics: Hashable, Sendable {
 
     /// The value of a key on the trading day of `now`.
     public func sum(of keys: [String], at now: VenueInstant, _ database: some PostgresQuerying) async throws -> Int64 {
-        let row = try await database.first(
+        try await database.ask(sum(of: keys, at: now))
+    }
+
+    /// The same, to be asked among others.
+    public func sum(of keys: [String], at now: VenueInstant) -> PostgresQuestion<Int64> {
+        .first(
             """
             SELECT coalesce(sum(value), 0)::int8 AS value FROM daily_stats
             WHERE day = \(day(now)) AND key = ANY(\(keys)::text[])
-            """)
-        return try row?.int64("value") ?? 0
+            """
+        ) { try $0?.int64("value") ?? 0 }
     }
 }
 

@@ -37,8 +37,8 @@ public struct VenueBalances: Hashable, Sendable {
     ///
     /// Less what is reserved there and what was bought since the question. A purchase that the answer held already
     /// counts twice until the next one, never not at all; what was sold since counts only then.
-    public func spendable(_ transaction: PostgresTransaction) async throws -> [Venue: Money] {
-        let rows = try await transaction.query(
+    public var spendable: PostgresQuestion<[Venue: Money]> {
+        PostgresQuestion(
             """
             SELECT b.venue, (b.available
                 - coalesce((SELECT sum(r.amount - r.released) FROM reservations r JOIN market_mappings m
@@ -48,11 +48,13 @@ public struct VenueBalances: Hashable, Sendable {
                         AND f.standing <> 'reversed'), 0)
                 )::int8 AS spendable
             FROM venue_balances b WHERE b.account = \(account.name)
-            """)
-        var spendable: [Venue: Money] = [:]
-        for row in rows {
-            spendable[try row.choice("venue")] = try Money(microdollars: row.int64("spendable"))
+            """
+        ) { rows in
+            var spendable: [Venue: Money] = [:]
+            for row in rows {
+                spendable[try row.choice("venue")] = try Money(microdollars: row.int64("spendable"))
+            }
+            return spendable
         }
-        return spendable
     }
 }
