@@ -69,6 +69,7 @@ let package = Package(
         .library(name: "BusTestKit", targets: ["BusTestKit", "RedisTestKit", "TestKit"]),
         .library(name: "PostgresTestKit", targets: ["PostgresTestKit"]),
         .library(name: "FleetTestKit", targets: ["FleetTestKit"]),
+        .library(name: "OrderTestKit", targets: ["OrderTestKit"]),
         .executable(name: "orchestrator", targets: ["Orchestrator"]),
         .executable(name: "game-shard", targets: ["GameShard"]),
         .executable(name: "market-discovery", targets: ["MarketDiscovery"]),
@@ -109,7 +110,7 @@ let package = Package(
             "Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio,
             resources: [
                 "M0001-fleet", "M0002-trading", "M0003-records", "M0004-positions", "M0005-failures", "M0006-drains",
-                "M0007-lives", "M0008-balances", "M0009-desk", "M0010-exits",
+                "M0007-lives", "M0008-balances", "M0009-desk", "M0010-audit", "M0011-exits",
             ].map { .embedInCode("Migrations/\($0).sql") }),
         shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
         shared(
@@ -123,7 +124,7 @@ let package = Package(
             "Hosting",
             [
                 "Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Bus", "Alerting", "Venues", log,
-                httpServer,
+                httpServer, crypto,
             ] + nio),
 
         // Decides.
@@ -181,6 +182,13 @@ let package = Package(
                 "Runtime", "Servers", "TestKit", "Wire", httpClient, .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio,
             path: "Tests/FleetTestKit", swiftSettings: settings),
+        .target(
+            name: "OrderTestKit",
+            dependencies: [
+                "Domain", "Hosting", "Postgres", "PostgresTestKit", "Recording", "Redis", "Resilience", "Runtime",
+                "Servers", "TestKit", log, httpClient, .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio,
+            path: "Tests/OrderTestKit", swiftSettings: settings),
         test("Redis", ["Redis", "RedisTestKit", "Runtime", "Resilience", "Servers"] + nio),
         test(
             "RedisConformance",
@@ -209,7 +217,10 @@ let package = Package(
             ] + nio + webSocket),
         test(
             "Hosting",
-            ["Hosting", "Alerting", "Domain", "Wire", "Bus", "Redis", "Postgres", "Runtime", "Resilience", log] + nio),
+            [
+                "Hosting", "Alerting", "Domain", "Wire", "Bus", "Redis", "Postgres", "PostgresTestKit", "Runtime",
+                "Resilience", log,
+            ] + nio),
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("Orchestrator", ["Orchestrator", "OrchestratorEngine", "Alerting"] + hosted),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
@@ -221,7 +232,7 @@ let package = Package(
             "OrderPath",
             [
                 "SignalProcessor", "ExecutionService", "GameShard", "SignalProcessorEngine", "ExecutionServiceEngine",
-                "GameShardEngine", "Servers",
+                "GameShardEngine", "Linesman", "Servers",
                 "VenueSimulator", "Recording",
             ] + hosted),
         test(
@@ -234,7 +245,7 @@ let package = Package(
         test(
             "System",
             [
-                "SuiteStub", "Domain", "FleetTestKit", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus",
+                "SuiteStub", "Domain", "FleetTestKit", "OrderTestKit", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus",
                 "Servers", log, httpClient, httpServer,
             ]
                 + nio + webSocket),

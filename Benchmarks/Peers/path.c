@@ -1,5 +1,5 @@
-// path <redis port> <messages per second> <messages>: the way of an order with nothing but its hops and its commits. One
-// process publishes; a second receives, commits and publishes; a third receives and commits. Plain hiredis and libpq,
+// path <redis port> <messages per second> <messages>: the way of an order with nothing but its hops and its commits.
+// One process publishes; a second receives, commits and publishes; a third receives and commits. Plain hiredis and libpq,
 // blocking; the database is DATABASE_URL.
 //
 // Unlike the other peers it does one slice and ends. It prints for each message five times in us since 1970: published,
@@ -52,8 +52,8 @@ static void prepare(PGconn *connection, int rows) {
 
 static void commit(PGconn *connection, const char *id) {
     static const char *body =
-        "{\"signal\": \"4f7c0a52-0c1e-4c53-9a5e-3b6f6c1d2e90-1234\", \"verdict\": \"approved\", \"shard\": \"shard-01\","
-        " \"epoch\": \"1\", \"price\": \"0.4100\", \"probability\": \"0.93\", \"edge_basis_points\": \"5012\","
+        "{\"signal\": \"4f7c0a52-0c1e-4c53-9a5e-3b6f6c1d2e90-1234\", \"verdict\": \"approved\","
+        " \"shard\": \"shard-01\", \"epoch\": \"1\", \"price\": \"0.4100\", \"probability\": \"0.93\", \"edge_basis_points\": \"5012\","
         " \"outcome\": \"yes\", \"quantity\": \"4.00\", \"reserved\": \"1.7100\"}";
     const char *values[] = {id, body};
     PGresult *result = PQexecPrepared(connection, "store", 2, values, NULL, NULL, 0);

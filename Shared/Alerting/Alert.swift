@@ -51,6 +51,10 @@ public struct Alert: Hashable, Sendable, Codable {
     public internal(set) var aboutSink: String?
     /// Whether a recovery follows; false for what merely happened.
     public internal(set) var isLasting: Bool
+    /// True for evidence: nobody is ever told of it, also not after a restart.
+    ///
+    /// Otherwise nil, and not in the line.
+    public internal(set) var isFileOnly: Bool?
 
     init(_ request: AlertRequest, state: State, summary: String? = nil) {
         sequence = 0
@@ -76,6 +80,7 @@ public struct Alert: Hashable, Sendable, Codable {
         case lastedMilliseconds = "lasted_ms"
         case aboutSink = "about_sink"
         case isLasting = "lasting"
+        case isFileOnly = "file_only"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -95,6 +100,7 @@ public struct Alert: Hashable, Sendable, Codable {
         lastedMilliseconds = try fields.decodeIfPresent(Int64.self, forKey: .lastedMilliseconds)
         aboutSink = try fields.decodeIfPresent(String.self, forKey: .aboutSink)
         isLasting = try fields.decodeIfPresent(Bool.self, forKey: .isLasting) ?? true
+        isFileOnly = try fields.decodeIfPresent(Bool.self, forKey: .isFileOnly)
     }
 
     /// One line of JSON with sorted keys and its line feed.

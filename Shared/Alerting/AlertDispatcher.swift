@@ -99,6 +99,16 @@ public final class AlertDispatcher: Sendable {
                     detail: fields, source: source ?? self.source, at: at, isLasting: isLasting)))
     }
 
+    /// Writes into the file what nobody is told: evidence, which the file keeps as it keeps alerts.
+    public func record(_ kind: String, _ summary: String, fields: [String: String]) {
+        let at = wall.microseconds
+        handle(
+            .record(
+                AlertRequest(
+                    id: newID(at), kind: kind, severity: .info, fingerprint: kind, summary: summary, detail: fields,
+                    source: source, at: at, isLasting: false)))
+    }
+
     /// It is gone: told with its length exactly when the firing was; cheap and harmless when nothing fires.
     public func resolve(_ fingerprint: String, _ summary: String? = nil) {
         handle(.resolve(fingerprint: fingerprint, summary: summary, at: wall.microseconds))

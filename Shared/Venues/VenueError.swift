@@ -36,6 +36,7 @@ public struct VenueError: Error, Hashable, Sendable, CustomStringConvertible {
         case signing
         case notConfigured = "not_configured"
         case noBook = "no_book"
+        case clockOffset = "clock_offset"
         case cancelled
     }
 

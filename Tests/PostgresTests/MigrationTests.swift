@@ -165,6 +165,7 @@ import Testing
         "145088df39aeda47ae3860a366087b2976c68a0ff26a669aba9097de243ca674",
         "3912f4041563e10e4bf55066535ad2b0952e9889f3333a7d272d5f8045b346a1",
         "eb10ec420d77890abc2bc8879a7c68f4a4c75a97a16f109dd5f891c04430b14e",
+        "78e78218aba7839b94507722dd6c147e702d93d7058afcbb16cda4c3279c41c5",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

@@ -139,6 +139,9 @@ import Testing
         ("", "DELETE FROM leadership", "leadership_kept"),
         ("", "TRUNCATE fills", "fills_kept"),
         ("", "TRUNCATE audit_log", "audit_log_kept"),
+        ("", "UPDATE audit_log SET writer = '3'", "audit_log_append_only"),
+        ("", "DELETE FROM audit_chain", "audit_chain_kept"),
+        ("", "UPDATE audit_chain SET hash = sha256('x')", "audit_chain_grows"),
         (
             "INSERT INTO journal_positions (stream, sequence) VALUES ('s', 5)",
             "UPDATE journal_positions SET sequence = 4", "journal_positions_grow"
@@ -236,11 +239,12 @@ import Testing
             let keyed = try rows.filter { try $0.bool("keyed") }.map { try $0.text("relname") }
             #expect(
                 keyed == [
-                    "account_budgets", "assignment_log", "assignments", "audit_log", "bankroll", "consumed",
-                    "consumer_positions", "daily_stats", "drained_shards", "fills", "game_states", "games", "intents",
-                    "journal_dead_letters", "journal_positions", "kill_switch", "kill_switch_acknowledgements",
-                    "leadership", "market_mappings", "orders", "outbox", "outbox_dead_letters", "positions",
-                    "reservations", "schema_migrations", "shard_lives", "signals", "trading_rules", "venue_balances",
+                    "account_budgets", "assignment_log", "assignments", "audit_chain", "audit_log", "bankroll",
+                    "consumed", "consumer_positions", "daily_stats", "drained_shards", "fills", "game_states", "games",
+                    "intents", "journal_dead_letters", "journal_positions", "kill_switch",
+                    "kill_switch_acknowledgements", "leadership", "market_mappings", "orders", "outbox",
+                    "outbox_dead_letters", "positions", "reservations", "schema_migrations", "shard_lives", "signals",
+                    "trading_rules", "venue_balances",
                 ])
             #expect(try rows.filter { try !$0.bool("keyed") }.map { try $0.text("relname") } == ["ticks"])
         }

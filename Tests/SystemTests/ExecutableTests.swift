@@ -119,4 +119,27 @@ import Testing
             #expect(status == .exited(code), "\(arguments): \(output)")
         }
     }
+    // CHECKLIST H17: it really connects, and says what it could not reach.
+    @Test func `the go-live list without a suite names every place that does not answer, and forbids`() async throws {
+        let nowhere = [
+            "DATABASE_URL": "postgres://u:s3cr3t-pass@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0",
+            "KALSHI_BASE_URL": "http://127.0.0.1:1/trade-api/v2",
+        ]
+        let folder = try TemporaryDirectory("live-test")
+        defer { folder.remove() }
+        let (status, output) = try await ChildProcess.run(
+            Executable.path("linesman"), ["check", "live", "--url", "http://127.0.0.1:1"],
+            environment: Executable.environment(temporary: folder.path, nowhere), directory: folder.path)
+        #expect(status == .exited(1), "\(output)")
+        for place in ["the venue", "PostgreSQL", "Redis", "the orchestrator at http://127.0.0.1:1"] {
+            #expect(output.contains("\(place) does not answer"), "\(place) in\n\(output)")
+        }
+        #expect(output.contains("do not trade live") && output.contains("LIVE_TRADING_AUTHORIZED"), "\(output)")
+        #expect(!output.contains("s3cr3t"))
+        let half = nowhere.merging(["PAPER_TRADING": "false"]) { $1 }
+        let (refused, said) = try await ChildProcess.run(
+            Executable.path("linesman"), ["check", "live"],
+            environment: Executable.environment(temporary: folder.path, half), directory: folder.path)
+        #expect(refused == .exited(78) && said.contains("LIVE_TRADING_AUTHORIZED"), "\(said)")
+    }
 }

@@ -14,6 +14,8 @@ struct GatewayVenue: ExecutionVenue {
     /// True for money: then the venue's balance counts beside our books.
     let keepsBalance: Bool
     let clock: MachineClock
+    /// Of the venue's clock; nil where there is none to keep in step with.
+    var watch: VenueClockWatch?
 
     func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
         switch await gateway.submit(order, deadline: clock.now.duration(to: deadline)) {
@@ -70,5 +72,8 @@ struct GatewayVenue: ExecutionVenue {
 
     func balance() async throws -> Money? { keepsBalance ? try await gateway.balance() : nil }
 
-    func ping() async throws { _ = try await rest.exchangeStatus() }
+    func ping() async throws {
+        _ = try await rest.exchangeStatus()
+        try watch?.permitOrder()
+    }
 }

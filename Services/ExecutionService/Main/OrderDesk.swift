@@ -162,7 +162,7 @@ actor OrderDesk {
         guard let claimed else { return }
         let id = claimed.order.request.id
         if isShadow {
-            _ = try await store.book(id, .notSent(reason: "shadow"), at: host.venueClock.now)
+            _ = try await store.book(id, .notSent(reason: OrderRecord.shadow), at: host.venueClock.now)
             return host.outbox()
         }
         let news = await send(claimed, since: began)

@@ -98,7 +98,7 @@ extension OrderStore {
             try await announce(booking.position, of: stored, settledAt: booking.settledAt, transaction)
         }
         try await AuditEntry(
-            Self.event(booking, before), intent: stored.intent.id, order: booking.order.request.id,
+            .booking(booking.order, before: before.order), intent: stored.intent.id, order: booking.order.request.id,
             market: booking.order.request.market, game: game,
             details: [
                 "state": booking.order.state.rawValue, "filled": "\(booking.order.filled)",
@@ -179,21 +179,5 @@ extension OrderStore {
             state: settledAt != nil ? "settled" : (position.isFlat ? "closed" : "open"), settlement: settledAt)
         try await OutboxStore.append(
             update, on: Channels.positions, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
-    }
-
-    /// The audit's word for a booking (DOMAIN 1.7).
-    private static func event(_ booking: OrderBooking, _ before: OrderBooking) -> String {
-        if booking.order.state == before.order.state { return "order_fills" }
-        return switch booking.order.state {
-        case .stored: "order_stored"
-        case .sent: "order_placed"
-        case .unknown: "order_unknown"
-        case .resting: "order_resting"
-        case .filled: "order_filled"
-        case .partiallyFilled: "order_partial_fill"
-        case .cancelled: "order_cancelled"
-        case .rejected: "order_rejected"
-        case .expired: "order_expired"
-        }
     }
 }

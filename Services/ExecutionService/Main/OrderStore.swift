@@ -91,10 +91,10 @@ struct OrderStore: Sendable {
 
     /// What is decided about an intent, and done: its order is stored, or it has ended, or it waits.
     ///
-    /// `marking` says whether the order is marked as sent in the same transaction, because it will be at once. Everything
-    /// is read in one round trip and written in another, together with COMMIT.
+    /// `marking` says whether the order is marked as sent in the same transaction, because it will be at once.
+    /// Everything is read in one round trip and written in another, together with COMMIT.
     func claim(
-        _ id: IntentID, engine: ExecutionServiceEngine, seen: VenueReadings, marking: Bool = true, at now: VenueInstant
+        _ id: IntentID, engine: ExecutionServiceEngine, seen: VenueReadings, marking: Bool = false, at now: VenueInstant
     ) async throws -> (decision: SendDecision, claimed: ClaimedOrder?) {
         try await pool.retryingTransaction("claim intent") { transaction in
             let key = StoredIntent.Key.intent(id)
@@ -230,7 +230,8 @@ struct OrderStore: Sendable {
         try closing.reservation?.write(transaction)
         try await statistics.add(["intents:\(end.rawValue)": 1], at: now, transaction)
         try await AuditEntry(
-            "intent_\(end.rawValue)", intent: stored.intent.id, market: stored.intent.market, game: stored.intent.game,
+            .closing(as: end, reason: reason), intent: stored.intent.id, market: stored.intent.market,
+            game: stored.intent.game,
             details: ["reason": reason]
         ).write(transaction)
     }
@@ -256,7 +257,7 @@ struct OrderStore: Sendable {
                 \(intent.limit.tenThousandths), \(intent.quantity.hundredths), \(now.microseconds), \(reduces))
             """)
         try await AuditEntry(
-            "order_stored", intent: intent.id, order: order.request.id, market: intent.market, game: intent.game,
+            .orderStored, intent: intent.id, order: order.request.id, market: intent.market, game: intent.game,
             details: [
                 "attempt": "\(attempt)", "limit": "\(intent.limit)", "quantity": "\(intent.quantity)",
                 "reduces": "\(reduces)",

@@ -33,26 +33,29 @@ enum VenueFactory {
         )
         let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time, clock: host.clock)
         host.supervisor.onDrain("venue-connections") { await http.shutdown() }
-        func rest(_ baseURL: String, _ signer: KalshiSigner?) -> KalshiREST {
+        let watch = settings.kalshi.watch(wall: host.context.wallClock, clock: host.clock) {
+            host.venueClock.setOffset(microseconds: $0)
+        }
+        func rest(_ baseURL: String, _ signer: KalshiSigner?, _ watch: VenueClockWatch?) -> KalshiREST {
             KalshiREST(
                 baseURL: baseURL, http: http, signer: signer, time: time, clock: host.clock,
-                random: host.context.random)
+                random: host.context.random, watch: watch)
         }
-        let signer = try settings.kalshi.signer(wall: host.context.wallClock)
+        let signer = try settings.kalshi.signer(wall: watch?.corrected ?? host.context.wallClock)
         if settings.service.host.trading.mode == .live {
-            let rest = rest(settings.kalshi.baseURL, signer)
+            let rest = rest(settings.kalshi.baseURL, signer, watch)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: true,
-                clock: host.clock)
+                clock: host.clock, watch: watch)
         }
         if let simulator = settings.service.paperVenue {
             // Unsigned: whatever stands at that address, nothing sent there can be an order with money.
-            let rest = rest(withPath(simulator), nil)
+            let rest = rest(withPath(simulator), nil, nil)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: false,
                 clock: host.clock)
         }
-        let rest = rest(settings.kalshi.baseURL, signer)
+        let rest = rest(settings.kalshi.baseURL, signer, watch)
         let paper = PaperGateway(
             source: rest, balance: settings.service.order.initialBankroll, clock: host.clock)
         return GatewayVenue(

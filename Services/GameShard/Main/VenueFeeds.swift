@@ -13,6 +13,8 @@ struct VenueFeeds: Sendable {
     let http: VenueHTTP
     let books: any MarketFeed
     let scores: ScoreboardClient
+    /// Reads the venue's clock, which the WebSocket does not tell; nil for a simulator.
+    private let venueClock: KalshiREST?
 
     init(_ settings: GameShardSettings, _ host: ServiceHost) throws {
         self.host = host
@@ -21,7 +23,16 @@ struct VenueFeeds: Sendable {
         let time = VenueTime(now: { clock.now }, observe: { clock.observe($0) })
         let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time, clock: host.clock)
         self.http = http
-        books = try Self.feed(settings.kalshi, http, time, host)
+        let watch = settings.kalshi.watch(wall: host.context.wallClock, clock: host.clock) {
+            clock.setOffset(microseconds: $0)
+        }
+        venueClock = watch.map {
+            KalshiREST(
+                baseURL: settings.kalshi.baseURL, http: http, signer: nil, time: time, clock: host.clock,
+                random: host.context.random, watch: $0)
+        }
+        let signer = try settings.kalshi.signer(wall: watch?.corrected ?? host.context.wallClock)
+        books = Self.feed(settings.kalshi, http, signer, time, host)
         scores = ScoreboardClient(
             baseURL: settings.scoreboard.baseURL, http: http, time: time, timeout: settings.scoreboard.requestTimeout,
             reader: host.settings.isReplay ? host.source : nil)
@@ -29,9 +40,8 @@ struct VenueFeeds: Sendable {
     }
 
     private static func feed(
-        _ kalshi: KalshiSettings, _ http: VenueHTTP, _ time: VenueTime, _ host: ServiceHost
-    ) throws -> any MarketFeed {
-        let signer = try kalshi.signer(wall: host.context.wallClock)
+        _ kalshi: KalshiSettings, _ http: VenueHTTP, _ signer: KalshiSigner?, _ time: VenueTime, _ host: ServiceHost
+    ) -> any MarketFeed {
         guard signer != nil || !kalshi.isRealHost, let url = WebSocketURL(kalshi.webSocketURL) else {
             let source = KalshiREST(
                 baseURL: kalshi.baseURL, http: http, signer: nil, time: time, clock: host.clock,
@@ -59,8 +69,25 @@ struct VenueFeeds: Sendable {
                 await watcher.take(batch.compactMap(Self.event), arrivedUpTo: arrived.max())
             }
         }
+        if let venueClock {
+            host.supervisor.add("venue-clock", .important) { try await Self.follow(venueClock, host) }
+        }
         for sport in ScoreboardPath.sports {
             host.supervisor.add("scores-\(sport.rawValue)", .important) { try await poller.run(sport) }
+        }
+    }
+
+    /// Asks the venue something small now and then, for the time that its answer shows.
+    private static func follow(_ venue: KalshiREST, _ host: ServiceHost) async throws {
+        while !Task.isCancelled {
+            var pause = Duration.seconds(60)
+            do {
+                _ = try await venue.exchangeStatus()
+            } catch  where !Task.isCancelled {
+                host.log.warning("the venue's clock was not read", metadata: [Key.reason: "\(error)"])
+                pause = .seconds(5)
+            }
+            try await host.clock.sleep(for: pause)
         }
     }
 

@@ -7,7 +7,7 @@ import Runtime
 /// `linesman check`: whether what one relies on in trouble is there before the trouble.
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Try what the suite relies on.", subcommands: [CheckAlerts.self])
+        commandName: "check", abstract: "Try what the suite relies on.", subcommands: [CheckAlerts.self, CheckLive.self])
 }
 
 /// `linesman check alerts`: a test alert to every sink that is set.
@@ -25,7 +25,7 @@ struct CheckAlerts: AsyncParsableCommand {
         if outcomes.contains(where: { $0.isWell == false }) { throw ArgumentParser.ExitCode(1) }
     }
 
-    private static func settings(_ path: String?) throws -> AlertSettings {
+    static func settings(_ path: String?) throws -> AlertSettings {
         let environment = ProcessInfo.processInfo.environment
         let named = path ?? environment["LINESMAN_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
         let standard = FileManager.default.fileExists(atPath: "linesman.toml") ? "linesman.toml" : nil

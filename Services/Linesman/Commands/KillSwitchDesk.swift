@@ -8,8 +8,7 @@ import Runtime
 
 /// Changes and reads the kill switch from the command line, with whatever can be reached.
 struct KillSwitchDesk: Sendable {
-    /// How long PostgreSQL and Redis may take.
-    static let patience = Duration.seconds(3)
+    static let patience = KillSwitchLever.patience
     /// A process that has said nothing for so long is silent: it says something every 5 s.
     static let silence = 15.0
 
@@ -19,16 +18,6 @@ struct KillSwitchDesk: Sendable {
     let settings: SettingsFile?
     let by: String
     var clock = MachineClock.real
-
-    /// Which places took the engaging.
-    struct Taken: Sendable {
-        var file = false
-        var database = false
-        var redis = false
-        var lines: [String] = []
-
-        var isAnywhere: Bool { file || database || redis }
-    }
 
     /// What a process says that it sees.
     struct Seen: Hashable, Sendable {
@@ -40,52 +29,19 @@ struct KillSwitchDesk: Sendable {
 
     // MARK: Engage and release
 
-    /// The file first: it needs nobody, and stops this host at once.
-    func engage(reason: String) async -> Taken {
-        var taken = Taken()
-        do {
-            try file.create("\(WallClock.text(WallClock.real.microseconds))  \(by)  \(reason)")
-            taken.file = true
-            taken.lines.append("file        engaged: \(file.path)")
-        } catch {
-            taken.lines.append("file        not made: \(error)")
-        }
-        async let inDatabase = outcome {
-            try await withDatabase { pool in
-                try await pool.transaction("engage kill switch") {
-                    try await KillSwitchStore.change(engaged: true, reason: reason, by: by, $0)
-                }
-            }
-        }
-        async let inRedis = outcome {
-            try await withRedis { try await KillSwitchNotice.put(reason, $0) }
-        }
-        let (stored, noticed) = await (inDatabase, inRedis)
-        (taken.database, taken.redis) = (stored == nil, noticed == nil)
-        taken.lines.append("PostgreSQL  " + (stored.map { "not reached: \($0)" } ?? "engaged"))
-        taken.lines.append("Redis       " + (noticed.map { "not reached: \($0)" } ?? "told"))
-        return taken
-    }
+    func engage(reason: String) async -> KillSwitchLever.Taken { await lever.engage(reason: reason, by: by) }
 
-    /// The audited place first; what remains engaged is returned.
+    /// What remains engaged is returned.
     ///
     /// - Throws: when PostgreSQL did not take it: then nothing was released.
-    func release(reason: String) async throws -> [String] {
-        _ = try await withDatabase { pool in
-            try await pool.transaction("release kill switch") {
-                try await KillSwitchStore.change(engaged: false, reason: reason, by: by, $0)
-            }
+    func release(reason: String) async throws -> [String] { try await lever.release(reason: reason, by: by) }
+
+    private var lever: KillSwitchLever {
+        KillSwitchLever(file: file) { step in
+            try await withDatabase { try await step($0) }
+        } withRedis: { step in
+            try await withRedis { try await step($0) }
         }
-        var left: [String] = []
-        if let reason = await outcome({ try await withRedis { try await KillSwitchNotice.remove($0) } }) {
-            left.append("Redis may still hold it (\(reason)): release it again when it is back")
-        }
-        do {
-            try file.remove()
-        } catch {
-            left.append("the file remains: \(error)")
-        }
-        return left
     }
 
     // MARK: Looking
@@ -160,16 +116,6 @@ struct KillSwitchDesk: Sendable {
     }
 
     // MARK: Reaching
-
-    /// Why it did not work; nil when it did.
-    private func outcome(_ body: () async throws -> some Sendable) async -> String? {
-        do {
-            _ = try await body()
-            return nil
-        } catch {
-            return "\(error)"
-        }
-    }
 
     private func withDatabase<R: Sendable>(
         _ body: @escaping @Sendable (PostgresPool) async throws -> R

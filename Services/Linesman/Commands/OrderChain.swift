@@ -10,6 +10,12 @@ struct OrderChain: Codable, Equatable {
         let clock: String
         let homeProbability: Double?
         let sourceProbability: Double?
+
+        var line: String {
+            let ours = homeProbability.map { "home wins \($0.formatted(decimals: 3)) by our model" } ?? "no model"
+            let source = sourceProbability.map { ", \($0.formatted(decimals: 3)) by the score feed" } ?? ""
+            return "  play    \(id ?? "-")  \(at)  \(score), \(clock); \(ours)\(source)"
+        }
     }
 
     struct FillLine: Codable, Equatable {
@@ -65,6 +71,8 @@ struct OrderChain: Codable, Equatable {
     let venueOrder: String?
     let fills: [FillLine]
     let settlement: String?
+    /// What was written down on the way, refusals of earlier attempts among it.
+    let audit: [AuditLine]
 
     /// - Throws: `Refusal` when no order, or more than one, begins with `prefix`.
     static func read(_ prefix: String, from database: some PostgresQuerying) async throws -> OrderChain {
@@ -113,6 +121,8 @@ struct OrderChain: Codable, Equatable {
         exit = try await Self.exit(row, database)
         play = try await Self.play(row, database)
         fills = try await Self.fills(of: order, database)
+        audit = try await AuditLine.read(
+            where: "intent_id = \(intent) OR details ->> 'signal' = \(advice?.signal as String?)", from: database)
     }
 
     private static func exit(_ row: Row, _ database: some PostgresQuerying) async throws -> Exit? {
@@ -129,7 +139,7 @@ struct OrderChain: Codable, Equatable {
     }
 
     /// The state of the game that the signal, or the exit's order, saw: the newest at or before it.
-    private static func play(_ row: Row, _ database: some PostgresQuerying) async throws -> Play? {
+    static func play(_ row: Row, _ database: some PostgresQuerying) async throws -> Play? {
         guard let seen = try row.int64OrNil("venue_created_at") ?? row.int64OrNil("venue_at") else { return nil }
         let found = try await database.first(
             """
@@ -171,11 +181,7 @@ struct OrderChain: Codable, Equatable {
     /// One line per link of the chain.
     func text() -> String {
         var lines = ["\(game)"]
-        if let play {
-            let ours = play.homeProbability.map { "home wins \($0.formatted(decimals: 3)) by our model" } ?? "no model"
-            let source = play.sourceProbability.map { ", \($0.formatted(decimals: 3)) by the score feed" } ?? ""
-            lines.append("  play    \(play.id ?? "-")  \(play.at)  \(play.score), \(play.clock); \(ours)\(source)")
-        }
+        if let play { lines.append(play.line) }
         if let advice { lines.append(text(of: advice)) }
         if let exit {
             let quotes = "YES was \(exit.yesBid ?? "-") bid, \(exit.yesAsk ?? "-") asked"
@@ -196,6 +202,7 @@ struct OrderChain: Codable, Equatable {
                     + (fill.standing == "confirmed" ? "" : ", \(fill.standing)"))
         }
         if let settlement { lines.append("  settled YES at \(settlement)") }
+        lines += audit.map { "  audit   \($0.text)" }
         return lines.joined(separator: "\n")
     }
 

@@ -15,9 +15,13 @@ struct VenueMarkets: Sendable {
         self.host = host
         let time = VenueTime(now: { host.venueClock.now }, observe: { host.venueClock.observe($0) })
         let http = VenueHTTP(limits: settings.httpLimits, time: time, clock: host.clock)
+        let watch = settings.watch(wall: host.context.wallClock, clock: host.clock) {
+            host.venueClock.setOffset(microseconds: $0)
+        }
+        let signer = try settings.signer(wall: watch?.corrected ?? host.context.wallClock)
         kalshi = KalshiREST(
-            baseURL: settings.baseURL, http: http, signer: try settings.signer(wall: host.context.wallClock),
-            time: time, clock: host.clock, random: host.context.random)
+            baseURL: settings.baseURL, http: http, signer: signer, time: time, clock: host.clock,
+            random: host.context.random, watch: watch)
         host.supervisor.onDrain("kalshi") { await http.shutdown() }
     }
 

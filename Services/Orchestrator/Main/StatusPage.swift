@@ -73,7 +73,8 @@ struct StatusPage: Sendable {
     func serve() async throws {
         let routes = StatusRoutes(
             checks: { health.checks }, metrics: { host.context.metrics.prometheusText() },
-            status: { await document() }, more: control.routes)
+            status: { await document() },
+            more: control.routes + KillSwitchRoutes(host: host, token: settings.control.token).all)
         try await StatusServer(host: settings.statusHost, port: settings.statusPort, routes: routes, log: host.log)
             .run()
     }

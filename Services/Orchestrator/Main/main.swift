@@ -28,6 +28,7 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     let records = RecordLane(store: store, fleet: fleet, announcements: announcements, host: host)
     let orders = OrderRecords(database: host.database, leadership: leadership)
     let control = ControlDesk(host: host, fleet: fleet, records: orders, settings: settings.control)
+    let sealer = AuditSealer(host.database, settings.audit, alerts: host.alerts, in: context)
     let page = StatusPage(
         host: host, fleet: fleet, alerts: alerts, health: health, monitor: monitor, settings: settings,
         control: control)
@@ -46,6 +47,7 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     }
     host.supervisor.add("scoreboards", .important) { try await scoreboards.run() }
     host.supervisor.add("schedule", .bestEffort) { try await schedule.run() }
+    host.supervisor.add("audit-seal", .important) { try await sealer.run() }
     host.supervisor.add("control", .important) { await control.run() }
     host.supervisor.add("status", .important) { try await page.serve() }
     host.supervisor.onDrain("leadership") { await leadership.resign() }

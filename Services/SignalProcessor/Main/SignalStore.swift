@@ -39,7 +39,13 @@ struct SignalStore: Sendable {
     ) async throws -> Outcome {
         try await pool.retryingTransaction("signal") { transaction in
             let (isKnown, view) = try await reader(transaction, marks, sender).view(for: signal, at: now)
-            if isKnown { return .known }
+            if isKnown {
+                try await AuditEntry(
+                    .duplicateDetected, market: signal.market, game: signal.game,
+                    details: ["signal": signal.id.rawValue, "shard": signal.shard.rawValue]
+                ).write(transaction)
+                return .known
+            }
             let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
             try await record(signal, verdict, trace, transaction)
             if case .approved(let intent, let reserved) = verdict {
@@ -118,6 +124,13 @@ struct SignalStore: Sendable {
         try await OutboxStore.append(
             IntentMessage(intent: intent), on: Channels.intents, key: intent.game.rawValue, trace: trace,
             in: transaction)
+        try await AuditEntry(
+            .executionRequested, intent: intent.id, market: intent.market, game: intent.game,
+            details: [
+                "signal": intent.signal.rawValue, "reservation": intent.reservation.rawValue,
+                "limit": "\(intent.limit)", "quantity": "\(intent.quantity)", "reserved": "\(reserved)",
+            ]
+        ).write(transaction)
     }
 }
 
@@ -140,7 +153,7 @@ extension SignalStore {
     /// Leaves a trace of the warning.
     func recordWarning(of loss: Money, limit: Money) async throws {
         try await pool.retryingTransaction("daily loss warning") { transaction in
-            try await AuditEntry("daily_loss_warning", details: ["loss": "\(loss)", "limit": "\(limit)"])
+            try await AuditEntry(.dailyLossWarning, details: ["loss": "\(loss)", "limit": "\(limit)"])
                 .write(transaction)
         }
     }
@@ -156,7 +169,7 @@ extension SignalStore {
             let marker = DailyStatistics.halted(account)
             guard try await statistics.sum(of: [marker], at: now, transaction) == 0 else { return false }
             try await statistics.add([marker: 1], at: now, transaction)
-            try await AuditEntry("daily_loss_exceeded", details: ["loss": "\(loss)", "limit": "\(limit)"])
+            try await AuditEntry(.dailyLossExceeded, details: ["loss": "\(loss)", "limit": "\(limit)"])
                 .write(transaction)
             return try await KillSwitchStore.change(
                 engaged: true, reason: "daily loss: \(loss) of \(limit)", by: author, transaction)

@@ -84,7 +84,7 @@ extension AlertEngine {
         let records = records.sorted { $0.sequence < $1.sequence }
         for record in records {
             _ = knownIDs.insert(record.id)
-            replay(record, at: instant(record.at))
+            if record.isFileOnly != true { replay(record, at: instant(record.at)) }
             if !record.isHeld {
                 kept.append(record)
                 if kept.count > 100 { kept.removeFirst() }

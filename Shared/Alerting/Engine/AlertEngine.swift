@@ -10,6 +10,8 @@ public struct AlertEngine: Sendable {
     public enum Event: Sendable {
         /// Something is wrong, or still is.
         case fire(AlertRequest)
+        /// For the file only.
+        case record(AlertRequest)
         /// It is gone; nothing happens when it was not there.
         case resolve(fingerprint: String, summary: String?, at: Int64)
         /// Something that somebody else had told is gone, and nobody else tells it.
@@ -104,6 +106,7 @@ public struct AlertEngine: Sendable {
         var effects: [Effect] = []
         switch event {
         case .fire(let request): fire(request, at: now, into: &effects)
+        case .record(let request): record(request, at: now, into: &effects)
         case .resolve(let fingerprint, let summary, let wall):
             resolve(fingerprint, summary: summary, wall: wall, at: now, into: &effects)
         case .tellRecovery(let request, let lasted): tellRecovery(request, lasted, at: now, into: &effects)
@@ -182,6 +185,14 @@ public struct AlertEngine: Sendable {
             statistics.held += 1
         }
         causes[request.fingerprint] = cause
+        append(alert, at: now, into: &effects)
+    }
+
+    private mutating func record(_ request: AlertRequest, at now: MachineInstant, into effects: inout [Effect]) {
+        guard isEnabled, knownIDs.insert(request.id) else { return }
+        var alert = Alert(request, state: .firing)
+        alert.isHeld = true
+        alert.isFileOnly = true
         append(alert, at: now, into: &effects)
     }
 

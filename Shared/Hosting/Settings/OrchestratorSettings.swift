@@ -17,6 +17,7 @@ public struct OrchestratorSettings: Sendable {
     public let zombieGrace: Int
     public let reconciliation: ReconciliationSettings
     public let control: ControlSettings
+    public let audit: AuditSettings
     public let leadershipLife: Duration
     public let monitorInterval: Duration
     public let statusHost: String
@@ -62,6 +63,7 @@ public struct OrchestratorSettings: Sendable {
             "Heartbeats that show a zombie game before it is revoked.")
         reconciliation = ReconciliationSettings(reader)
         control = ControlSettings(reader)
+        audit = AuditSettings(reader)
         leadershipLife = reader.seconds(
             "LEADERSHIP_TTL_SECS", default: .seconds(3), in: .milliseconds(1_500)...(.seconds(600)),
             "How long leadership lasts without being renewed; it is renewed each second.")

@@ -61,7 +61,7 @@ public enum KillSwitchStore {
             WHERE kill_switch.engaged <> excluded.engaged
             """)
         try await AuditEntry(
-            engaged ? "kill_switch_activated" : "kill_switch_deactivated",
+            engaged ? .killSwitchActivated : .killSwitchDeactivated,
             details: ["reason": reason, "by": by, "changed": "\(changed == 1)"]
         ).write(transaction)
         if changed == 1 {

@@ -38,8 +38,9 @@ public struct Migration: Sendable {
         Migration(version: 7, name: "lives", file: PackageResources.M0007_lives_sql),
         Migration(version: 8, name: "balances", file: PackageResources.M0008_balances_sql),
         Migration(version: 9, name: "desk", file: PackageResources.M0009_desk_sql),
+        Migration(version: 10, name: "audit", file: PackageResources.M0010_audit_sql),
         // An older build cannot read an intent without a signal.
-        Migration(version: 10, name: "exits", file: PackageResources.M0010_exits_sql, oldestReader: 10),
+        Migration(version: 11, name: "exits", file: PackageResources.M0011_exits_sql, oldestReader: 11),
     ]
 
     /// A file that the build has put into the program; the line feed at its end is not part of the SQL.

@@ -37,11 +37,14 @@ public struct VenueResponse: Hashable, Sendable {
     public let body: [UInt8]
     /// What the answer said of venue time; only a replay does.
     public let venueTime: VenueInstant?
+    /// When the server made it, in seconds since 1970; nil when it did not say so, or a cache answered in its place.
+    public let date: Int64?
 
-    public init(status: Int, body: [UInt8], venueTime: VenueInstant? = nil) {
+    public init(status: Int, body: [UInt8], venueTime: VenueInstant? = nil, date: Int64? = nil) {
         self.status = status
         self.body = body
         self.venueTime = venueTime
+        self.date = date
     }
 }
 
@@ -104,7 +107,7 @@ public final class VenueHTTP: Sendable {
                 let bytes = try await answer.body.collect(upTo: limits.bodyBytes)
                 return VenueResponse(
                     status: Int(answer.status.code), body: Array(bytes.readableBytesView),
-                    venueTime: Self.venueTime(answer.headers))
+                    venueTime: Self.venueTime(answer.headers), date: Self.date(answer.headers))
             }
         } catch {
             throw Self.classify(error)
@@ -116,6 +119,11 @@ public final class VenueHTTP: Sendable {
     private static func venueTime(_ headers: HTTPHeaders) -> VenueInstant? {
         guard let text = headers.first(name: "X-Venue-Time"), let microseconds = Int64(text) else { return nil }
         return try? VenueInstant(microseconds: microseconds)  // a header that makes no sense is none
+    }
+
+    private static func date(_ headers: HTTPHeaders) -> Int64? {
+        guard headers.first(name: "Age") == nil else { return nil }
+        return headers.first(name: "Date").flatMap(HTTPDate.seconds)
     }
 
     static func classify(_ error: any Error) -> VenueError {

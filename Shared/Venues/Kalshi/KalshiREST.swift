@@ -19,10 +19,13 @@ public struct KalshiREST: Sendable {
     private let random: RandomSource
     private let reads: RetryPolicy
     private let time: VenueTime
+    private let watch: VenueClockWatch?
 
+    /// With a `watch`, every answer measures the venue's clock, and an order is sent only while it permits one.
     public init(
         baseURL: String, http: VenueHTTP, signer: KalshiSigner?, time: VenueTime, clock: MachineClock,
-        random: RandomSource, reads: RetryPolicy = RetryPolicy(attempts: 3, delays: [.milliseconds(500)], jitter: 0.1)
+        random: RandomSource, reads: RetryPolicy = RetryPolicy(attempts: 3, delays: [.milliseconds(500)], jitter: 0.1),
+        watch: VenueClockWatch? = nil
     ) {
         self.http = http
         self.baseURL = baseURL
@@ -33,6 +36,7 @@ public struct KalshiREST: Sendable {
         self.random = random
         self.reads = reads
         self.time = time
+        self.watch = watch
     }
 
     // MARK: Market data
@@ -104,6 +108,7 @@ public struct KalshiREST: Sendable {
     public func createOrder(
         _ order: OrderRequest, expiresAt: VenueInstant? = nil, timeout: Duration? = nil
     ) async throws(VenueError) -> KalshiOrderReceipt {
+        try watch?.permitOrder()
         let body = Self.encode(order, expiresAt: expiresAt)
         let response = try await request("POST", "/portfolio/events/orders", body: body, timeout: timeout)
         return try KalshiDecoding.receipt(try KalshiDecoding.body(response))
@@ -149,7 +154,10 @@ public struct KalshiREST: Sendable {
         if !query.isEmpty {
             url += "?" + query.map { "\($0.0)=\(Self.escaped($0.1))" }.joined(separator: "&")
         }
-        return try await http.send(method, url, headers: headers, body: body, timeout: timeout)
+        let sent = watch?.microseconds
+        let response = try await http.send(method, url, headers: headers, body: body, timeout: timeout)
+        if let sent, let date = response.date { watch?.observe(date: date, sent: sent) }
+        return response
     }
 
     private func read(_ path: String, _ query: [(String, String)] = []) async throws(VenueError) -> JSONValue {

@@ -29,6 +29,7 @@ public struct KalshiSettings: Sendable {
     public let maxFailures: Int
     public let breakerCooldown: Duration
     public let backoffReset: Duration
+    public let clockBound: Duration
 
     /// Whether this is the venue itself, whose WebSocket answers only to a key (WIRE 1.2).
     public var isRealHost: Bool { Self.isReal(address: webSocketURL) }
@@ -112,6 +113,9 @@ public struct KalshiSettings: Sendable {
         backoffReset = reader.seconds(
             "VENUE_BACKOFF_RESET_SECS", default: .seconds(60), in: .zero...(.seconds(3_600)),
             "how long a connection must hold before delays start over")
+        clockBound = reader.milliseconds(
+            "KALSHI_MAX_CLOCK_OFFSET_MS", default: .milliseconds(2_000), in: .milliseconds(100)...(.seconds(60)),
+            "no order is sent while this machine's clock is certainly further from the venue's")
         reader.require(
             reconnectCap >= reconnectBase, ["VENUE_RECONNECT_BASE_DELAY_MS", "VENUE_RECONNECT_MAX_DELAY_MS"],
             "the longest delay must not be below the first")
@@ -138,6 +142,14 @@ public struct KalshiSettings: Sendable {
                 base: reconnectBase, cap: max(reconnectBase, reconnectCap), jitter: reconnectJitter,
                 resetAfter: backoffReset),
             breaker: CircuitBreaker(failureThreshold: maxFailures, cooldown: breakerCooldown))
+    }
+
+    /// Nil unless it is the venue itself that is asked: a simulator's time may be a recording's.
+    public func watch(
+        wall: WallClock, clock: MachineClock, changed: @escaping @Sendable (Int64) -> Void
+    ) -> VenueClockWatch? {
+        guard Self.isReal(address: baseURL) else { return nil }
+        return VenueClockWatch(wall: wall, clock: clock, bound: clockBound, changed: changed)
     }
 
     /// Nil without a key.

@@ -39,11 +39,11 @@ enum Fixture {
 
     static func rest(
         _ server: ScriptedServer, _ http: VenueHTTP, signer: KalshiSigner? = nil, time: VenueTime = ShownTime().time,
-        reads: RetryPolicy = RetryPolicy(attempts: 3, delays: [.milliseconds(5)])
+        reads: RetryPolicy = RetryPolicy(attempts: 3, delays: [.milliseconds(5)]), watch: VenueClockWatch? = nil
     ) -> KalshiREST {
         KalshiREST(
             baseURL: "http://127.0.0.1:\(server.port)/trade-api/v2", http: http, signer: signer, time: time,
-            clock: .real, random: .seeded(1), reads: reads)
+            clock: .real, random: .seeded(1), reads: reads, watch: watch)
     }
 
     static func order(

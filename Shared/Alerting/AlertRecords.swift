@@ -1,0 +1,33 @@
+import Foundation
+
+/// What alert files hold, for whoever looks at them from outside.
+public enum AlertRecords {
+    /// Records of one kind in an alert file, in those put aside, and in those of other processes beside it.
+    ///
+    /// `alerts.log` stands for `alerts.log`, `alerts.log.1`, `alerts.orchestrator-2.log` and so on. What is no record
+    /// is passed over.
+    ///
+    /// - Throws: `AlertError` when a file is there and cannot be read.
+    public static func read(kind: String, path: String) throws(AlertError) -> [(record: Alert, file: String)] {
+        let url = URL(filePath: path)
+        let folder = url.deletingLastPathComponent().path
+        let stem = url.deletingPathExtension().lastPathComponent
+        // No folder: no file, and so no record.
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        var found: [(record: Alert, file: String)] = []
+        for name in names.sorted() where name.hasPrefix(stem) && !name.hasSuffix(".lock") && !name.hasSuffix(".cursor")
+        {
+            let file = URL(filePath: folder).appending(path: name).path
+            guard let data = FileManager.default.contents(atPath: file) else {
+                throw AlertError(.file, "cannot read \(file)")
+            }
+            for line in data.split(separator: UInt8(ascii: "\n")) {
+                guard let record = try? JSONDecoder().decode(Alert.self, from: line), record.kind == kind else {
+                    continue
+                }
+                found.append((record, file))
+            }
+        }
+        return found
+    }
+}

@@ -1,0 +1,158 @@
+import Domain
+import Postgres
+
+/// Holds the books against the venue's own, when nothing moves any more.
+struct OrderAudit: Sendable {
+    let world: OrderWorld
+
+    private struct Ours {
+        let intent: String
+        let state: String
+        let filled: String
+        let venueOrder: String?
+    }
+
+    /// Everything that is not as it must be.
+    func violations() async throws -> [String] {
+        try await books() + orders() + fills() + account()
+    }
+
+    /// What must hold of the books alone.
+    private func books() async throws -> [String] {
+        let rules: [(String, SQL)] = [
+            ("intents without an end", "SELECT count(*) AS n FROM intents WHERE state IN ('approved', 'sending')"),
+            (
+                "orders without an end",
+                "SELECT count(*) AS n FROM orders WHERE state IN ('stored', 'sent', 'unknown', 'resting')"
+            ),
+            ("reservations left over", "SELECT count(*) AS n FROM reservations WHERE state = 'held'"),
+            (
+                "intents that were done without an order",
+                """
+                SELECT count(*) AS n FROM intents i WHERE state = 'done'
+                    AND NOT EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id)
+                """
+            ),
+            (
+                "intents filled by more than they asked for",
+                """
+                SELECT count(*) AS n FROM intents i WHERE quantity < (SELECT coalesce(sum(f.quantity), 0)
+                    FROM orders o JOIN fills f USING (order_id) WHERE o.intent_id = i.intent_id)
+                """
+            ),
+            (
+                "intents with two orders that may have reached the venue",
+                """
+                SELECT count(*) AS n FROM (SELECT intent_id FROM orders WHERE coalesce(reason, '') <> 'not_accepted'
+                    GROUP BY intent_id HAVING count(*) > 1) AS doubled
+                """
+            ),
+            (
+                "orders that are not the sum of their fills",
+                """
+                SELECT count(*) AS n FROM orders o WHERE filled <>
+                    (SELECT coalesce(sum(quantity), 0) FROM fills f WHERE f.order_id = o.order_id)
+                """
+            ),
+            (
+                "positions that are not the sum of their fills",
+                """
+                SELECT count(*) AS n FROM positions p WHERE p.net_quantity <> (SELECT coalesce(sum(
+                    CASE WHEN (outcome = 'yes') = (action = 'buy') THEN quantity ELSE -quantity END), 0)
+                    FROM fills f WHERE f.market_id = p.market_id)
+                """
+            ),
+            (
+                "microdollars by which cash is off",
+                """
+                SELECT cash - initial - realised + fees
+                    + (SELECT coalesce(sum(cost), 0) FROM positions)::int8 AS n FROM bankroll
+                """
+            ),
+        ]
+        var found: [String] = []
+        for (what, sql) in rules {
+            let count = try await world.count(sql)
+            if count != 0 { found.append("\(count) \(what)") }
+        }
+        return found
+    }
+
+    /// Every order that the venue has is one of ours, once, and says the same.
+    private func orders() async throws -> [String] {
+        let rows = try await world.pool.query(
+            "SELECT order_id, intent_id, state, filled, venue_order_id FROM orders")
+        var ours: [String: Ours] = [:]
+        for row in rows {
+            ours[try row.text("order_id")] = Ours(
+                intent: try row.text("intent_id"), state: try row.text("state"),
+                filled: FixedPoint.format(try row.int64("filled"), scale: 2),
+                venueOrder: try row.textOrNil("venue_order_id"))
+        }
+        var found: [String] = []
+        var keys: Set<String> = []
+        var intents: Set<String> = []
+        for order in try await world.venue.orders() {
+            if !keys.insert(order.clientOrderId).inserted { found.append("sent twice: \(order.clientOrderId)") }
+            guard let own = ours[order.clientOrderId] else {
+                found.append("an order at the venue that nobody stored: \(order.clientOrderId)")
+                continue
+            }
+            if !intents.insert(own.intent).inserted { found.append("two orders for intent \(own.intent)") }
+            if own.filled != order.fillCountFp {
+                found.append("\(order.clientOrderId): \(own.filled) filled, the venue says \(order.fillCountFp)")
+            }
+            if own.venueOrder != order.orderId {
+                found.append("\(order.clientOrderId): venue order \(own.venueOrder ?? "none"), not \(order.orderId)")
+            }
+        }
+        for (id, own) in ours where own.filled != "0.00" && !keys.contains(id) {
+            found.append("filled here and not known to the venue: \(id)")
+        }
+        return found
+    }
+
+    private func fills() async throws -> [String] {
+        let rows = try await world.pool.query(
+            "SELECT fill_id, order_id, quantity, outcome, price, fee FROM fills")
+        var ours: Set<String> = []
+        for row in rows {
+            let price = try row.int64("price")
+            let yes = try row.text("outcome") == "yes" ? price : 10_000 - price
+            ours.insert(
+                Self.line(
+                    try row.text("fill_id"), try row.text("order_id"),
+                    FixedPoint.format(try row.int64("quantity"), scale: 2),
+                    try Price(tenThousandths: yes).description,
+                    try Money(microdollars: row.int64("fee")).description))
+        }
+        let theirs = Set(
+            try await world.venue.fills().map {
+                Self.line($0.fillId, $0.clientOrderId, $0.countFp, $0.yesPriceDollars, $0.feeCost)
+            })
+        return theirs.subtracting(ours).sorted().map { "a fill of the venue that is not booked: \($0)" }
+            + ours.subtracting(theirs).sorted().map { "a fill that the venue does not have: \($0)" }
+    }
+
+    private static func line(_ parts: String...) -> String { parts.joined(separator: " ") }
+
+    /// Positions and money.
+    private func account() async throws -> [String] {
+        var found: [String] = []
+        let rows = try await world.pool.query("SELECT market_id, net_quantity FROM positions WHERE net_quantity <> 0")
+        var ours: [String: String] = [:]
+        for row in rows {
+            ours[try row.text("market_id")] = FixedPoint.format(try row.int64("net_quantity"), scale: 2)
+        }
+        let theirs = try await world.venue.positions().filter { $0.positionFp != "0.00" }
+        for position in theirs where ours.removeValue(forKey: position.ticker) != position.positionFp {
+            found.append("position in \(position.ticker): the venue says \(position.positionFp)")
+        }
+        found += ours.map { "position in \($0.key): \($0.value), and the venue has none" }
+        let account = try await world.venue.account()
+        let spent = try Money(dollars: account.cash) - Money(dollars: account.opening)
+        let own = try Money(microdollars: Int64(try await world.count("SELECT cash - initial AS n FROM bankroll")))
+        if spent != own { found.append("cash changed by \(own) here and by \(spent) at the venue") }
+        return found
+    }
+}
