@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
-.PHONY: soak-fleet soak-orders bench-path
+.PHONY: soak-fleet soak-orders bench-path bench-kill-switch
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -38,8 +38,11 @@ bench-path: bootstrap ## the way of an order, tick to send, beside two bare hops
 soak-fleet: bootstrap ## 10,000 seeded schedules of trouble on the fleet's engines
 	scripts/soak-fleet.sh
 
-soak-orders: bootstrap ## 1,000,000 random steps of reservations and 50,000 plans of two legs, on the engines
+soak-orders: bootstrap ## 1,000,000 steps and 50,000 plans on the engines, then 100,000 orders with kills
 	scripts/soak-orders.sh
+
+bench-kill-switch: bootstrap ## from the kill switch's return to the last order that left, with each server away
+	scripts/bench.sh kill-switch
 
 chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes
 	scripts/chaos.sh

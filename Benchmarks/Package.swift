@@ -27,6 +27,7 @@ let package = Package(
                 .product(name: "BusTestKit", package: "Linesman"),
                 .product(name: "PostgresTestKit", package: "Linesman"),
                 .product(name: "FleetTestKit", package: "Linesman"),
+                .product(name: "OrderTestKit", package: "Linesman"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),

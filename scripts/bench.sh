@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | fleet | all]`, or with
-# faults `bus-faults`, `postgres-faults` or `fleet-faults`, or the way of an order, `path`. Results: Benchmarks/results.
+# faults `bus-faults`, `postgres-faults`, `fleet-faults`, `order-faults` or `kill-switch`, or the way of an order, `path`.
+# Results: Benchmarks/results.
 # Exit code 1 when a bar was missed, after all of it ran.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -32,7 +33,7 @@ install_python_peers() {
 
 peers_of() {
     case $1 in
-    engine | fleet*) ;;
+    engine | fleet* | order-faults | kill-switch) ;;
     path) build_path_peer ;;
     bus*)
         build_c_peers
@@ -45,9 +46,14 @@ peers_of() {
 
 # The suite itself, beside the measurements, for those that need it running.
 build_suite() {
-    local program
-    [[ $1 == fleet-faults || $1 == path ]] || return 0
-    for program in venue-simulator orchestrator market-discovery game-shard signal-processor execution-service; do
+    local program programs="venue-simulator execution-service"
+    case $1 in
+    fleet-faults | path) programs+=" orchestrator market-discovery game-shard signal-processor" ;;
+    order-faults) ;;
+    kill-switch) programs+=" orchestrator linesman" ;;
+    *) return 0 ;;
+    esac
+    for program in $programs; do
         swift build -c release --package-path Benchmarks --product "$program"
     done
 }

@@ -42,83 +42,78 @@ struct DatabaseTap: Tap {
     private var transaction = Transaction()
     /// Of orders that this session has marked.
     private let unknown: UnknownOrders
-    /// The statement that is being put together, up to and without its Execute.
-    private var open: Passage?
-
     init(_ unknown: UnknownOrders) { self.unknown = unknown }
 
     mutating func passages(in bytes: ByteBuffer) -> [Passage] {
-        rest.writeImmutableBuffer(bytes)
-        var passages: [Passage] = []
-        while let (kind, message) = nextMessage() {
-            switch kind {
-            case UInt8(ascii: "P"): prepare(message)
-            case UInt8(ascii: "B"):
-                open = Passage(bytes: message, write: write(message))
-                continue
-            case UInt8(ascii: "D") where open != nil:
-                open?.bytes.writeImmutableBuffer(message)
-                continue
-            case UInt8(ascii: "E"):
-                var whole = open ?? Passage(bytes: ByteBuffer())
-                open = nil
-                whole.bytes.writeImmutableBuffer(message)
-                passages.append(whole)
-                continue
-            case UInt8(ascii: "S"):
-                // The Sync belongs to the statement before it: with it the statement counts.
-                if let last = passages.indices.last {
-                    passages[last].bytes.writeImmutableBuffer(message)
-                    continue
-                }
-            default: break
-            }
-            passages.append(Passage(bytes: message))
+        var whole = bytes
+        if rest.readableBytes > 0 {
+            rest.writeImmutableBuffer(bytes)
+            whole = rest
         }
+        let (writes, end) = whole.withUnsafeReadableBytes { walk(Message(bytes: $0, offset: 0)) }
+        var passages: [Passage] = []
+        var passed = 0
+        func pass(to offset: Int, _ write: Write?) {
+            guard let part = whole.readSlice(length: offset - passed), part.readableBytes > 0 else { return }
+            passages.append(Passage(bytes: part, write: write))
+            passed = offset
+        }
+        for write in writes {
+            pass(to: write.range.lowerBound, nil)
+            pass(to: write.range.upperBound, write.write)
+        }
+        pass(to: end, nil)
+        rest = whole
         return passages
     }
 
-    /// The next whole message with its kind; 0 for what begins a session.
-    private mutating func nextMessage() -> (UInt8, ByteBuffer)? {
-        let start = rest.readerIndex
-        let offset = isStarted ? 1 : 0
-        guard let length: UInt32 = rest.getInteger(at: start + offset),
-            let message = rest.readSlice(length: Int(length) + offset)
-        else {
-            rest.discardReadBytes()
-            return nil
+    /// The writes among whole messages, and where the last whole statement ends.
+    ///
+    /// Bytes are looked at where they lie: this is most of what a rehearsal does.
+    private mutating func walk(_ first: Message) -> (writes: [(write: Write, range: Range<Int>)], end: Int) {
+        var writes: [(write: Write, range: Range<Int>)] = []
+        var message = first
+        var bind: Message?
+        while let end = message.end(isStarted: isStarted) {
+            switch isStarted ? message.bytes[message.offset] : 0 {
+            case 0:
+                // Requests for encryption come before the start, and are answered by a single letter.
+                isStarted = message.integer(at: 4) == 196_608
+            case UInt8(ascii: "P"): prepare(message)
+            case UInt8(ascii: "B"): bind = message
+            case UInt8(ascii: "E"):
+                if let start = bind, let write = write(start) { writes.append((write, start.offset..<end)) }
+                bind = nil
+            case UInt8(ascii: "S"):
+                // The Sync belongs to the statement before it: with it the statement counts.
+                if let last = writes.last, last.range.upperBound == message.offset {
+                    writes[writes.count - 1].range = last.range.lowerBound..<end
+                }
+            default: break
+            }
+            message.offset = end
         }
-        if isStarted { return (message.getInteger(at: message.readerIndex) ?? 0, message) }
-        let code: UInt32? = message.getInteger(at: message.readerIndex + 4)
-        // Requests for encryption come before the start, and are answered by a single letter.
-        isStarted = code == 196_608
-        return (0, message)
+        return (writes, bind?.offset ?? message.offset)
     }
 
-    private mutating func prepare(_ message: ByteBuffer) {
-        var message = message
-        message.moveReaderIndex(forwardBy: 5)
-        guard let name = message.readNullTerminatedString(), let text = message.readNullTerminatedString() else {
-            return
-        }
-        statements[name] = Kind(text)
+    private mutating func prepare(_ message: Message) {
+        var offset = 5
+        let name = message.text(at: &offset)
+        statements[name] = Kind(message.text(at: &offset))
     }
 
     // MARK: What is written
 
-    private mutating func write(_ bind: ByteBuffer) -> Write? {
-        var bind = bind
-        bind.moveReaderIndex(forwardBy: 5)
-        guard bind.readNullTerminatedString() != nil, let name = bind.readNullTerminatedString(),
-            let kind = statements[name]
-        else { return nil }
-        switch kind {
+    private mutating func write(_ bind: Message) -> Write? {
+        var offset = 5
+        _ = bind.text(at: &offset)
+        switch statements[bind.text(at: &offset)] ?? .other {
         case .begin: transaction = Transaction()
         case .commit: return commit()
         case .insertOrder:
             transaction.hasOrder = true
             return .claimOrder
-        case .changeOrder: return order(Self.values(&bind))
+        case .changeOrder: return order(bind.values(at: offset))
         case .fill: return isAnswer ? .answerFill : nil
         case .position: return isAnswer ? .answerPosition : nil
         case .cash: return isAnswer ? .answerCash : nil
@@ -166,15 +161,49 @@ struct DatabaseTap: Tap {
         }
         return nil
     }
+}
+
+/// A message of a PostgreSQL client where it lies among others; offsets within it count from its first byte.
+private struct Message {
+    let bytes: UnsafeRawBufferPointer
+    var offset: Int
+
+    /// Where the next one begins; nil while a part of this one is missing.
+    func end(isStarted: Bool) -> Int? {
+        let head = isStarted ? 1 : 0
+        guard offset + head + 4 <= bytes.count else { return nil }
+        let end = offset + head + integer(at: head)
+        return end <= bytes.count ? end : nil
+    }
+
+    func integer(at place: Int) -> Int {
+        Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + place, as: UInt32.self)))
+    }
+
+    /// The text up to the next NUL; `place` moves behind that.
+    func text(at place: inout Int) -> String {
+        let start = offset + place
+        var end = start
+        while end < bytes.count, bytes[end] != 0 { end += 1 }
+        place = end + 1 - offset
+        return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[start..<end]), as: UTF8.self)
+    }
 
     /// The values of a Bind as text; what is no text is left as it looks.
-    private static func values(_ bind: inout ByteBuffer) -> [String] {
-        guard let formats: Int16 = bind.readInteger() else { return [] }
-        bind.moveReaderIndex(forwardBy: Int(formats) * 2)
-        guard let count: Int16 = bind.readInteger() else { return [] }
-        return (0..<Int(count)).map { _ in
-            guard let length: Int32 = bind.readInteger(), length >= 0 else { return "" }
-            return bind.readString(length: Int(length)) ?? ""
+    func values(at start: Int) -> [String] {
+        func short(_ place: Int) -> Int {
+            Int(UInt16(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + place, as: UInt16.self)))
+        }
+        var place = start + 2 + short(start) * 2
+        let count = short(place)
+        place += 2
+        return (0..<count).map { _ in
+            let length = integer(at: place)
+            place += 4
+            guard length != 0xFFFF_FFFF else { return "" }
+            defer { place += length }
+            let range = offset + place..<offset + place + length
+            return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[range]), as: UTF8.self)
         }
     }
 }

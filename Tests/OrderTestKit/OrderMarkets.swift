@@ -16,7 +16,7 @@ enum OrderMarkets {
 
     static func isThin(_ index: Int) -> Bool { index % 3 == 0 }
 
-    static func recording(from start: VenueInstant, lasting seconds: Int64 = 2 * 3_600) throws -> Recording {
+    static func recording(from start: VenueInstant, lasting seconds: Int64 = 1_800) throws -> Recording {
         let game = try Game(
             id: game, sport: .nba, home: Team(name: "Home", abbreviation: "HOM"),
             away: Team(name: "Away", abbreviation: "AWY"), scheduledAt: start)

@@ -63,7 +63,7 @@ public struct OrderRehearsal: Sendable {
                         "orders_\(number)", in: folder, executables: executables, postgres: postgres,
                         number % 2 == 0 ? .refuse : .accept, plan)
                     let drive = OrderDrive(
-                        world: world, target: submits / (lanes * rounds), kills: own.count,
+                        world: world, target: (submits + lanes * rounds - 1) / (lanes * rounds), kills: own.count,
                         seed: seed &+ UInt64(number) &* 7_919)
                     do {
                         let result = try await drive.run()

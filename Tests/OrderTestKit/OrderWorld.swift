@@ -21,7 +21,8 @@ final class OrderWorld: Sendable {
     let venueTap: TapProxy
     let killSwitch: KillSwitchFile
     private let databaseTap: TapProxy
-    private let redis: PrivateRedis
+    let redis: PrivateRedis
+    let postgres: PrivatePostgres
     private let folder: TemporaryDirectory
     private let executables: String
     private let environment: [String: String]
@@ -69,6 +70,7 @@ final class OrderWorld: Sendable {
         self.name = name
         self.plan = plan
         self.executables = executables
+        self.postgres = postgres
         folder = try TemporaryDirectory(name)
         let path = folder.path
         try await postgres.createDatabase(name)
@@ -119,6 +121,25 @@ final class OrderWorld: Sendable {
             let end = await child.wait()
             if !life.isStopping, plan.made == before { life.note("\(end)") }
         }
+    }
+
+    /// An orchestrator beside it, which takes orders with this token.
+    func startOrchestrator(port: Int, token: String) throws -> ChildProcess {
+        let own = [
+            "DATABASE_URL": postgres.url(database: name), "STATUS_PORT": "\(port)", "CONTROL_TOKEN": token,
+            "SPORTS": "nba", "ESPN_BASE_URL": "http://127.0.0.1:\(venue.port)/apis/site/v2/sports",
+        ]
+        return try ChildProcess.spawn(
+            "\(executables)/orchestrator", environment: environment.merging(own) { $1 }, directory: folder.path,
+            output: .file("\(folder.path)/orchestrator.log"))
+    }
+
+    /// Runs `linesman kill-switch` to its end.
+    func linesman(_ arguments: String...) async throws -> (status: ChildProcess.ExitStatus, output: String) {
+        let own = ["DATABASE_URL": postgres.url(database: name)]
+        return try await ChildProcess.run(
+            "\(executables)/linesman", ["kill-switch"] + arguments, environment: environment.merging(own) { $1 },
+            directory: folder.path)
     }
 
     /// Asks the service to end; it is not started again.

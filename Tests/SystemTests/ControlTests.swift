@@ -126,6 +126,61 @@ import Wire
         }
     }
 
+    // CHECKLIST R84, N18: the same lever as the command's; a standby has it too, and no leader is asked.
+    @Test(.timeLimit(.minutes(3)))
+    func `the kill switch is engaged and released over HTTP, with the token, audited, and with PostgreSQL away`()
+        async throws
+    {
+        try await withOwnPostgres { postgres in
+            try await withOwnRedis { redis in
+                let database = postgres.url(database: "linesman")
+                try await SmallSuite.with(
+                    redis: redis.url, database: database, ["CONTROL_TOKEN": Self.token]
+                ) { suite in
+                    let file = "\(suite.folder.path)/run/kill-switch"
+                    let port = try FreePort.find()
+                    try suite.spawn(
+                        "orchestrator", as: "one", ["STATUS_PORT": "\(port)", "KILL_SWITCH_FILE": file])
+                    try await eventually(within: .seconds(60), "it answers") {
+                        try await OrchestratorRig.status(port) != nil
+                    }
+                    func send(_ what: String, _ body: String, token: String? = Self.token) async throws -> Int {
+                        try await OrchestratorRig.send(port, "/control/kill-switch/\(what)", post: body, token: token)
+                            .code
+                    }
+                    #expect(try await send("engage", "{}", token: nil) == 401)
+                    #expect(try await send("engage", "{}", token: "another-token-for-this-test") == 401)
+                    #expect(try await send("engage", "[") == 400)
+                    #expect(!FileManager.default.fileExists(atPath: file))
+
+                    #expect(try await send("engage", #"{"reason": "a test", "by": "ops"}"#) == 200)
+                    #expect(FileManager.default.fileExists(atPath: file))
+                    #expect(try await send("engage", "") == 200, "again, and in a hurry")
+                    for body in ["", "{}", #"{"reason": " "}"#] {
+                        #expect(try await send("release", body) == 400, "no reason: \(body)")
+                    }
+                    #expect(try await send("release", #"{"reason": "checked", "by": "ops"}"#) == 200)
+                    #expect(!FileManager.default.fileExists(atPath: file))
+                    let rows = try await postgres.run(
+                        sql: """
+                            SELECT string_agg(event || ' ' || (details ->> 'by') || ' ' || (details ->> 'reason'), '; '
+                                ORDER BY id) FROM audit_log WHERE event LIKE 'kill_switch%'
+                            """, database: "linesman")
+                    #expect(
+                        rows == "kill_switch_activated ops a test; "
+                            + "kill_switch_activated http engaged by an operator over HTTP; "
+                            + "kill_switch_deactivated ops checked")
+
+                    await postgres.kill()
+                    #expect(try await send("engage", #"{"reason": "alone"}"#) == 202)
+                    #expect(FileManager.default.fileExists(atPath: file))
+                    #expect(try await send("release", #"{"reason": "too early"}"#) == 503)
+                    #expect(FileManager.default.fileExists(atPath: file), "nothing is released")
+                }
+            }
+        }
+    }
+
     /// An address of this machine that is not the loopback's.
     private static let address = try? System.enumerateDevices().compactMap(\.address).first {
         $0.protocol == .inet && !($0.ipAddress ?? "127.").hasPrefix("127.")

@@ -1,4 +1,5 @@
 import Foundation
+import OrderTestKit
 import Runtime
 import Servers
 import TestKit
@@ -28,6 +29,19 @@ import Testing
             return KillSwitchTests.names.allSatisfy { name in
                 shown.split(separator: "\n").contains { $0.contains(name) && $0.contains(" \(state) ") }
             }
+        }
+    }
+
+    // CHECKLIST R84: each trigger, and each outage, while orders flow; how fast is measured by `make bench-kill-switch`.
+    @Test(.timeLimit(.minutes(10)))
+    func `no order leaves once it is engaged, by command, HTTP or hand, whatever is away`() async throws {
+        var rehearsal = KillSwitchRehearsal(executables: Executable.folder.path, rounds: 1)
+        rehearsal.say = { LogOutput.standardError.line($0) }
+        let rounds = try await rehearsal.run()
+        #expect(rounds.count == rehearsal.cases.count)
+        for round in rounds {
+            #expect(round.late == 0, "\(round)")
+            #expect(round.refused >= 3, "there was work to be turned away: \(round)")
         }
     }
 

@@ -14,6 +14,10 @@ enum Suite: String, CaseIterable {
     case fleetFaults = "fleet-faults"
     /// Wants the machine for itself, so it runs only when it is named.
     case path
+    /// Takes the better part of an hour, so it runs only when it is named.
+    case orderFaults = "order-faults"
+    /// Takes a quarter of an hour, so it runs only when it is named.
+    case killSwitch = "kill-switch"
 
     static let usual: [Suite] = [.engine, .bus, .postgres, .fleet]
 
@@ -24,6 +28,8 @@ enum Suite: String, CaseIterable {
         case .busFaults: "bus"
         case .postgresFaults: "postgres"
         case .fleetFaults, .path: rawValue
+        case .orderFaults: "orders"
+        case .killSwitch: "killswitch"
         }
     }
 
@@ -37,6 +43,8 @@ enum Suite: String, CaseIterable {
         case .postgresFaults: try await PostgresFaults.run(options)
         case .fleetFaults: try await FleetFaults.run(options)
         case .path: try await PathSuite.run(options)
+        case .orderFaults: try await OrderFaults.run(options)
+        case .killSwitch: try await KillSwitchBench.run(options)
         }
     }
 }
@@ -59,6 +67,8 @@ struct Options {
     var fleetParts: Set<FleetFaults.Part> = []
     /// How many times a shard fails.
     var fleetRounds = 50
+    /// Orders that are sent to a venue on a bad day.
+    var submits = 100_000
     /// How often each fault is made.
     var faultRounds = 20
     /// How long the server is away, in seconds.
@@ -97,6 +107,8 @@ struct Options {
                 fleetRounds = count
             case "--fault-rounds":
                 faultRounds = try Self.number(argument, rest.popFirst(), in: 4...1_000)
+            case "--submits":
+                submits = try Self.number(argument, rest.popFirst(), in: 100...10_000_000)
             case "--away":
                 away = try Self.number(argument, rest.popFirst(), in: 1...3_600)
             case "--minutes":

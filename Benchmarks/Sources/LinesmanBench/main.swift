@@ -4,6 +4,8 @@ import Foundation
 // `linesman-bench bus-faults [--only PART]... [--fault-rounds N] [--away SECONDS] [--minutes N] [--seed N]`
 // `linesman-bench postgres-faults`
 // `linesman-bench path [--seconds N]`
+// `linesman-bench order-faults [--submits N] [--seed N]`
+// `linesman-bench kill-switch [--rounds N]`
 // `linesman-bench fleet-faults [failover] [redis-away] [busy] [alerts] [--rounds N] [--away SECONDS] [--minutes N]`
 //
 // Exit code: 0 when every bar that was measured is met, 1 when one is missed, a promise is broken or something cannot

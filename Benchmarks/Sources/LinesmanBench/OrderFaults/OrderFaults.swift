@@ -29,8 +29,10 @@ enum OrderFaults {
         report.add(
             Bar("last order's end after the last fault, s", result.settledWithin, .atMost(30)), as: "settled_within_s")
         report.add(
-            Bar("reserved and filled, of the limit", result.largestExposure / result.limit, .atMost(1)),
-            as: "largest_exposure_of_limit")
+            Bar(
+                "reserved and filled, $", result.largestExposure.approximateDollars,
+                .atMost(result.limit.approximateDollars)), as: "largest_exposure_dollars")
+        report.set("exposure_limit_dollars", to: .number(result.limit.approximateDollars))
         report.add(Bar("broken promises", Double(result.violations.count), .atMost(0)), as: "violations")
         report.note(Self.list("orders", result.states))
         report.note(Self.list("faults of the venue", result.faults))
