@@ -158,6 +158,25 @@ extension VenueReadings {
         }
     }
 
+    @Test(arguments: [SendRefusal.orderValue, .orderContracts, .priceOutOfBounds])
+    func `an order of too much, or at a price out of bounds, ends with its reservation`(reason: SendRefusal)
+        async throws
+    {
+        try await withDesk { desk in
+            var tight = Safeguards()
+            switch reason {
+            case .orderValue: tight.orderValue = .cents(47_99)
+            case .orderContracts: tight.orderContracts = 95
+            default: tight.priceBounds = .cents(51)...(.cents(95))
+            }
+            let entry = try await desk.entry()
+            #expect(try await desk.claim(entry, tight).decision == .refuse(reason))
+            #expect(try await desk.state(entry) == "refused")
+            #expect(try await desk.rig.text("SELECT state AS t FROM reservations") == "released")
+            #expect(try await desk.rig.number("SELECT count(*) AS n FROM orders") == 0)
+        }
+    }
+
     @Test func `a second attempt that was never made is found again`() async throws {
         try await withDesk { desk in
             let entry = try await desk.entry()

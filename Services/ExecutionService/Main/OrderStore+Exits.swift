@@ -102,7 +102,7 @@ extension OrderStore {
                 life: policy.life, at: now, transaction)
             try await statistics.add(["exits:\(reason.rawValue)": 1], at: now, transaction)
             try await AuditEntry(
-                "exit_requested", intent: id, market: market, game: game,
+                .exitRequested, intent: id, market: market, game: game,
                 details: [
                     "reason": reason.rawValue, "outcome": outcome.rawValue, "quantity": "\(quantity)",
                     "limit": "\(limit)", "cost": "\(held.position.cost)",

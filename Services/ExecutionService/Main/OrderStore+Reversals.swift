@@ -107,7 +107,7 @@ extension OrderStore {
         try await announce(booking.order, stored, told, transaction)
         try await announce(booking.position, of: stored, settledAt: settledAt, transaction)
         try await AuditEntry(
-            "fill_reversed", intent: stored.intent.id, order: order.id, market: order.market, game: stored.intent.game,
+            .fillReversed, intent: stored.intent.id, order: order.id, market: order.market, game: stored.intent.game,
             details: [
                 "fills": booking.reversed.map(\.id.rawValue).joined(separator: " "),
                 "filled": "\(booking.order.filled)", "cash_change": "\(booking.account.cash)",

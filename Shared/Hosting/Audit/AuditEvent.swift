@@ -43,6 +43,10 @@ public enum AuditEvent: String, Hashable, Sendable, Codable, CaseIterable {
     case intentExpired = "intent_expired"
     /// An intent was refused for a reason that has no event of its own.
     case intentRefused = "intent_refused"
+    /// A position is to be sold before its market ends; `reason` says why.
+    case exitRequested = "exit_requested"
+    /// The venue took back what it had called a trade.
+    case fillReversed = "fill_reversed"
     case positionSettled = "position_settled"
     case reconciliationMismatch = "reconciliation_mismatch"
     /// What an operator asked the orchestrator to do, before it is done.
