@@ -50,15 +50,19 @@ public struct VenueError: Error, Hashable, Sendable, CustomStringConvertible {
     ///
     /// Time-outs, resets, server errors and unreadable bodies prove nothing (DESIGN rule 6).
     public let provesNonAcceptance: Bool
+    /// How long the venue asked to be left alone, with a 429 as a rule; nil when it did not say.
+    public let retryAfter: Duration?
 
     public init(
-        _ code: Code, status: Int? = nil, detail: String = "", message: String = "", provesNonAcceptance: Bool = false
+        _ code: Code, status: Int? = nil, detail: String = "", message: String = "",
+        provesNonAcceptance: Bool = false, retryAfter: Duration? = nil
     ) {
         self.code = code
         self.status = status
         self.detail = String(detail.prefix(128))
         self.message = String(message.prefix(256))
         self.provesNonAcceptance = provesNonAcceptance
+        self.retryAfter = retryAfter
     }
 
     /// Whether reading again may help.

@@ -186,15 +186,3 @@ struct NonAcceptanceProofTests {
         #expect(step == .page)
     }
 }
-
-struct ReconciliationTests {
-    @Test func `what differs is named, and what is missing counts as nothing`() {
-        let differences = Reconciliation.differences(
-            ours: ["A": 100, "B": -200, "C": 0], venues: ["A": 100, "B": 200, "D": 50])
-        #expect(
-            differences == [
-                PositionDifference(market: "B", ours: -200, venues: 200),
-                PositionDifference(market: "D", ours: 0, venues: 50),
-            ])
-    }
-}

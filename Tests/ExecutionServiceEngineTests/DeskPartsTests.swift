@@ -63,7 +63,9 @@ struct AccountBudgetTests {
         var budget = AccountBudget()
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] as [Int64] {
             budget.refused(retryAfter: nil, limits, at: 0)
-            same(budget.take(.cancel, limits, at: 0), .wait(.seconds(seconds)))
+            same(budget.take(.order, limits, at: 0), .wait(.seconds(seconds)))
+            same(budget.take(.cancel, limits, at: 0), .wait(.milliseconds(20)))
+            same(budget.take(.cancel, limits, at: 20_000), .granted)
             budget = AccountBudget(refusals: budget.refusals)
         }
         budget.accepted()
@@ -180,63 +182,5 @@ struct ExitTests {
             return
         }
         #expect(ExitReason.stopLoss.priority < ExitReason.takeProfit.priority)
-    }
-}
-
-struct SnapshotTests {
-    private func own(_ orders: [OrderRecord] = [], fills: Set<FillID> = []) -> OwnSnapshot {
-        OwnSnapshot(orders: orders, fills: fills, positions: ["A": 100], balance: .dollars(500))
-    }
-
-    private func venue(_ orders: [VenueOrderState] = [], fills: [VenueFillState] = []) -> VenueSnapshot {
-        VenueSnapshot(orders: orders, fills: fills, positions: ["A": 100], balance: .dollars(500))
-    }
-
-    @Test func `equal books have no discrepancy, to the cent`() throws {
-        let record = try makeOrder(state: .filled, filled: .contracts(40))
-        let theirs = VenueOrderState(
-            venueOrder: "v1", key: "order-1", market: market, filled: .contracts(40), isOpen: false)
-        let fill = VenueFillState(id: "f1", venueOrder: "v1", market: market)
-        var snapshot = venue([theirs], fills: [fill])
-        snapshot.balance = .dollars(500) - .cents(1)
-        #expect(Reconciliation.compare(own([record], fills: ["f1"]), snapshot).isEmpty)
-        #expect(Reconciliation.compare(own([try makeOrder(state: .stored)]), venue()).isEmpty, "not sent yet")
-    }
-
-    @Test func `what our machinery mends is told from what halts`() throws {
-        let unknown = try makeOrder("o1", state: .unknown)
-        let ended = try makeOrder("o2", state: .rejected)
-        let gone = try makeOrder("o3", state: .resting)
-        let found = Reconciliation.compare(
-            own([unknown, ended, gone]),
-            venue([
-                VenueOrderState(venueOrder: "v1", key: "o1", market: market, filled: .contracts(3), isOpen: false),
-                VenueOrderState(venueOrder: "v2", key: "o2", market: market, filled: .zero, isOpen: true),
-            ]))
-        #expect(
-            found == [
-                .unbookedFills("o1", ours: .zero, venues: .contracts(3)), .openAtVenue("o2", "v2"), .absentOrder("o3"),
-            ])
-        #expect(found.filter { !$0.isMended }.isEmpty)
-    }
-
-    @Test func `what nobody of ours did halts, and is named`() throws {
-        var theirs = venue(
-            [
-                VenueOrderState(venueOrder: "v8", key: nil, market: market, filled: .zero, isOpen: true),
-                VenueOrderState(venueOrder: "v9", key: "other", market: market, filled: .zero, isOpen: false),
-            ],
-            fills: [VenueFillState(id: "f9", venueOrder: "v9", market: market)])
-        theirs.positions = ["A": 100, "B": -50]
-        theirs.balance = .dollars(499)
-        let found = Reconciliation.compare(own(fills: ["f1"]), theirs)
-        #expect(
-            found == [
-                .foreignOrder("v8", market), .foreignFill("f9", "v9", market), .missingFill("f1"),
-                .position(PositionDifference(market: "B", ours: 0, venues: -50)),
-                .balance(ours: .dollars(500), venues: .dollars(499)),
-            ])
-        #expect(found.allSatisfy { !$0.isMended })
-        #expect(Set(found.map(\.code)).count == found.count)
     }
 }

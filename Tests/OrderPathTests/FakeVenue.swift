@@ -16,6 +16,8 @@ final class FakeVenue: ExecutionVenue {
         case losesAnswer
         /// It never sees the order.
         case losesRequest
+        /// It says no, and trades it all the same.
+        case refusesAndFills
         /// It takes the order, and nothing of it trades until it is cancelled.
         case rests
         /// It takes the order and says nothing until `release`, whatever the deadline.
@@ -27,7 +29,15 @@ final class FakeVenue: ExecutionVenue {
         var orders: [OrderID: (request: OrderRequest, filled: Int64)] = [:]
         var submits: [OrderID] = []
         var outcomes: [MarketID: MarketOutcome] = [:]
-        var positions: [MarketID: Int64]? = [:]
+        /// Instead of what was traded here.
+        var positions: [MarketID: Int64]?
+        var accountFails = false
+        /// Of somebody else in the same account.
+        var strangers: [VenueFillState] = []
+        var balance: Money?
+        var looks = 0
+        /// How far its clock is ahead of ours.
+        var skew = Duration.zero
         var pagesFail = false
         var resting: Set<OrderID> = []
         var cancels: [VenueOrderID] = []
@@ -56,7 +66,16 @@ final class FakeVenue: ExecutionVenue {
     func standings(of fills: [ProvisionalFill]) async throws -> [FillID: FillStanding] {
         state.withLockedValue { $0.standings }
     }
+    /// What it says we hold; nil for what was traded here.
     func hold(_ positions: [MarketID: Int64]?) { state.withLockedValue { $0.positions = positions } }
+    func skew(_ skew: Duration) { state.withLockedValue { $0.skew = skew } }
+    /// It says that nothing was ever traded.
+    func forget() { state.withLockedValue { $0.orders = [:] } }
+    func failAccount(_ fail: Bool) { state.withLockedValue { $0.accountFails = fail } }
+    func trade(_ fills: VenueFillState...) { state.withLockedValue { $0.strangers += fills } }
+    func own(_ balance: Money?) { state.withLockedValue { $0.balance = balance } }
+    /// How often it was asked for the whole account.
+    var looks: Int { state.withLockedValue { $0.looks } }
     func failPages(_ fail: Bool) { state.withLockedValue { $0.pagesFail = fail } }
     var submits: [OrderID] { state.withLockedValue { $0.submits } }
     /// Orders that the venue has, so each would be paid for.
@@ -78,7 +97,7 @@ final class FakeVenue: ExecutionVenue {
             let manner = state.manners.isEmpty ? .fills : state.manners.removeFirst()
             let whole = order.quantity.hundredths / 100
             switch manner {
-            case .fills, .losesAnswer, .hangs: state.orders[order.id] = (order, whole)
+            case .fills, .losesAnswer, .refusesAndFills, .hangs: state.orders[order.id] = (order, whole)
             case .fillsInPart(let part): state.orders[order.id] = (order, part)
             case .rests:
                 state.orders[order.id] = (order, 0)
@@ -94,7 +113,7 @@ final class FakeVenue: ExecutionVenue {
             return news(order, whole)
         case .fillsInPart(let part): return news(order, part)
         case .rests: return news(order, 0, rests: true)
-        case .refuses: return .refused(reason: "insufficient_balance")
+        case .refuses, .refusesAndFills: return .refused(reason: "insufficient_balance")
         case .losesAnswer, .losesRequest: return .unanswered(reason: "timeout")
         }
     }
@@ -111,11 +130,40 @@ final class FakeVenue: ExecutionVenue {
         state.withLockedValue { $0.outcomes[market] ?? .open }
     }
 
-    func positions() async throws -> [MarketID: Int64]? { state.withLockedValue { $0.positions } }
-    func balance() async throws -> Money? { nil }
+    func snapshot(since: VenueInstant?) async throws -> VenueSnapshot? {
+        try state.withLockedValue { state in
+            state.looks += 1
+            if state.accountFails { throw Unreachable() }
+            var positions: [MarketID: Int64] = [:]
+            var fills = state.strangers
+            for (id, order) in state.orders where order.filled > 0 {
+                let takesYes = (order.request.outcome == .yes) == (order.request.action == .buy)
+                if state.outcomes[order.request.market] == nil {
+                    positions[order.request.market, default: 0] += (takesYes ? 100 : -100) * order.filled
+                }
+                fills.append(
+                    VenueFillState(
+                        id: FillID(stringLiteral: "fill-\(id)"), venueOrder: VenueOrderID(stringLiteral: "venue-\(id)"),
+                        market: order.request.market, quantity: .contracts(order.filled),
+                        yesPrice: order.request.outcome == .yes ? order.request.limit : order.request.limit.complement,
+                        bought: takesYes ? .yes : .no, at: tipOff.advanced(by: state.skew)))
+            }
+            if let since { fills.removeAll { $0.at < since } }
+            return VenueSnapshot(
+                orders: state.orders.map { id, order in
+                    VenueOrderState(
+                        venueOrder: VenueOrderID(stringLiteral: "venue-\(id)"), key: id, market: order.request.market,
+                        filled: .contracts(order.filled), isOpen: state.resting.contains(id))
+                },
+                fills: fills, positions: state.positions ?? positions, balance: state.balance)
+        }
+    }
+
+    func balance() async throws -> Money? { state.withLockedValue { $0.balance } }
     func ping() async throws {}
 
     private func news(_ order: OrderRequest, _ contracts: Int64, rests: Bool = false) -> OrderNews {
+        let at = tipOff.advanced(by: state.withLockedValue { $0.skew })
         let quantity = Quantity.contracts(contracts)
         var fills: [Fill] = []
         if contracts > 0 {
@@ -124,7 +172,7 @@ final class FakeVenue: ExecutionVenue {
                     try Fill(
                         id: FillID(stringLiteral: "fill-\(order.id)"), order: order.id, market: order.market,
                         outcome: order.outcome, action: order.action, price: order.limit, quantity: quantity,
-                        fee: FeeSchedule.kalshi.fee(quantity, at: order.limit), at: tipOff)
+                        fee: FeeSchedule.kalshi.fee(quantity, at: order.limit), at: at)
                 ]
             } catch { preconditionFailure("\(error)") }
         }

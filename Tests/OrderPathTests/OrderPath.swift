@@ -127,8 +127,8 @@ final class OrderPath: Sendable {
     }
 
     /// A counter of a service that runs; 0 before it counted.
-    func counted(_ name: String, by service: String) -> Int {
-        registries.withLockedValue { $0[service] }?.counter(name).value ?? 0
+    func counted(_ name: String, _ labels: [String: String] = [:], by service: String) -> Int {
+        registries.withLockedValue { $0[service] }?.counter(name, labels: labels).value ?? 0
     }
 
     func gauge(_ name: String, of service: String) -> Double {

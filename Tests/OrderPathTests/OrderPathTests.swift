@@ -158,17 +158,18 @@ struct OrderPathTests {
         try await withOrderPath { path in
             path.venue.hold(["game-1-HOME": 500])
             path.startSignalProcessor()
-            path.startExecution()
+            // Too short to last: nothing is engaged for it.
+            path.startExecution(["RECONCILIATION_CONFIRM_SECS": "600"])
             try await path.publish(try path.rig.signal("s1"))
             try await eventually("a trace of it") {
-                try await path.rig.number(
-                    "SELECT count(*) AS n FROM audit_log WHERE event = 'reconciliation_mismatch'") == 1
+                try await path.rig.text("SELECT verdict AS t FROM reconciliations") == "differs"
             }
             try await eventually("approved") { try await path.rig.number("SELECT count(*) AS n FROM intents") == 1 }
             #expect(path.venue.submits.isEmpty)
             #expect(try await path.rig.text("SELECT state AS t FROM intents") == "approved")
-            path.venue.hold([:])
+            path.venue.hold(nil)
             try await path.untilOrder(.filled)
+            #expect(try await path.rig.number("SELECT count(*) AS n FROM kill_switch WHERE engaged") == 0)
         }
     }
 

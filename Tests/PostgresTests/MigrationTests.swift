@@ -166,6 +166,8 @@ import Testing
         "3912f4041563e10e4bf55066535ad2b0952e9889f3333a7d272d5f8045b346a1",
         "eb10ec420d77890abc2bc8879a7c68f4a4c75a97a16f109dd5f891c04430b14e",
         "78e78218aba7839b94507722dd6c147e702d93d7058afcbb16cda4c3279c41c5",
+        "3a1c811f986d4b6d38882203dfae12b188c61f3abc42b194400009fed857679d",
+        "284b627f4a2251490827f3311bd36a13c0f97e5d091fa13d7cf71fcbae871e7e",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

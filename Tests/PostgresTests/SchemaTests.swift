@@ -240,11 +240,12 @@ import Testing
             #expect(
                 keyed == [
                     "account_budgets", "assignment_log", "assignments", "audit_chain", "audit_log", "bankroll",
-                    "consumed", "consumer_positions", "daily_stats", "drained_shards", "fills", "game_states", "games",
-                    "intents", "journal_dead_letters", "journal_positions", "kill_switch",
+                    "consumed", "consumer_positions", "daily_stats", "drained_shards", "fills", "foreign_fills",
+                    "game_states", "games", "intents", "journal_dead_letters", "journal_positions", "kill_switch",
                     "kill_switch_acknowledgements", "leadership", "market_mappings", "orders", "outbox",
-                    "outbox_dead_letters", "positions", "reservations", "schema_migrations", "shard_lives", "signals",
-                    "trading_rules", "venue_balances",
+                    "outbox_dead_letters", "positions", "reconciliation_accepted", "reconciliation_requests",
+                    "reconciliations", "reservations", "schema_migrations", "shard_lives", "signals", "trading_rules",
+                    "venue_balances",
                 ])
             #expect(try rows.filter { try !$0.bool("keyed") }.map { try $0.text("relname") } == ["ticks"])
         }

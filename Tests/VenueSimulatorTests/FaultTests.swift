@@ -79,6 +79,30 @@ struct FaultTests {
         }
     }
 
+    @Test func `a request too many is refused, with a time when one was asked for, and nothing is done`() async throws {
+        try await RunningSimulator.with { venue in
+            try await Self.arm(venue, #"{"kind":"rateLimit","target":"POST","delay_ms":1500}"#)
+            #expect(try await venue.order("bid", "0.8000", "1.00", id: "one").status == 429)
+            #expect(try await venue.get("/trade-api/v2/portfolio/orders").json.list("orders").isEmpty)
+            #expect(try await Self.struck(venue).object("struck").integer("rateLimit") == 1)
+        }
+    }
+
+    @Test func `the account can be made to differ from what its client knows`() async throws {
+        try await RunningSimulator.with { venue in
+            func plant(_ body: String) async throws -> Int { try await venue.post("/control/account", body).status }
+            let market = Fixture.home.rawValue
+            #expect(try await plant(#"{"market":"\#(market)","contracts":"-1.50","cash":"-2.25"}"#) == 200)
+            let positions = try await venue.get("/trade-api/v2/portfolio/positions").json.list("market_positions")
+            #expect(positions.map { $0.text("position_fp") } == ["-1.50"])
+            let balance = try await venue.get("/trade-api/v2/portfolio/balance").json
+            #expect(balance.text("balance_dollars") == "997.750000")
+            for nonsense in [#"{"contracts":"1"}"#, #"{"market":"M"}"#, #"{"cash":"x"}"#, #"{"cash":"-99999"}"#, "["] {
+                #expect(try await plant(nonsense) == 400, "\(nonsense)")
+            }
+        }
+    }
+
     @Test func `a lost acknowledgement has still traded`() async throws {
         try await RunningSimulator.with { venue in
             try await Self.arm(venue, #"{"kind":"lostAcknowledgement"}"#)

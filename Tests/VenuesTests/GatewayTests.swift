@@ -168,7 +168,13 @@ private final class StubVenue: MarketSource {
     }
 
     @Test func `absent is said only when everything was read`() async throws {
-        let server = try await ScriptedServer { _, number in
+        let asked = NIOLockedValueBox(-1)
+        let server = try await ScriptedServer { request, _ in
+            if request.path.contains("/portfolio/fills") { return .json(#"{"fills":[],"cursor":""}"#) }
+            let number = asked.withLockedValue { asked in
+                asked += 1
+                return asked
+            }
             let other = #"{"order_id":"V-2","client_order_id":"other","ticker":"M-1","status":"resting"}"#
             switch number {
             case 0: return .json(#"{"orders":[\#(other)],"cursor":""}"#)

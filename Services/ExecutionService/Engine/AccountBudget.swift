@@ -64,8 +64,10 @@ public struct AccountBudget: Hashable, Sendable, Codable {
     }
 
     /// Takes the tokens of a request, or says how long to wait and takes none.
+    ///
+    /// A venue that refused orders is left alone with orders; cancels go on, as slowly as an empty bucket lets them.
     public mutating func take(_ request: Request, _ limits: Limits, at now: Int64) -> Answer {
-        if blockedUntil > now { return .wait(.microseconds(blockedUntil - now)) }
+        if request == .order, blockedUntil > now { return .wait(.microseconds(blockedUntil - now)) }
         let (cost, kept) = request == .order ? (limits.order, limits.reserve) : (limits.cancel, 0)
         // A bucket that is full far in the future is one of a clock that was set back.
         let full = min(max(fullAt, now), now + time(for: limits.burst, limits))

@@ -1,163 +1,87 @@
 import Domain
 
-/// A market in which our books and the venue's do not say the same.
-public struct PositionDifference: Hashable, Sendable {
-    public let market: MarketID
-    /// In 1/100 contract: positive is YES.
-    public let ours: Int64
-    public let venues: Int64
-
-    public init(market: MarketID, ours: Int64, venues: Int64) {
-        self.market = market
-        self.ours = ours
-        self.venues = venues
-    }
-}
-
-/// An order as the venue tells it.
-public struct VenueOrderState: Hashable, Sendable {
-    public let venueOrder: VenueOrderID
-    /// The client order id that it carries; nil when it has none, as one that was placed by hand.
-    public let key: OrderID?
-    public let market: MarketID
-    public let filled: Quantity
-    public let isOpen: Bool
-
-    public init(venueOrder: VenueOrderID, key: OrderID?, market: MarketID, filled: Quantity, isOpen: Bool) {
-        self.venueOrder = venueOrder
-        self.key = key
-        self.market = market
-        self.filled = filled
-        self.isOpen = isOpen
-    }
-}
-
-/// A fill as the venue tells it.
-public struct VenueFillState: Hashable, Sendable {
-    public let id: FillID
-    public let venueOrder: VenueOrderID
-    public let market: MarketID
-
-    public init(id: FillID, venueOrder: VenueOrderID, market: MarketID) {
-        self.id = id
-        self.venueOrder = venueOrder
-        self.market = market
-    }
-}
-
-/// All that a venue says of an account, each list paged to its end; a list that could not be is no snapshot.
-public struct VenueSnapshot: Hashable, Sendable {
-    public var orders: [VenueOrderState]
-    public var fills: [VenueFillState]
-    /// In 1/100 contract of YES.
-    public var positions: [MarketID: Int64]
-    public var balance: Money
-
-    public init(
-        orders: [VenueOrderState], fills: [VenueFillState], positions: [MarketID: Int64], balance: Money
-    ) {
-        self.orders = orders
-        self.fills = fills
-        self.positions = positions
-        self.balance = balance
-    }
-}
-
-/// What our books say of the same account, over the same time.
-public struct OwnSnapshot: Hashable, Sendable {
-    public var orders: [OrderRecord]
-    public var fills: Set<FillID>
-    public var positions: [MarketID: Int64]
-    public var balance: Money
-
-    public init(orders: [OrderRecord], fills: Set<FillID>, positions: [MarketID: Int64], balance: Money) {
-        self.orders = orders
-        self.fills = fills
-        self.positions = positions
-        self.balance = balance
-    }
-}
-
-/// One thing in which the venue and our books differ.
-public enum Discrepancy: Hashable, Sendable {
-    /// The venue has traded more of an order of ours: book its fills.
-    case unbookedFills(OrderID, ours: Quantity, venues: Quantity)
-    /// An open order of ours of which the venue knows nothing: the proof of non-acceptance decides.
-    case absentOrder(OrderID)
-    /// An order that has ended in our books and is open there: cancel it.
-    case openAtVenue(OrderID, VenueOrderID)
-    /// An open order that carries no key of ours.
-    case foreignOrder(VenueOrderID, MarketID)
-    /// A fill of an order that we do not know: kept, alerted, and part of the position that is compared.
-    case foreignFill(FillID, VenueOrderID, MarketID)
-    /// A fill of ours that the venue does not have: it was taken back.
-    case missingFill(FillID)
-    case position(PositionDifference)
-    case balance(ours: Money, venues: Money)
-
-    /// Whether our own machinery mends it without a person; the rest halts new orders.
-    public var isMended: Bool {
-        switch self {
-        case .unbookedFills, .absentOrder, .openAtVenue: true
-        case .foreignOrder, .foreignFill, .missingFill, .position, .balance: false
-        }
-    }
-
-    /// A bounded name, for metrics and the audit.
-    public var code: String {
-        switch self {
-        case .unbookedFills: "unbooked_fills"
-        case .absentOrder: "absent_order"
-        case .openAtVenue: "open_at_venue"
-        case .foreignOrder: "foreign_order"
-        case .foreignFill: "foreign_fill"
-        case .missingFill: "missing_fill"
-        case .position: "position"
-        case .balance: "balance"
-        }
-    }
-}
-
 /// Compares what we think we hold with what the venue says (CHECKLIST N12).
 public enum Reconciliation {
     /// Everything in which the two differ; none means that trading may begin.
     ///
     /// What the venue could not be asked is not here: without its whole snapshot nothing is concluded and nothing is
-    /// dropped (PITFALLS 8, row 26). `tolerance` is for balances only, whose rounding is the venue's own.
+    /// dropped (PITFALLS 8, row 26). What a person has accepted, as contracts of somebody else in the same account, is
+    /// no difference. Of a market in which an order of ours is open, position and what seems to be somebody else's are
+    /// left out, and with any open order the balance: there both may differ rightly, and the venue's lists may show the
+    /// order's fills before the order. `tolerance` is for balances only, whose rounding is the venue's own.
     public static func compare(
-        _ own: OwnSnapshot, _ venue: VenueSnapshot, tolerance: Money = .cents(1)
+        _ own: OwnSnapshot, _ venue: VenueSnapshot, accepted: Accepted = Accepted(), tolerance: Money = .cents(1)
+    ) -> [Discrepancy] {
+        let open = own.orders.filter { !$0.state.isTerminal }
+        let busy = Set(open.map(\.request.market))
+        var found: [Discrepancy] = []
+        var names: [VenueOrderID: OrderRecord] = [:]
+        for order in own.orders { if let name = order.venueOrder { names[name] = order } }
+        found += orders(own, venue, &names)
+        found += fills(own, venue, names, flagged: Set(found.compactMap(\.order)))
+        found += differences(ours: own.positions, venues: accepted.adjusted(venue.positions, ours: own.positions))
+            .map { .position($0) }
+        found.removeAll { $0.foreignMarket.map(busy.contains) ?? false }
+        if let theirs = venue.balance, let offset = accepted.balance, open.isEmpty {
+            let difference = own.balance - (theirs - offset)
+            if difference > tolerance || -difference > tolerance {
+                found.append(.balance(ours: own.balance, venues: theirs - offset))
+            }
+        }
+        return found.filter { !accepted.names.contains($0.name) }
+    }
+
+    private static func orders(
+        _ own: OwnSnapshot, _ venue: VenueSnapshot, _ names: inout [VenueOrderID: OrderRecord]
     ) -> [Discrepancy] {
         var found: [Discrepancy] = []
         let ours = Dictionary(own.orders.map { ($0.request.id, $0) }, uniquingKeysWith: { first, _ in first })
-        var seen: Set<OrderID> = []
-        var names: Set<VenueOrderID> = Set(own.orders.compactMap(\.venueOrder))
+        var seen: [OrderID: VenueOrderID] = [:]
         for order in venue.orders.sorted(by: { $0.venueOrder < $1.venueOrder }) {
             guard let key = order.key, let record = ours[key] else {
                 if order.isOpen { found.append(.foreignOrder(order.venueOrder, order.market)) }
                 continue
             }
-            seen.insert(key)
-            names.insert(order.venueOrder)
-            if order.filled != record.filled {
+            // Our key on two orders of the venue: only one of them can be the one that we sent.
+            if let known = record.venueOrder ?? seen[key], known != order.venueOrder {
+                found.append(.duplicateOrder(key, order.venueOrder))
+                continue
+            }
+            seen[key] = order.venueOrder
+            names[order.venueOrder] = record
+            if order.filled > record.filled {
                 found.append(.unbookedFills(key, ours: record.filled, venues: order.filled))
+            } else if order.filled < record.filled {
+                found.append(.fillsTakenBack(key, ours: record.filled, venues: order.filled))
             }
             if order.isOpen, record.state.isTerminal { found.append(.openAtVenue(key, order.venueOrder)) }
         }
         for order in own.orders.sorted(by: { $0.request.id < $1.request.id })
-        where !order.state.isTerminal && order.state != .stored && !seen.contains(order.request.id) {
+        where !order.state.isTerminal && order.state != .stored && seen[order.request.id] == nil {
             found.append(.absentOrder(order.request.id))
         }
+        return found
+    }
+
+    private static func fills(
+        _ own: OwnSnapshot, _ venue: VenueSnapshot, _ names: [VenueOrderID: OrderRecord], flagged: Set<OrderID>
+    ) -> [Discrepancy] {
+        var found: [Discrepancy] = []
+        var unbooked: [OrderID: (record: OrderRecord, more: Quantity)] = [:]
+        for fill in venue.fills.sorted(by: { $0.id < $1.id }) where !own.fills.contains(fill.id) {
+            guard let record = names[fill.venueOrder] else {
+                found.append(.foreignFill(fill.id, fill.venueOrder, fill.market))
+                continue
+            }
+            if flagged.contains(record.request.id) { continue }
+            unbooked[record.request.id, default: (record, .zero)].more += fill.quantity
+        }
+        // The venue no longer lists the order, or lists it without this fill.
+        for (id, part) in unbooked.sorted(by: { $0.key < $1.key }) {
+            found.append(.unbookedFills(id, ours: part.record.filled, venues: part.record.filled + part.more))
+        }
         let theirs = Set(venue.fills.map(\.id))
-        for fill in venue.fills.sorted(by: { $0.id < $1.id })
-        where !own.fills.contains(fill.id) && !names.contains(fill.venueOrder) {
-            found.append(.foreignFill(fill.id, fill.venueOrder, fill.market))
-        }
-        for fill in own.fills.subtracting(theirs).sorted() { found.append(.missingFill(fill)) }
-        found += differences(ours: own.positions, venues: venue.positions).map { .position($0) }
-        let difference = own.balance - venue.balance
-        if difference > tolerance || -difference > tolerance {
-            found.append(.balance(ours: own.balance, venues: venue.balance))
-        }
+        for fill in own.expectedFills.subtracting(theirs).sorted() { found.append(.missingFill(fill)) }
         return found
     }
 

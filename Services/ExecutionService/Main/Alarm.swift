@@ -31,19 +31,39 @@ struct Alarm: Sendable {
         }
     }
 
-    func mismatch(_ differences: [PositionDifference]) async {
-        var detail: [String: String] = [:]
-        for difference in differences.prefix(20) {
-            detail[difference.market.rawValue] = "ours \(difference.ours), venue's \(difference.venues)"
-        }
+    /// The venue says something else than our books, and goes on saying it.
+    func mismatch(_ differences: [Discrepancy]) {
+        var detail = ["show": "linesman reconcile"]
+        for difference in differences.prefix(20) { detail[difference.name] = difference.figures }
         fire(
-            "reconciliationMismatch", "reconciliationMismatch", "Positions differ from the venue's; no new orders",
-            detail, isLasting: true)
+            "reconciliationMismatch", "reconciliationMismatch",
+            "\(differences.count) differences between our books and the venue's; no new orders", detail,
+            isLasting: true)
     }
 
-    func matched() async {
+    func matched() {
         host.alerts.resolve(
-            "reconciliationMismatch", kind: "reconciliationMismatch", "Positions are the venue's again")
+            "reconciliationMismatch", kind: "reconciliationMismatch", "Our books and the venue's are equal again")
+    }
+
+    /// The books could not be compared for too long.
+    func overdue(_ reason: String, permitsOrders: Bool) {
+        fire(
+            "reconciliationOverdue", "reconciliationOverdue",
+            "Our books could not be compared with the venue's" + (permitsOrders ? "" : "; no new orders"),
+            ["reason": reason, "show": "linesman reconcile"], isLasting: true)
+    }
+
+    func compared() {
+        host.alerts.resolve(
+            "reconciliationOverdue", kind: "reconciliationOverdue", "Our books were compared with the venue's")
+    }
+
+    /// A fill of an order that is not ours: kept, and part of what is compared.
+    func foreign(_ fill: ForeignFill) {
+        fire(
+            "foreignFill", "foreignFill:\(fill.fill)", "A fill in the account of an order that is not ours",
+            ["fill": fill.fill, "order": fill.venueOrder, "market": fill.market], isLasting: false)
     }
 
     private func fire(

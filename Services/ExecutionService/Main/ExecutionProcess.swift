@@ -21,14 +21,17 @@ enum ExecutionProcess {
             pool: host.database, account: account,
             statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone),
             fillStanding: venue.fillsAreProvisional ? .provisional : .confirmed,
-            savedPercent: Int64(settings.exits.savedPercent))
+            savedPercent: Int64(settings.exits.savedPercent), budget: try BudgetStore(settings))
         let prices = LatestPrices(metrics: context.metrics)
-        let balance = BalanceReader(host: host, venue: venue)
+        let balance = BalanceReader(host: host, venue: venue, account: account)
         let (positions, results) = (WakeUps(), WakeUps())
         let desk = OrderDesk(
             host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings),
             prices: prices, balance: balance, positions: positions)
-        let keeper = PositionKeeper(host: host, store: store, venue: venue, desk: desk)
+        let keeper = PositionKeeper(host: host, store: store, venue: venue)
+        let reconciler = Reconciler(
+            host: host, store: store, venue: venue, desk: desk, records: ReconciliationStore(account, at: .kalshi),
+            settings: settings)
         let exits = ExitDesk(
             host: host, store: store, desk: desk, prices: prices, settings: settings, wakeUps: positions)
         let news = IntentNews(metrics: context.metrics)
@@ -62,7 +65,7 @@ enum ExecutionProcess {
             try await desk.resolveUnknownOrders(every: settings.unknownInterval)
         }
         host.supervisor.add("reconciliation", .important) {
-            try await keeper.reconcile(every: settings.reconciliationInterval)
+            try await reconciler.run { try await keeper.settleOnce() }
         }
         host.supervisor.add("cancel-all", .important) {
             try await CancelAll(host: host, desk: desk, venue: venue).run()

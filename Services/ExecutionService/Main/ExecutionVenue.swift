@@ -26,8 +26,10 @@ protocol ExecutionVenue: Sendable {
     func find(_ order: OrderRecord) async throws -> OrderNews?
     /// What the venue says of a market, asked for by its stored ticker.
     func outcome(of market: MarketID) async throws -> MarketOutcome
-    /// What the venue says we hold, in 1/100 contract of YES; nil when it keeps no positions for us.
-    func positions() async throws -> [MarketID: Int64]?
+    /// Everything the venue says of the account, orders and fills from then on; nil when it keeps nothing for us.
+    ///
+    /// - Throws: when any page is missing: then nothing is known.
+    func snapshot(since: VenueInstant?) async throws -> VenueSnapshot?
     /// What the account holds there; nil where our own books are the account.
     func balance() async throws -> Money?
     /// Asks the venue one thing.

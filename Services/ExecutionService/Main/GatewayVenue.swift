@@ -16,10 +16,13 @@ struct GatewayVenue: ExecutionVenue {
     let clock: MachineClock
     /// Of the venue's clock; nil where there is none to keep in step with.
     var watch: VenueClockWatch?
+    /// What the account may ask of the venue; nil where nobody counts.
+    var budget: BudgetKeeper?
 
     func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
         switch await gateway.submit(order, deadline: clock.now.duration(to: deadline)) {
         case .accepted(let receipt):
+            await budget?.note(.accepted)
             let rests = order.timeInForce == .goodTillCancelled && !receipt.remaining.isZero
             if receipt.filled.isZero {
                 return .accepted(receipt.venueOrder, fills: [], reported: .zero, rests: rests)
@@ -27,15 +30,26 @@ struct GatewayVenue: ExecutionVenue {
             // Fills that cannot be read yet leave the order unknown, and the resolver reads them.
             let fills = (try? await gateway.fills(of: order, venueOrder: receipt.venueOrder)) ?? []
             return .accepted(receipt.venueOrder, fills: fills, reported: receipt.filled, rests: rests)
-        case .refused(let error): return .refused(reason: error.code.rawValue)
-        case .unknown(let error): return .unanswered(reason: error.code.rawValue)
+        case .refused(let error):
+            await note(error)
+            return .refused(reason: error.code.rawValue)
+        case .unknown(let error):
+            await note(error)
+            return .unanswered(reason: error.code.rawValue)
         }
     }
 
+    private func note(_ error: VenueError) async {
+        if error.code == .rateLimited { await budget?.note(.tooMuch(retryAfter: error.retryAfter)) }
+    }
+
     func cancel(_ order: VenueOrderID, deadline: MachineInstant) async -> Bool {
+        if let budget, await !budget.takeForCancel(deadline: deadline) { return false }
         switch await gateway.cancel(order, deadline: clock.now.duration(to: deadline)) {
-        case .cancelled, .gone: true
-        case .unknown: false
+        case .cancelled, .gone: return true
+        case .unknown(let error):
+            await note(error)
+            return false
         }
     }
 
@@ -64,10 +78,22 @@ struct GatewayVenue: ExecutionVenue {
         }
     }
 
-    func positions() async throws -> [MarketID: Int64]? {
+    func snapshot(since: VenueInstant?) async throws -> VenueSnapshot? {
         guard keepsPositions else { return nil }
-        let held = try await gateway.positions().filter { $0.netHundredths != 0 }
-        return Dictionary(held.map { ($0.market, $0.netHundredths) }, uniquingKeysWith: +)
+        let account = try await gateway.account(since: since)
+        return VenueSnapshot(
+            orders: account.orders.map { order in
+                VenueOrderState(
+                    venueOrder: order.venueOrder, key: order.order, market: order.market, filled: order.filled,
+                    isOpen: order.isOpen)
+            },
+            fills: account.fills.map { fill in
+                VenueFillState(
+                    id: fill.id, venueOrder: fill.venueOrder, market: fill.market, quantity: fill.quantity,
+                    yesPrice: fill.yesPrice, bought: fill.bought, at: fill.at)
+            },
+            positions: Dictionary(account.positions.map { ($0.market, $0.netHundredths) }, uniquingKeysWith: +),
+            balance: account.balance)
     }
 
     func balance() async throws -> Money? { keepsBalance ? try await gateway.balance() : nil }

@@ -75,16 +75,4 @@ extension OrderStore {
             WHERE market_id = \(position.market.rawValue)
             """)
     }
-
-    /// Leaves a trace of positions that differ from the venue's.
-    func recordDifferences(_ differences: [PositionDifference]) async throws {
-        try await pool.transaction("reconciliation mismatch") { transaction in
-            for difference in differences {
-                try await AuditEntry(
-                    "reconciliation_mismatch", market: difference.market,
-                    details: ["ours": "\(difference.ours)", "venues": "\(difference.venues)"]
-                ).write(transaction)
-            }
-        }
-    }
 }

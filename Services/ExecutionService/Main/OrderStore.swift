@@ -31,6 +31,8 @@ struct OrderStore: Sendable {
     var fillStanding = FillStanding.confirmed
     /// How much of a trade's profit is put aside, in percent.
     var savedPercent: Int64 = 50
+    /// What the account may ask of the venue; nil where nobody counts.
+    var budget: BudgetStore?
 
     // MARK: Work
 
@@ -121,6 +123,7 @@ struct OrderStore: Sendable {
                 return (decision, nil)
             case .send(let attempt):
                 if busy.contains(where: { !$0.permits(intent, reduces: reduces) }) { return (.wait, nil) }
+                if case .wait? = try await budget?.take(.order, at: intent.venue, transaction) { return (.wait, nil) }
                 var order = try await insert(stored, attempt: attempt, reduces: reduces, at: now, transaction)
                 if marking {
                     let before = OrderBooking(

@@ -1,16 +1,14 @@
 import Domain
-import ExecutionServiceEngine
 import Hosting
 import Logging
 import Postgres
 import Runtime
 
-/// Keeps what we hold in step with the venue: pays positions out, and compares the rest.
+/// Pays positions out when their markets are settled.
 struct PositionKeeper: Sendable {
     let host: ServiceHost
     let store: OrderStore
     let venue: any ExecutionVenue
-    let desk: OrderDesk
 
     /// Asks for the result of every market we hold, at each wake-up: by its stored ticker, never by a search.
     func settle(_ wakeUps: AsyncStream<Void>) async throws {
@@ -23,7 +21,7 @@ struct PositionKeeper: Sendable {
         }
     }
 
-    private func settleOnce() async throws {
+    func settleOnce() async throws {
         for market in try await store.openPositions().keys.sorted() {
             let outcome: MarketOutcome
             do {
@@ -48,40 +46,5 @@ struct PositionKeeper: Sendable {
         host.context.metrics.counter("positions_settled_total", "Positions paid out.").increment()
         host.log.info(
             "position settled", metadata: ["market": "\(market)", "value": "\(value.map { "\($0)" } ?? "refund")"])
-    }
-
-    /// Compares until both say the same, then again each interval.
-    ///
-    /// No new order is sent while they differ.
-    func reconcile(every interval: Duration) async throws {
-        var hasAlerted = false
-        while !Task.isCancelled {
-            var isEqual = false
-            do {
-                try await settleOnce()
-                let differences = try await compare()
-                isEqual = differences?.isEmpty ?? false
-                if let differences, !differences.isEmpty, !hasAlerted {
-                    hasAlerted = true
-                    try await store.recordDifferences(differences)
-                    await desk.alarm.mismatch(differences)
-                }
-            } catch  where !Task.isCancelled {
-                host.log.warning("positions not compared", metadata: [Key.reason: "\(error)"])
-            }
-            await desk.setReconciled(isEqual)
-            if isEqual, hasAlerted {
-                hasAlerted = false
-                await desk.alarm.matched()
-            }
-            try await host.clock.sleep(for: isEqual ? interval : .seconds(1))
-        }
-    }
-
-    /// Nil while an order is open: then the two may differ rightly.
-    private func compare() async throws -> [PositionDifference]? {
-        guard let venues = try await venue.positions() else { return [] }
-        if try await !store.openOrders().isEmpty { return nil }
-        return Reconciliation.differences(ours: try await store.openPositions(), venues: venues)
     }
 }

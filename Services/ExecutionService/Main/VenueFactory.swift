@@ -42,18 +42,23 @@ enum VenueFactory {
                 random: host.context.random, watch: watch)
         }
         let signer = try settings.kalshi.signer(wall: watch?.corrected ?? host.context.wallClock)
+        let budget = try BudgetStore(settings.service).map { store in
+            BudgetKeeper(
+                store, at: .kalshi, database: host.database, clock: host.clock, metrics: host.context.metrics,
+                log: host.log)
+        }
         if settings.service.host.trading.mode == .live {
             let rest = rest(settings.kalshi.baseURL, signer, watch)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: true,
-                clock: host.clock, watch: watch)
+                clock: host.clock, watch: watch, budget: budget)
         }
         if let simulator = settings.service.paperVenue {
             // Unsigned: whatever stands at that address, nothing sent there can be an order with money.
             let rest = rest(withPath(simulator), nil, nil)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: false,
-                clock: host.clock)
+                clock: host.clock, budget: budget)
         }
         let rest = rest(settings.kalshi.baseURL, signer, watch)
         let paper = PaperGateway(

@@ -73,6 +73,8 @@ final class LatestPrices: Sendable {
 
 /// Reads what the account holds at the venue; what cannot be read grows old, and an old balance permits nothing
 /// (CHECKLIST R88).
+///
+/// What is read is stored too, for whoever sizes the next intent (CHECKLIST N20).
 final class BalanceReader: Sendable {
     private enum State {
         case unread
@@ -82,11 +84,13 @@ final class BalanceReader: Sendable {
 
     private let host: ServiceHost
     private let venue: any ExecutionVenue
+    private let stored: VenueBalances
     private let state = NIOLockedValueBox(State.unread)
 
-    init(host: ServiceHost, venue: any ExecutionVenue) {
+    init(host: ServiceHost, venue: any ExecutionVenue, account: TradingAccount) {
         self.host = host
         self.venue = venue
+        stored = VenueBalances(account)
     }
 
     func run(every interval: Duration) async throws {
@@ -94,8 +98,13 @@ final class BalanceReader: Sendable {
             var pause = interval
             do {
                 let began = host.clock.now
+                // Nil while the database is away: then nobody sizes an intent either.
+                let asked = try? await VenueBalances.now(host.database)
                 let balance = try await venue.balance()
                 state.withLockedValue { $0 = balance.map { .read($0, at: began) } ?? .own }
+                if let balance, let asked {
+                    try await stored.record(balance, at: .kalshi, asked: asked, host.database)
+                }
             } catch  where !Task.isCancelled {
                 host.log.warning("balance not read", metadata: [Key.reason: "\(error)"])
                 pause = min(interval, .seconds(1))

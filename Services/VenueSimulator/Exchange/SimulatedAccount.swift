@@ -2,7 +2,7 @@ import Domain
 
 /// The one account of the simulator: cash, what resting orders hold of it, and positions.
 ///
-/// Invariant: cash changes only by what fills cost and return, their fees, and settlement.
+/// Invariant: cash changes only by what fills cost and return, their fees, settlement, and what a test plants.
 struct SimulatedAccount: Sendable {
     let opening: Money
     private(set) var cash: Money
@@ -35,6 +35,26 @@ struct SimulatedAccount: Sendable {
         cash += paid
         settled += paid
         positions[market] = position
+    }
+
+    /// Makes the account differ from every client's books, as a venue's correction or another client would: contracts
+    /// that were never traded, and money from nowhere.
+    ///
+    /// - Throws: for more contracts than a position holds, and for cash below zero.
+    mutating func plant(_ hundredths: Int64, in market: MarketID, cash more: Money) throws(DomainError) {
+        guard cash + more >= .zero else {
+            throw DomainError(.outOfRange, field: "cash", value: "\(cash + more)", expected: "0 or more")
+        }
+        let old = position(market)
+        let (net, overflow) = old.netHundredths.addingReportingOverflow(hundredths)
+        guard !overflow else {
+            throw DomainError(.outOfRange, field: "contracts", value: "\(hundredths)", expected: "a position's size")
+        }
+        let held = try Quantity(hundredths: Int64(clamping: net.magnitude))
+        positions[market] = try Position(
+            market: market, netHundredths: net, cost: min(old.cost, Price.one * held), realised: old.realised,
+            fees: old.fees)
+        cash += more
     }
 
     /// The cash that a fill of the whole order at its limit would take; closing a position takes none.

@@ -163,6 +163,11 @@ extension SimulatedExchange {
         return .success((orders[id] ?? order, order.remaining, events))
     }
 
+    /// See the account's.
+    mutating func plant(_ hundredths: Int64, in market: MarketID, cash: Money) throws(DomainError) {
+        try account.plant(hundredths, in: market, cash: cash)
+    }
+
     /// The order that an accepted client order id belongs to.
     func order(clientOrderID: String) -> SimulatedOrder? { ordersByClientID[clientOrderID].flatMap { orders[$0] } }
 

@@ -23,6 +23,8 @@ enum FaultKind: String, Hashable, Sendable, Codable, CaseIterable {
     // Orders; the target is part of "POST /path".
     /// The order is not taken: 503.
     case refuse
+    /// Nothing is done: 429, with `Retry-After` when `delay_ms` is given (whole seconds, rounded up).
+    case rateLimit
     /// Nothing is done, and the answer is an error body with status 200.
     case wrongStatus
     /// The order is taken, and the connection closed instead of an answer.
@@ -50,7 +52,7 @@ struct FaultOrder: Hashable, Sendable, Codable {
     /// How long it lasts, venue time.
     var forVenueSeconds: Double?
     var seed: UInt64?
-    /// Machine time, for `delay` and `slowHTTP`; 0 to 60,000, default 200.
+    /// Machine time, for `delay` and `slowHTTP` (default 200), and what `rateLimit` asks for; 0 to 60,000.
     var delayMs: Int?
 
     /// Why it makes no sense, or nil.
@@ -63,6 +65,15 @@ struct FaultOrder: Hashable, Sendable, Codable {
         if let delay = delayMs, !(0...60_000).contains(delay) { return "delay_ms must be 0 to 60000" }
         return nil
     }
+}
+
+/// What a test makes the account differ by from what its client knows.
+struct PlantOrder: Hashable, Sendable, Codable {
+    var market: String?
+    /// Of YES; with a sign.
+    var contracts: String?
+    /// In dollars; with a sign.
+    var cash: String?
 }
 
 /// The faults that are armed, and how often each kind has struck.

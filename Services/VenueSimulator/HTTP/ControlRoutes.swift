@@ -23,6 +23,11 @@ struct ControlRoutes: Sendable {
         group.get("clock") { _, _ in simulator.answer { .ok(Self.clock($0)) } }
         group.get("stats") { _, _ in simulator.answer { .ok(ControlBodies.statistics($0)) } }
         group.get("order-times") { _, _ in simulator.answer { .ok(ControlBodies.times($0.times)) } }
+        group.post("account") { request, _ in
+            let body = try await request.body.collect(upTo: 64 * 1024)
+            let bytes = Array(body.readableBytesView)
+            return simulator.answer { Self.plant(bytes, &$0) }
+        }
         group.get("faults") { _, _ in simulator.answer { .ok(ControlBodies.faults($0.faults)) } }
         group.post("faults") { request, _ in
             let body = try await request.body.collect(upTo: 64 * 1024)
@@ -45,6 +50,18 @@ struct ControlRoutes: Sendable {
     }
 
     private static func clock(_ state: VenueState) -> JSONText { ControlBodies.clock(state.clock) }
+
+    private static func plant(_ bytes: [UInt8], _ state: inout VenueState) -> VenueReply {
+        guard let order = try? JSONDecoder.venue.decode(PlantOrder.self, from: Data(bytes)),
+            order.contracts == nil || order.market != nil, order.contracts != nil || order.cash != nil
+        else { return .badRequest("market and contracts, or cash, as decimals in text: \"-1.00\"") }
+        do {
+            try state.plant(order)
+        } catch {
+            return .badRequest("\(error)")
+        }
+        return .ok(ControlBodies.statistics(state))
+    }
 
     private static func arm(_ bytes: [UInt8], _ state: inout VenueState) -> VenueReply {
         guard let order = try? JSONDecoder.venue.decode(FaultOrder.self, from: Data(bytes)) else {

@@ -32,6 +32,11 @@ struct FaultMiddleware: RouterMiddleware {
             simulator.state.withLockedValue { $0.countRefusal(.exchangeUnavailable) }
             return answer(.refused(OrderRefusal(.exchangeUnavailable)))
         }
+        if let limit = strike(.rateLimit, subject) {
+            var answer = answer(VenueReply(status: 429, body: ["error": "too many requests"]))
+            if let delay = limit.delayMs { answer.headers[ReplayHeader.retryAfter] = "\((delay + 999) / 1_000)" }
+            return answer
+        }
         if strike(.wrongStatus, subject) != nil {
             return answer(.ok(KalshiBodies.error("internal_error", "internal error")))
         }

@@ -41,6 +41,9 @@ enum ReplayHeader {
     /// The venue time, microseconds since 1970, of the newest step that this reader has worked off.
     static let replayHandled = name("X-Replay-Handled")
 
+    /// A venue's own, for `rateLimit`.
+    static let retryAfter = name("Retry-After")
+
     private static func name(_ text: String) -> HTTPFields.Element.Name {
         guard let name = HTTPFields.Element.Name(text) else { preconditionFailure("\(text) is not a header name") }
         return name

@@ -106,6 +106,17 @@ extension VenueState {
         }
     }
 
+    /// A difference to every client's books.
+    mutating func plant(_ order: PlantOrder) throws(DomainError) {
+        let hundredths = try FixedPoint.parse(order.contracts ?? "0", scale: 2, field: "contracts")
+        let cash = try Money(dollars: order.cash ?? "0")
+        guard
+            let market = try order.market.map({ text throws(DomainError) in try MarketID(text) })
+                ?? exchange.header.markets.first?.market.id
+        else { return }
+        try exchange.plant(hundredths, in: market, cash: cash)
+    }
+
     mutating func countRefusal(_ code: OrderRefusal.Code) { statistics.ordersRefused[code.rawValue, default: 0] += 1 }
 }
 

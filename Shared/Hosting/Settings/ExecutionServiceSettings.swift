@@ -18,6 +18,10 @@ public struct ExecutionServiceSettings: Sendable {
     public let ordersInFlight: Int
     /// Of them those that entries may not use.
     public let exitLanes: Int
+    /// Tokens a second that all processes of the account together may spend at the venue; nil where nobody counts.
+    public let venueTokens: Int64?
+    /// Tokens that only cancels may take.
+    public let cancelReserve: Int64
     public let submitTimeout: Duration
     public let attempts: Int
     public let nonAcceptanceWait: Duration
@@ -26,6 +30,8 @@ public struct ExecutionServiceSettings: Sendable {
     public let settlementInterval: Duration
     public let provisionalInterval: Duration
     public let reconciliationInterval: Duration
+    public let reconciliationConfirmation: Duration
+    public let reconciliationAlertAfter: Duration
 
     public init(_ reader: SettingsReader) {
         host = HostSettings(reader)
@@ -67,6 +73,18 @@ public struct ExecutionServiceSettings: Sendable {
         reader.require(
             exitLanes < ordersInFlight, ["ORDERS_IN_FLIGHT", "ORDERS_IN_FLIGHT_FOR_EXITS"],
             "entries need an order on its way too")
+        let tokens = reader.integer(
+            "VENUE_TOKENS_PER_SEC", default: 0, in: 0...1_000_000,
+            "Write tokens a second of the venue's tier, shared by all processes of the account: an order takes 10, a "
+                + "cancel 2. 0 is the lowest tier (100) with money, and no bound on paper.")
+        let reserve = reader.integer(
+            "VENUE_CANCEL_RESERVE", default: 20, in: 0...100_000, "Write tokens that only cancels may take.")
+        let isLive = host.trading.mode == .live
+        venueTokens = tokens > 0 ? Int64(tokens) : (isLive ? 100 : nil)
+        cancelReserve = Int64(reserve)
+        reader.require(
+            venueTokens.map { Int64(reserve) + 10 <= $0 } ?? true, ["VENUE_CANCEL_RESERVE", "VENUE_TOKENS_PER_SEC"],
+            "the reserve must leave the 10 tokens of an order")
         submitTimeout = reader.milliseconds(
             "ORDER_SUBMIT_TIMEOUT_MS", default: .seconds(5), in: .milliseconds(50)...(.seconds(60)),
             "How long an order's answer is waited for; after it the order is unknown.")
@@ -90,6 +108,12 @@ public struct ExecutionServiceSettings: Sendable {
             "How often a venue that may take fills back is asked what became of them.")
         reconciliationInterval = reader.seconds(
             "RECONCILIATION_INTERVAL_SECS", default: .seconds(3_600), in: .seconds(1)...(.seconds(86_400)),
-            "How often positions are compared with the venue's after the start.")
+            "How often orders, fills, positions and balance are compared with the venue's after the start.")
+        reconciliationConfirmation = reader.seconds(
+            "RECONCILIATION_CONFIRM_SECS", default: .seconds(2), in: .milliseconds(100)...(.seconds(600)),
+            "How long the same difference must be seen before it alerts and engages the kill switch.")
+        reconciliationAlertAfter = reader.seconds(
+            "RECONCILIATION_ALERT_SECS", default: .seconds(60), in: .seconds(1)...(.seconds(3_600)),
+            "How long a comparison may be impossible before it alerts.")
     }
 }

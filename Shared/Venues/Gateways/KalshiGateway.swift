@@ -61,6 +61,17 @@ public struct KalshiGateway: OrderGateway {
             }
             // One that could not be read may be the one.
             if let unread = page.refused.first { return .unknown(unread) }
+            let fills = try await rest.fills(market: market)
+            if let unread = fills.refused.first { return .unknown(unread) }
+            let listed = Set(page.items.map(\.id))
+            let stray = fills.items.first { fill in
+                !listed.contains(fill.order) && (fill.clientOrder.isEmpty || fill.clientOrder == order.rawValue)
+            }
+            if let stray {
+                return .unknown(
+                    VenueError(
+                        .conflict, detail: "fill.order_id", message: "fill \(stray.id) is of no order that is listed"))
+            }
             return .absent
         } catch {
             return .unknown(error)
@@ -90,6 +101,35 @@ public struct KalshiGateway: OrderGateway {
 
     private func price(_ part: KalshiFill, _ order: OrderRequest) -> Price {
         order.outcome == .yes ? part.yesPrice : part.yesPrice.complement
+    }
+
+    public func account(since: VenueInstant?) async throws(VenueError) -> VenueAccount {
+        // What rests may be older than what is asked for.
+        let resting = since == nil ? nil : try await rest.orders(status: KalshiOrder.Status.resting.rawValue)
+        let recent = try await rest.orders(since: since)
+        let fills = try await rest.fills(since: since)
+        if let unread = resting?.refused.first ?? recent.refused.first ?? fills.refused.first { throw unread }
+        var orders: [VenueOrderID: KalshiOrder] = [:]
+        // Read later, so it wins.
+        for order in (resting?.items ?? []) + recent.items { orders[order.id] = order }
+        do {
+            return VenueAccount(
+                orders: orders.values.sorted { $0.id < $1.id }.map { order in
+                    AccountOrder(
+                        venueOrder: order.id, order: try? OrderID(order.clientOrder),  // another's key may be anything
+                        market: order.market, filled: order.filled, isOpen: order.status == .resting)
+                },
+                fills: try fills.items.map { fill throws(DomainError) in
+                    AccountFill(
+                        id: try FillID(fill.id), venueOrder: fill.order, market: fill.market, quantity: fill.quantity,
+                        yesPrice: fill.yesPrice, bought: fill.bought, at: fill.at)
+                },
+                positions: try await positions().filter { $0.netHundredths != 0 }, balance: try await balance())
+        } catch let error as DomainError {
+            throw VenueError(.invalidField, detail: "fill", message: "\(error)")
+        } catch {
+            throw VenueHTTP.classify(error)
+        }
     }
 
     public func positions() async throws(VenueError) -> [VenuePosition] {

@@ -55,6 +55,37 @@ public enum FindOutcome: Hashable, Sendable {
     case unknown(VenueError)
 }
 
+/// An order in the account, whoever made it.
+public struct AccountOrder: Hashable, Sendable {
+    public let venueOrder: VenueOrderID
+    /// Our own key; nil for an order without one.
+    public let order: OrderID?
+    public let market: MarketID
+    public let filled: Quantity
+    public let isOpen: Bool
+}
+
+/// A trade in the account, whoever made it.
+public struct AccountFill: Hashable, Sendable {
+    public let id: FillID
+    public let venueOrder: VenueOrderID
+    public let market: MarketID
+    public let quantity: Quantity
+    public let yesPrice: Price
+    /// Buying NO being selling YES; nil when the venue did not say.
+    public let bought: Outcome?
+    public let at: VenueInstant
+}
+
+/// All that a venue says of an account, every list read to its end.
+public struct VenueAccount: Hashable, Sendable {
+    public let orders: [AccountOrder]
+    public let fills: [AccountFill]
+    /// Without those that are flat.
+    public let positions: [VenuePosition]
+    public let balance: Money
+}
+
 /// A market as the one who settles needs it.
 public struct VenueMarket: Hashable, Sendable {
     public let market: MarketID
@@ -69,10 +100,16 @@ public protocol OrderGateway: Sendable {
     /// Sends once, never twice.
     func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome
     func cancel(_ order: VenueOrderID, deadline: Duration) async -> CancelOutcome
-    /// Looks for an order by our own key, through every page of the market's orders.
+    /// Looks for an order by our own key, through every page of the market's orders and fills.
+    ///
+    /// A fill whose order is not listed may be of ours: then nothing is known.
     func find(_ order: OrderID, market: MarketID) async -> FindOutcome
     /// The fills of one order, oldest first; ids are unique and stay the same.
     func fills(of order: OrderRequest, venueOrder: VenueOrderID) async throws(VenueError) -> [Fill]
+    /// Everything the venue says of the account; orders and fills from one second on, open orders and positions all.
+    ///
+    /// Read one after the other, not at one instant. One item that cannot be read is an error: the rest is no whole.
+    func account(since: VenueInstant?) async throws(VenueError) -> VenueAccount
     func positions() async throws(VenueError) -> [VenuePosition]
     func balance() async throws(VenueError) -> Money
     func market(_ market: MarketID) async throws(VenueError) -> VenueMarket

@@ -158,6 +158,26 @@ public actor PaperGateway: OrderGateway {
         orders[order.id]?.fills ?? []
     }
 
+    /// All that this process remembers.
+    public func account(since: VenueInstant?) async throws(VenueError) -> VenueAccount {
+        let kept = orders.values.sorted { $0.receipt.venueOrder < $1.receipt.venueOrder }
+        return VenueAccount(
+            orders: kept.map { kept in
+                AccountOrder(
+                    venueOrder: kept.receipt.venueOrder, order: kept.request.id, market: kept.request.market,
+                    filled: kept.receipt.filled, isOpen: false)
+            },
+            fills: kept.flatMap { kept in
+                kept.fills.map { fill in
+                    AccountFill(
+                        id: fill.id, venueOrder: kept.receipt.venueOrder, market: fill.market,
+                        quantity: fill.quantity, yesPrice: fill.outcome == .yes ? fill.price : fill.price.complement,
+                        bought: fill.action == .buy ? fill.outcome : fill.outcome.opposite, at: fill.at)
+                }
+            },
+            positions: try await positions(), balance: try await balance())
+    }
+
     public func positions() async throws(VenueError) -> [VenuePosition] {
         held.values.filter { !$0.isFlat }.map { VenuePosition(market: $0.market, netHundredths: $0.netHundredths) }
             .sorted { $0.market < $1.market }

@@ -39,12 +39,17 @@ public struct VenueResponse: Hashable, Sendable {
     public let venueTime: VenueInstant?
     /// When the server made it, in seconds since 1970; nil when it did not say so, or a cache answered in its place.
     public let date: Int64?
+    /// How long the venue asked to be left alone, as `Retry-After` says.
+    public let retryAfter: Duration?
 
-    public init(status: Int, body: [UInt8], venueTime: VenueInstant? = nil, date: Int64? = nil) {
+    public init(
+        status: Int, body: [UInt8], venueTime: VenueInstant? = nil, date: Int64? = nil, retryAfter: Duration? = nil
+    ) {
         self.status = status
         self.body = body
         self.venueTime = venueTime
         self.date = date
+        self.retryAfter = retryAfter
     }
 }
 
@@ -102,12 +107,15 @@ public final class VenueHTTP: Sendable {
         guard bound > .zero else { throw VenueError(.timeout, message: "no time was left to send it") }
         let response: VenueResponse
         do {
-            response = try await withDeadline(bound, clock: clock) { [client, limits, request] in
+            response = try await withDeadline(bound, clock: clock) { [client, limits, request, time] in
                 let answer = try await client.execute(request, timeout: TimeAmount(bound))
                 let bytes = try await answer.body.collect(upTo: limits.bodyBytes)
                 return VenueResponse(
                     status: Int(answer.status.code), body: Array(bytes.readableBytesView),
-                    venueTime: Self.venueTime(answer.headers), date: Self.date(answer.headers))
+                    venueTime: Self.venueTime(answer.headers), date: Self.date(answer.headers),
+                    retryAfter: answer.headers.first(name: "Retry-After").flatMap { text in
+                        RetryAfter.read(text, date: answer.headers.first(name: "Date"), now: time.now)
+                    })
             }
         } catch {
             throw Self.classify(error)

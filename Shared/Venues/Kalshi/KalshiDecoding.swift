@@ -163,6 +163,7 @@ enum KalshiDecoding {
         }
         return KalshiFill(
             id: id, order: try identifier(fields, "order_id"),
+            clientOrder: try fields.text("client_order_id") ?? "",
             market: try identifier(fields, fields.text("ticker") == nil ? "market_ticker" : "ticker"),
             yesPrice: price, quantity: quantity, fee: try fields.money(["fee_cost"]),
             bought: try bought(fields), isTaker: fields.flag("is_taker") ?? true, at: at)

@@ -10,9 +10,9 @@ enum KalshiErrors {
         if (200..<300).contains(response.status) {
             // One recorded endpoint answered its refusal with a 2xx and no order.
             guard let told, body?["order_id"] == nil, body?["order"] == nil else { return nil }
-            return make(response.status, told, isReadable: true)
+            return make(response, told, isReadable: true)
         }
-        return make(response.status, told ?? ("", ""), isReadable: told != nil)
+        return make(response, told ?? ("", ""), isReadable: told != nil)
     }
 
     /// The venue's code and message, when the body is an error at all.
@@ -50,11 +50,14 @@ enum KalshiErrors {
         "too_many_requests": .rateLimited,
     ]
 
-    private static func make(_ status: Int, _ told: (code: String, message: String), isReadable: Bool) -> VenueError {
+    private static func make(
+        _ response: VenueResponse, _ told: (code: String, message: String), isReadable: Bool
+    ) -> VenueError {
+        let status = response.status
         let code = codes[told.code.lowercased()] ?? byStatus(status)
         return VenueError(
             code, status: status, detail: told.code, message: told.message,
-            provesNonAcceptance: isReadable && isExplicit(status, code))
+            provesNonAcceptance: isReadable && isExplicit(status, code), retryAfter: response.retryAfter)
     }
 
     private static func byStatus(_ status: Int) -> VenueError.Code {

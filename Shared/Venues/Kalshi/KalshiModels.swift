@@ -64,6 +64,8 @@ public struct KalshiOrder: Hashable, Sendable {
 public struct KalshiFill: Hashable, Sendable {
     public let id: String
     public let order: VenueOrderID
+    /// Empty when the venue did not say whose order it was.
+    public let clientOrder: String
     public let market: MarketID
     public let yesPrice: Price
     public let quantity: Quantity

@@ -8,7 +8,9 @@ import Runtime
 /// follows an unknown outcome is for the caller to decide.
 public struct KalshiREST: Sendable {
     /// Pages that one call reads at most; more is an error, never a silent part.
-    public static let pagesPerCall = 200
+    public static let pagesPerCall = 1_000
+    /// A venue that wants to be left alone for longer is not asked again by the same call.
+    static let longestPause = Duration.seconds(2)
 
     private let http: VenueHTTP
     private let baseURL: String
@@ -71,12 +73,14 @@ public struct KalshiREST: Sendable {
 
     // MARK: Account
 
+    /// Our orders: of one market, in one status, made from one second on, or all.
     public func orders(
-        market: MarketID? = nil, status: String? = nil
+        market: MarketID? = nil, status: String? = nil, since: VenueInstant? = nil
     ) async throws(VenueError) -> KalshiPage<KalshiOrder> {
         var query: [(String, String)] = [("limit", "200")]
         if let market { query.append(("ticker", market.rawValue)) }
         if let status { query.append(("status", status)) }
+        if let since { query.append(("min_ts", String(since.microseconds / 1_000_000))) }
         return try await pages("/portfolio/orders", query, "orders", KalshiDecoding.order)
     }
 
@@ -179,8 +183,9 @@ public struct KalshiREST: Sendable {
             let delay = random.withGenerator { generator in
                 reads.delay(afterAttempt: attempt, using: &generator)
             }
-            guard failure.isTransient, let delay else { throw failure }
-            do { try await clock.sleep(for: delay) } catch { throw VenueError(.cancelled) }
+            let asked = failure.retryAfter ?? .zero
+            guard failure.isTransient, let delay, asked <= Self.longestPause else { throw failure }
+            do { try await clock.sleep(for: max(delay, asked)) } catch { throw VenueError(.cancelled) }
             attempt += 1
         }
     }

@@ -1,0 +1,228 @@
+import Domain
+import ExecutionServiceEngine
+import Resilience
+import Testing
+
+private func listed(
+    _ name: VenueOrderID, _ key: OrderID?, filled contracts: Int64 = 0, isOpen: Bool = false
+) -> VenueOrderState {
+    VenueOrderState(
+        venueOrder: name, key: key, market: market, filled: .contracts(contracts), isOpen: isOpen)
+}
+
+private func traded(_ id: FillID, of order: VenueOrderID, _ contracts: Int64 = 1) -> VenueFillState {
+    VenueFillState(
+        id: id, venueOrder: order, market: market, quantity: .contracts(contracts), yesPrice: .cents(50), bought: .yes,
+        at: tipOff)
+}
+
+/// What differs, and whose business it is (CHECKLIST N12).
+struct ReconciliationTests {
+    private func own(_ orders: [OrderRecord] = [], fills: Set<FillID> = []) -> OwnSnapshot {
+        OwnSnapshot(orders: orders, fills: fills, positions: ["A": 100], balance: .dollars(500))
+    }
+
+    private func venue(_ orders: [VenueOrderState] = [], fills: [VenueFillState] = []) -> VenueSnapshot {
+        VenueSnapshot(orders: orders, fills: fills, positions: ["A": 100], balance: .dollars(500))
+    }
+
+    @Test func `equal books have no discrepancy, to the cent`() throws {
+        let record = try makeOrder(state: .filled, filled: .contracts(40))
+        var snapshot = venue([listed("v1", "order-1", filled: 40)], fills: [traded("f1", of: "v1", 40)])
+        snapshot.balance = .dollars(500) - .cents(1)
+        #expect(Reconciliation.compare(own([record], fills: ["f1"]), snapshot).isEmpty)
+        #expect(Reconciliation.compare(own([try makeOrder(state: .stored)]), venue()).isEmpty, "not sent yet")
+        snapshot.balance = try .dollars(500) - Money(microdollars: 10_001)
+        #expect(
+            Reconciliation.compare(own([record], fills: ["f1"]), snapshot).map(\.code) == ["balance"])
+        snapshot.balance = nil
+        #expect(Reconciliation.compare(own([record], fills: ["f1"]), snapshot).isEmpty, "no money is kept there")
+    }
+
+    @Test func `what our machinery mends is told from what halts`() throws {
+        let unknown = try makeOrder("o1", state: .unknown)
+        let ended = try makeOrder("o2", state: .rejected)
+        let gone = try makeOrder("o3", state: .resting)
+        let found = Reconciliation.compare(
+            own([unknown, ended, gone]),
+            venue([listed("v1", "o1", filled: 3), listed("v2", "o2", isOpen: true)]))
+        #expect(
+            found == [
+                .unbookedFills("o1", ours: .zero, venues: .contracts(3)), .openAtVenue("o2", "v2"), .absentOrder("o3"),
+            ])
+        #expect(found.filter { !$0.isMended }.isEmpty)
+    }
+
+    @Test func `what nobody of ours did halts, and is named`() throws {
+        var theirs = venue(
+            [listed("v8", nil, isOpen: true), listed("v9", "other")], fills: [traded("f9", of: "v9")])
+        theirs.positions = ["A": 100, "B": -50]
+        theirs.balance = .dollars(499)
+        let found = Reconciliation.compare(own(fills: ["f1"]), theirs)
+        #expect(
+            found == [
+                .foreignOrder("v8", market), .foreignFill("f9", "v9", market), .missingFill("f1"),
+                .position(PositionDifference(market: "B", ours: 0, venues: -50)),
+                .balance(ours: .dollars(500), venues: .dollars(499)),
+            ])
+        #expect(found.filter(\.isMended).isEmpty)
+        #expect(Set(found.map(\.name)).count == found.count)
+        #expect(found.map(\.name).first == "foreign_order:v8")
+    }
+
+    @Test func `our key on two orders, and fewer fills than we booked, are differences`() throws {
+        let filled = try makeOrder("o1", state: .filled, filled: .contracts(40))
+        let twice = Reconciliation.compare(
+            own([filled], fills: ["f1"]),
+            venue(
+                [listed("v1", "o1", filled: 40), listed("v2", "o1", filled: 40)],
+                fills: [traded("f1", of: "v1", 40), traded("f2", of: "v2", 40)]))
+        #expect(twice == [.duplicateOrder("o1", "v2"), .foreignFill("f2", "v2", market)])
+        let less = Reconciliation.compare(own([filled]), venue([listed("v1", "o1", filled: 39)]))
+        #expect(less == [.fillsTakenBack("o1", ours: .contracts(40), venues: .contracts(39))])
+        #expect((twice + less).filter(\.isMended).isEmpty)
+    }
+
+    @Test func `a fill of an order that is listed no longer is booked by the order's name`() throws {
+        let ended = OrderRecord(
+            request: try makeOrder("o1").request, intent: "intent-1", attempt: 1, venueOrder: "v1", state: .cancelled)
+        let found = Reconciliation.compare(own([ended]), venue(fills: [traded("f1", of: "v1", 2)]))
+        #expect(found == [.unbookedFills("o1", ours: .zero, venues: .contracts(2))])
+    }
+
+    @Test func `an open order leaves out its market and the balance, and nothing else`() throws {
+        let open = try makeOrder("o1", state: .resting)
+        var mine = own([open])
+        mine.positions = ["A": 100, market: 5]
+        var theirs = venue([listed("v1", "o1", isOpen: true)])
+        theirs.balance = .dollars(1)
+        #expect(Reconciliation.compare(mine, theirs).isEmpty)
+        theirs.positions = ["A": 101]
+        #expect(
+            Reconciliation.compare(mine, theirs)
+                == [.position(PositionDifference(market: "A", ours: 100, venues: 101))])
+    }
+
+    @Test func `what a person accepted is no difference until it changes again`() throws {
+        var theirs = venue(fills: [traded("f9", of: "v9")])
+        theirs.positions = ["A": 100, "B": -50]
+        theirs.balance = .dollars(700)
+        let accepted = Accepted(names: ["foreign_fill:f9"], positions: ["B": -50], balance: .dollars(200))
+        #expect(Reconciliation.compare(own(), theirs, accepted: accepted).isEmpty)
+        theirs.positions["B"] = -60
+        theirs.balance = .dollars(690)
+        #expect(Reconciliation.compare(own(), theirs, accepted: accepted).map(\.code) == ["position", "balance"])
+        theirs.positions["B"] = nil
+        theirs.balance = .dollars(700)
+        #expect(Reconciliation.compare(own(), theirs, accepted: accepted).isEmpty, "paid out")
+        let first = Accepted(balance: nil)
+        theirs.fills = []
+        #expect(Reconciliation.compare(own(), theirs, accepted: first).isEmpty, "the first comparison sets it")
+    }
+
+    @Test func `markets that differ are named, and what is missing counts as nothing`() {
+        let differences = Reconciliation.differences(
+            ours: ["A": 100, "B": -200, "C": 0], venues: ["A": 100, "B": 200, "D": 50])
+        #expect(
+            differences == [
+                PositionDifference(market: "B", ours: -200, venues: 200),
+                PositionDifference(market: "D", ours: 0, venues: 50),
+            ])
+    }
+}
+
+/// From look to look: what halts, what lasts, what is waited for.
+struct ReconciliationEngineTests {
+    private static let one = Discrepancy.position(PositionDifference(market: "A", ours: 0, venues: 1))
+    private static let other = Discrepancy.position(PositionDifference(market: "A", ours: 0, venues: 2))
+    private static let equal = ReconciliationLook.compared([], inFlight: 0, open: 0)
+
+    private struct Run {
+        var engine = ReconciliationEngine(at: .origin)
+        var now = MachineInstant.origin
+
+        mutating func look(
+            _ look: ReconciliationLook, after pause: Duration = .zero
+        ) -> ReconciliationJudgement {
+            now = now.advanced(by: pause)
+            return engine.judge(look, startedAt: now, at: now)
+        }
+
+        mutating func difference(
+            _ discrepancy: Discrepancy, after pause: Duration = .zero
+        ) -> ReconciliationJudgement { look(.compared([discrepancy], inFlight: 0, open: 0), after: pause) }
+    }
+
+    @Test func `nothing is permitted before the books were equal once, and each hour they are looked at`() {
+        var run = Run()
+        #expect(run.look(.moved).permitsOrders == false)
+        #expect(run.look(.compared([], inFlight: 1, open: 0)).verdict == .waiting)
+        #expect(run.look(.compared([], inFlight: 0, open: 1)).permitsOrders == false, "an open order at the start")
+        let equal = run.look(Self.equal)
+        #expect(equal.verdict == .equal && equal.permitsOrders && equal.pause == .seconds(3_600))
+        #expect(run.look(.nothingToCompare).permitsOrders)
+    }
+
+    @Test func `a difference halts at once, and lasts when it is there again later, figure by figure`() {
+        var run = Run()
+        _ = run.look(Self.equal)
+        let first = run.difference(Self.one)
+        #expect(first.verdict == .differs && !first.permitsOrders && first.lasting.isEmpty)
+        #expect(first.pause == .seconds(1))
+        #expect(run.difference(Self.one, after: .milliseconds(1_999)).lasting.isEmpty, "too soon to last")
+        #expect(run.difference(Self.other, after: .seconds(10)).lasting.isEmpty, "it moves: it is on its way")
+        #expect(run.difference(Self.one, after: .seconds(10)).lasting.isEmpty, "and is counted anew")
+        #expect(run.look(.unreachable(reason: "timeout"), after: .seconds(1)).lasting.isEmpty)
+        let lasting = run.difference(Self.one, after: .seconds(1))
+        #expect(lasting.lasting == [Self.one] && !lasting.permitsOrders)
+        let gone = run.look(Self.equal, after: .seconds(1))
+        #expect(gone.verdict == .equal && gone.permitsOrders)
+        #expect(run.difference(Self.one, after: .seconds(60)).lasting.isEmpty, "a new episode")
+    }
+
+    @Test func `one look however long after the other is needed twice`() {
+        var run = Run()
+        #expect(run.difference(Self.one, after: .seconds(600)).lasting.isEmpty)
+        #expect(run.difference(Self.one, after: .seconds(600)).lasting == [Self.one])
+    }
+
+    @Test func `a venue that cannot be read permits nothing, and is overdue in time`() {
+        var run = Run()
+        _ = run.look(Self.equal)
+        let away = run.look(.unreachable(reason: "timeout"), after: .seconds(3_600))
+        #expect(away.verdict == .unreachable && !away.permitsOrders && !away.isOverdue)
+        #expect(!run.look(.unreachable(reason: "timeout"), after: .seconds(59)).isOverdue)
+        #expect(run.look(.unreachable(reason: "timeout"), after: .seconds(1)).isOverdue)
+        for _ in 0..<20 { _ = run.look(.moved) }
+        #expect(run.look(.moved).pause == .seconds(15), "the looks grow rarer")
+        let back = run.look(Self.equal)
+        #expect(back.permitsOrders && !back.isOverdue)
+    }
+
+    @Test func `trading that never stands still is held back for one quiet look, an order that rests holds nobody`() {
+        for busy in [ReconciliationLook.moved, .compared([], inFlight: 2, open: 0)] {
+            var run = Run()
+            _ = run.look(Self.equal)
+            #expect(run.look(busy, after: .seconds(3_600)).permitsOrders)
+            #expect(run.look(busy, after: .milliseconds(4_999)).permitsOrders)
+            #expect(!run.look(busy, after: .milliseconds(1)).permitsOrders, "\(busy)")
+            #expect(run.look(Self.equal).permitsOrders)
+        }
+        var run = Run()
+        _ = run.look(Self.equal)
+        let resting = run.look(.compared([.absentOrder("o1")], inFlight: 0, open: 1), after: .seconds(3_600))
+        #expect(resting.permitsOrders && resting.verdict == .waiting)
+        let later = run.look(.compared([.absentOrder("o1")], inFlight: 0, open: 1), after: .seconds(600))
+        #expect(later.permitsOrders && later.isOverdue && later.lasting.isEmpty)
+    }
+
+    @Test func `what should have been mended and is not becomes a difference`() {
+        let unbooked = Discrepancy.unbookedFills("o1", ours: .zero, venues: .contracts(1))
+        var run = Run()
+        _ = run.look(Self.equal)
+        #expect(run.difference(unbooked).verdict == .waiting)
+        #expect(run.difference(unbooked, after: .seconds(59)).permitsOrders)
+        let late = run.difference(unbooked, after: .seconds(1))
+        #expect(late.verdict == .differs && late.lasting == [unbooked] && !late.permitsOrders)
+    }
+}
