@@ -40,11 +40,11 @@ final class Connection: LoopListener {
     private var wakesAt = LoopInstant.never
     /// When something was last sent.
     private var askedAt = LoopInstant.now
-    private var sent: [Operation] = []
-    private var queued: [Operation] = []
-    private var statements = StatementCache(limit: Connection.statementLimit)
+    @exclusivity(unchecked) private var sent: [Operation] = []
+    @exclusivity(unchecked) private var queued: [Operation] = []
+    @exclusivity(unchecked) private var statements = StatementCache(limit: Connection.statementLimit)
     private var controls: Set<String> = []
-    private var parameters = Parameters()
+    @exclusivity(unchecked) private var parameters = Parameters()
     /// Set from a cancel request until its statement has ended.
     private var giveUp: LoopInstant?
     private var isCancelling = false
@@ -81,9 +81,9 @@ final class Connection: LoopListener {
     ///
     /// An idle session is told nothing but its end, so anything to be read means that it is over. Right after an answer
     /// it is not asked for: the loop would be told as well.
-    func isStillThere() -> Bool {
+    func isStillThere(at now: LoopInstant = .now) -> Bool {
         guard isUsable else { return false }
-        if LoopInstant.now < askedAt.advanced(by: .milliseconds(10)) { return true }
+        if now.nanoseconds < askedAt.nanoseconds + 10_000_000 { return true }
         isUsable = isSilent()
         return isUsable
     }
@@ -111,9 +111,9 @@ final class Connection: LoopListener {
     // MARK: Sending
 
     /// Takes an operation; its answer comes through the operation.
-    func submit(_ operation: Operation) {
+    func submit(_ operation: Operation, at now: LoopInstant = .now) {
         guard isUsable else { return operation.fail(.reconnect, "the connection was lost") }
-        askedAt = .now
+        askedAt = now
         guard askedAt < operation.deadline else {
             return operation.fail(.deadlineExceeded, "the deadline had passed before it began")
         }
@@ -188,10 +188,10 @@ final class Connection: LoopListener {
         if let control = batch.opens, !send(control, for: operation) { return false }
         for (index, sql) in batch.statements.enumerated() {
             parameters.load(sql.bound)
-            let lookup = statements.use(sql.text, parameters.types)
+            let lookup = statements.use(sql)
             if lookup.isNew, !prepare(lookup, for: operation) { return false }
             operation.steps.append(.statement(index, lookup.statement))
-            let isSent = parameters.withPointers { count, _, values, lengths, formats in
+            let isSent = parameters.withPointers { count, values, lengths, formats in
                 PQsendQueryPrepared(handle.pointer, lookup.statement.terminatedName, count, values, lengths, formats, 0)
             }
             if isSent != 1 { return false }
@@ -354,7 +354,7 @@ final class Connection: LoopListener {
     }
 
     private func complete(_ operation: Operation) {
-        sent.removeFirst()
+        if sent.count == 1 { sent.removeAll(keepingCapacity: true) } else { sent.removeFirst() }
         giveUp = nil
         if operation.failure == nil {
             operation.finish(.success(operation.results))

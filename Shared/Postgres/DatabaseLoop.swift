@@ -60,7 +60,9 @@ protocol LoopCall: AnyObject, Sendable {
 /// The thread, what it has to do, the sockets it watches and the times it keeps.
 ///
 /// Invariant of the unchecked conformance: `inbox` is under its lock; `thread` is set before anyone can see the
-/// instance; `own` and `isInTask` are touched by the loop's thread only; all else is isolated.
+/// instance; `own` and `isInTask` are touched by the loop's thread only; all else is isolated. What every statement
+/// touches is not checked at run time for a second use during the first (`@exclusivity(unchecked)`), here and in what
+/// runs on the loop: no use of it calls back.
 final class LoopExecutor: SerialExecutor, @unchecked Sendable {
     static let shared = LoopExecutor()
     /// How often what was given on the loop itself is looked at before the sockets are.
@@ -103,12 +105,16 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
     private let inbox = NIOLockedValueBox(Inbox())
     private let poll: Int32
     private let bell: Int32
-    private var thread: pthread_t = 0
-    private var own: [Item] = []
+    /// Rings when the earliest alarm is due: setting it is rare, and no wait has to be told how long it may take.
+    private let timer: Int32
+    @exclusivity(unchecked) private var thread: pthread_t = 0
+    @exclusivity(unchecked) private var own: [Item] = []
     /// Whether a task's job runs, with nothing of the loop's own below it on the stack.
     private var isInTask = false
-    @DatabaseLoop private var eager: [any LoopListener] = []
-    @DatabaseLoop private var watches: [Int32: Watch] = [:]
+    @DatabaseLoop @exclusivity(unchecked) private var eager: [any LoopListener] = []
+    @DatabaseLoop @exclusivity(unchecked) private var told: [any LoopListener] = []
+    /// By the socket's number, which is small.
+    @DatabaseLoop @exclusivity(unchecked) private var watches: [Watch?] = []
     @DatabaseLoop private var alarms: [ObjectIdentifier: Alarm] = [:]
     /// No alarm is earlier; one that was moved or dropped leaves it too early, which costs one look.
     @DatabaseLoop private var earliest = LoopInstant.never
@@ -116,8 +122,11 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
     private init() {
         poll = epoll_create1(Int32(EPOLL_CLOEXEC))
         bell = eventfd(0, Int32(EFD_CLOEXEC))
-        precondition(poll >= 0 && bell >= 0, "epoll \(poll), eventfd \(bell), errno \(errno)")
+        timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC | TFD_NONBLOCK))
+        precondition(
+            poll >= 0 && bell >= 0 && timer >= 0, "epoll \(poll), eventfd \(bell), timerfd \(timer), errno \(errno)")
         control(EPOLL_CTL_ADD, bell, .read)
+        control(EPOLL_CTL_ADD, timer, .read)
         let context = Unmanaged.passRetained(self).toOpaque()
         let status = pthread_create(
             &thread, nil,
@@ -210,9 +219,9 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
             }
 
             if !eager.isEmpty {
-                let told = eager
-                eager.removeAll(keepingCapacity: true)
+                swap(&eager, &told)
                 for listener in told { listener.loopWillWait() }
+                told.removeAll(keepingCapacity: true)
             }
             let mayWait =
                 own.isEmpty
@@ -220,12 +229,17 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
                     inbox.isSleeping = inbox.items.isEmpty
                     return inbox.isSleeping
                 }
-            let count = epoll_wait(poll, &events, Int32(events.count), mayWait ? timeout() : 0)
+            let count = epoll_wait(poll, &events, Int32(events.count), mayWait ? -1 : 0)
             if mayWait { inbox.withLockedValue { $0.isSleeping = false } }
-            for event in events.prefix(Int(max(count, 0))) {
-                if event.data.fd == bell { hush() } else { watches[event.data.fd]?.listener.socketIsReady() }
+            var isDue = false
+            for index in 0..<Int(max(count, 0)) {
+                switch events[index].data.fd {
+                case bell: hush()
+                case timer: isDue = true
+                case let socket: watches[Int(socket)]?.listener.socketIsReady()
+                }
             }
-            if earliest != .never { ring(.now) }
+            if isDue { ring(.now) }
         }
     }
 
@@ -234,24 +248,19 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         eventfd_read(bell, &count)
     }
 
-    @DatabaseLoop
-    private func timeout() -> Int32 {
-        guard earliest != .never else { return -1 }
-        let left = earliest.nanoseconds - LoopInstant.now.nanoseconds
-        return left <= 0 ? 0 : Int32(min((left + 999_999) / 1_000_000, 60_000))
-    }
-
     // MARK: Sockets
 
     /// Calls the listener whenever the socket is ready; a fresh descriptor may be another socket than last time under
     /// the same number (libpq while connecting).
     @DatabaseLoop
     func watch(_ socket: Int32, for interest: Interest, isFresh: Bool = false, _ listener: any LoopListener) {
-        if !isFresh, let watch = watches[socket], watch.listener === listener {
+        let index = Int(socket)
+        while watches.count <= index { watches.append(nil) }
+        if !isFresh, let watch = watches[index], watch.listener === listener {
             guard watch.interest != interest else { return }
-            watches[socket]?.interest = interest
+            watches[index]?.interest = interest
         } else {
-            watches[socket] = Watch(interest: interest, listener: listener)
+            watches[index] = Watch(interest: interest, listener: listener)
         }
         if !control(EPOLL_CTL_MOD, socket, interest) { control(EPOLL_CTL_ADD, socket, interest) }
     }
@@ -262,8 +271,9 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
     /// given up: what is another listener's stays.
     @DatabaseLoop
     func forget(_ socket: Int32, _ listener: any LoopListener) {
-        guard let watch = watches[socket], watch.listener === listener else { return }
-        watches[socket] = nil
+        let index = Int(socket)
+        guard watches.indices.contains(index), let watch = watches[index], watch.listener === listener else { return }
+        watches[index] = nil
         control(EPOLL_CTL_DEL, socket, [])
     }
 
@@ -283,7 +293,21 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         let key = ObjectIdentifier(listener)
         if let alarm = alarms[key], alarm.at <= instant { return }
         alarms[key] = Alarm(at: instant, listener: listener)
-        earliest = min(earliest, instant)
+        if instant < earliest { setTimer(instant) }
+    }
+
+    /// Makes the timer ring at `instant`, at once if that has passed; never when it is `never`.
+    @DatabaseLoop
+    private func setTimer(_ instant: LoopInstant) {
+        earliest = instant
+        var time = itimerspec()
+        if instant < .never {
+            // Zero would stop it.
+            let nanoseconds = max(instant.nanoseconds, 1)
+            time.it_value.tv_sec = Int(nanoseconds / 1_000_000_000)
+            time.it_value.tv_nsec = Int(nanoseconds % 1_000_000_000)
+        }
+        timerfd_settime(timer, Int32(TFD_TIMER_ABSTIME), &time, nil)
     }
 
     /// Calls `loopWillWait` once, when everything that was given to the loop has been done.
@@ -296,10 +320,10 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
 
     @DatabaseLoop
     private func ring(_ now: LoopInstant) {
-        guard earliest <= now else { return }
         let due = alarms.filter { $0.value.at <= now }
         for key in due.keys { alarms[key] = nil }
-        earliest = alarms.values.map(\.at).min() ?? .never
+        // Set anew, it is silent until then.
+        setTimer(alarms.values.map(\.at).min() ?? .never)
         for alarm in due.values { alarm.listener.timeHasCome(now) }
     }
 }

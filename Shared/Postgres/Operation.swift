@@ -65,7 +65,7 @@ final class Operation {
     let name: String?
     let deadline: LoopInstant
 
-    var steps = Few<Step>()
+    @exclusivity(unchecked) var steps = Few<Step>()
     var stepIndex = 0
     var abort: Abort?
     var failure: ServerFailure?

@@ -1,6 +1,5 @@
 /// Bound values in the shape libpq takes them; kept and filled again, so that a statement allocates nothing for them.
 struct Parameters: ~Copyable {
-    private(set) var types: [UInt32] = []
     private var bytes = Bytes()
     /// Where each value begins; negative for NULL.
     private var starts: [Int] = []
@@ -18,14 +17,12 @@ struct Parameters: ~Copyable {
 
     /// Takes the values of the next statement.
     mutating func load(_ bound: [SQL.Bound]) {
-        types.removeAll(keepingCapacity: true)
         bytes.removeAll()
         starts.removeAll(keepingCapacity: true)
         lengths.removeAll(keepingCapacity: true)
         formats.removeAll(keepingCapacity: true)
         for each in bound {
             let value = each.value
-            types.append(value.type)
             let start = bytes.count
             switch value.content {
             case .null, .unusable:
@@ -48,17 +45,16 @@ struct Parameters: ~Copyable {
         }
     }
 
-    /// Lends count, types, values, lengths and formats.
+    /// Lends count, values, lengths and formats.
     mutating func withPointers<R>(
         _ body: (
-            Int32, UnsafePointer<UInt32>?, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?,
-            UnsafePointer<Int32>?
+            Int32, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?, UnsafePointer<Int32>?
         ) -> R
     ) -> R {
         pointers.removeAll(keepingCapacity: true)
         for start in starts {
             pointers.append(start < 0 ? nil : (bytes.start + start).assumingMemoryBound(to: CChar.self))
         }
-        return body(Int32(starts.count), types, pointers, lengths, formats)
+        return body(Int32(starts.count), pointers, lengths, formats)
     }
 }

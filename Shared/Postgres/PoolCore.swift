@@ -38,8 +38,8 @@ final class PoolCore {
     /// Written on the loop only, read from anywhere.
     nonisolated let published = NIOLockedValueBox(PoolStatistics())
 
-    private var engine: PoolEngine
-    private var connections: [Int: Connection] = [:]
+    @exclusivity(unchecked) private var engine: PoolEngine
+    private var connections = Numbered<Connection>()
     private var waiting: [Int: Ticket] = [:]
     private var nextWaiter = 0
     private var alarm: (at: MachineInstant, task: Task<Void, Never>)?
@@ -61,10 +61,10 @@ final class PoolCore {
     // MARK: Lending
 
     /// Lends a connection that is idle and beyond doubt, if there is one and nobody waits.
-    func lendAtOnce(_ holder: PoolEngine.Holder) -> Connection? {
+    func lendAtOnce(_ holder: PoolEngine.Holder, at instant: LoopInstant) -> Connection? {
         let now = clock.now
         guard let id = engine.lendAtOnce(holder, at: now) else { return nil }
-        guard let connection = connections[id], connection.isStillThere() else {
+        guard let connection = connections[id], connection.isStillThere(at: instant) else {
             carryOut(engine.giveBack(id, isSound: false, at: now))
             return nil
         }

@@ -75,7 +75,7 @@ struct PoolEngine: Sendable {
     private let settings: PostgresSettings
     /// The one that was given back last is last, and the next to be lent: so a burst's surplus becomes idle.
     private var idle: [Session] = []
-    private(set) var leases: [Int: Lease] = [:]
+    private(set) var leases = Numbered<Lease>()
     private var waiters = Queue<Waiter>()
     private(set) var opening = 0
     private var backoff: Backoff

@@ -2,40 +2,49 @@
 ///
 /// `\(raw:)` pastes trusted text; `\(fragment)` with another `SQL` joins both with their values.
 public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomStringConvertible {
-    /// The text with `$1`, `$2`, … where the values go.
-    public let text: String
-    public var values: [PostgresValue] { bound.map(\.value) }
+    /// The values, and the text that stands before each.
     let bound: [Bound]
+    /// The text after the last value.
+    let tail: String
 
-    /// A value, and where in the text's bytes its `$n` begins.
     struct Bound: Hashable, Sendable {
+        let before: String
         let value: PostgresValue
-        let mark: Int
     }
 
+    /// The text with `$1`, `$2`, … where the values go.
+    ///
+    /// Put together when it is asked for: a statement that is prepared is known by its pieces, which are literals.
+    public var text: String {
+        var text = ""
+        for (index, bound) in bound.enumerated() { text += "\(bound.before)$\(index + 1)" }
+        return text + tail
+    }
+
+    public var values: [PostgresValue] { bound.map(\.value) }
+
     public init(stringLiteral value: String) {
-        text = value
         bound = []
+        tail = value
     }
 
     public init(stringInterpolation: StringInterpolation) {
-        text = stringInterpolation.text
         bound = stringInterpolation.bound
+        tail = stringInterpolation.tail
     }
 
     /// Trusted text without values.
     public init(raw text: String) { self.init(stringLiteral: text) }
 
     public struct StringInterpolation: StringInterpolationProtocol {
-        fileprivate var text = ""
         fileprivate var bound: [Bound] = []
+        fileprivate var tail = ""
 
-        public init(literalCapacity: Int, interpolationCount: Int) {
-            text.reserveCapacity(literalCapacity + interpolationCount * 3)
-            bound.reserveCapacity(interpolationCount)
+        public init(literalCapacity: Int, interpolationCount: Int) { bound.reserveCapacity(interpolationCount) }
+
+        public mutating func appendLiteral(_ literal: String) {
+            if tail.isEmpty { tail = literal } else { tail += literal }
         }
-
-        public mutating func appendLiteral(_ literal: String) { text += literal }
 
         public mutating func appendInterpolation(_ value: some PostgresEncodable) { append(value.postgresValue) }
 
@@ -46,33 +55,19 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
 
         /// Another statement's text and values.
         public mutating func appendInterpolation(_ fragment: SQL) {
-            var rest = fragment.text.utf8[...]
-            var passed = 0
-            for (index, bound) in fragment.bound.enumerated() {
-                let mark = bound.mark
-                text += String(rest.prefix(mark - passed)) ?? ""
+            for bound in fragment.bound {
+                appendLiteral(bound.before)
                 append(bound.value)
-                let width = 1 + Self.digits(index + 1)
-                rest = rest.dropFirst(mark - passed + width)
-                passed = mark + width
             }
-            text += String(rest) ?? ""
+            appendLiteral(fragment.tail)
         }
 
         /// Trusted text, pasted as it is; never from outside.
-        public mutating func appendInterpolation(raw text: String) { self.text += text }
+        public mutating func appendInterpolation(raw text: String) { appendLiteral(text) }
 
         private mutating func append(_ value: PostgresValue) {
-            bound.append(Bound(value: value, mark: text.utf8.count))
-            text += bound.count < Self.places.count ? Self.places[bound.count] : "$\(bound.count)"
-        }
-
-        private static let places = (0..<100).map { "$\($0)" }
-
-        private static func digits(_ number: Int) -> Int {
-            var (rest, count) = (number, 1)
-            while rest >= 10 { (rest, count) = (rest / 10, count + 1) }
-            return count
+            bound.append(Bound(before: tail, value: value))
+            tail = ""
         }
     }
 

@@ -7,13 +7,28 @@ struct StatementCache {
         let terminatedName: [CChar]
         let text: String
         let types: [UInt32]
+        /// The pieces of the text, each before a value.
+        private let pieces: [String]
+        private let tail: String
         fileprivate var lastUse = 0
 
-        fileprivate init(name: String, text: String, types: [UInt32]) {
+        fileprivate init(name: String, _ sql: SQL, text: String, types: [UInt32]) {
             self.name = name
             terminatedName = Array(name.utf8CString)
             self.text = text
             self.types = types
+            pieces = sql.bound.map(\.before)
+            tail = sql.tail
+        }
+
+        /// Whether this is the statement; mostly both are the same literals, which are equal at a glance.
+        fileprivate func stands(for sql: SQL) -> Bool {
+            guard pieces.count == sql.bound.count, tail == sql.tail else { return false }
+            for index in pieces.indices {
+                let bound = sql.bound[index]
+                if types[index] != bound.value.type || pieces[index] != bound.before { return false }
+            }
+            return true
         }
     }
 
@@ -41,12 +56,13 @@ struct StatementCache {
     }
 
     /// The statement, counted as prepared from now on.
-    mutating func use(_ text: String, _ types: [UInt32]) -> Lookup {
+    mutating func use(_ sql: SQL) -> Lookup {
         uses += 1
-        if let recent, recent.text == text, recent.types == types {
+        if let recent, recent.stands(for: sql) {
             recent.lastUse = uses
             return Lookup(statement: recent, isNew: false, evicted: [])
         }
+        let (text, types) = (sql.text, sql.bound.map(\.value.type))
         if let found = byText[text]?.first(where: { $0.types == types }) {
             found.lastUse = uses
             recent = found
@@ -55,7 +71,7 @@ struct StatementCache {
         if count >= limit, let oldest = leastRecentlyUsed { drop(oldest) }
         defer { dropped = [] }
         names += 1
-        let new = Prepared(name: "s\(names)", text: text, types: types)
+        let new = Prepared(name: "s\(names)", sql, text: text, types: types)
         new.lastUse = uses
         byText[text, default: []].append(new)
         count += 1

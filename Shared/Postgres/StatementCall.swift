@@ -22,26 +22,27 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
     }
 
     func begin() {
-        deadline = LoopInstant.now.advanced(by: timeout)
-        acquire(timeout: timeout)
+        let now = LoopInstant.now
+        deadline = now.advanced(by: timeout)
+        acquire(timeout: timeout, at: now)
     }
 
-    private func acquire(timeout: Duration) {
+    private func acquire(timeout: Duration, at now: LoopInstant) {
         let holder = statements.first.map { PoolEngine.Holder.statement($0) } ?? .named("nothing")
         if isCancelled {
             return self(.failure(PostgresError(.cancelled, "the task was cancelled", context: holder.text)))
         }
-        if let connection = core.lendAtOnce(holder) { return run(on: connection) }
+        if let connection = core.lendAtOnce(holder, at: now) { return run(on: connection, at: now) }
         ticket = core.acquire(holder, timeout: timeout) { [self] outcome in
             ticket = nil
             switch outcome {
-            case .success(let connection): run(on: connection)
+            case .success(let connection): run(on: connection, at: .now)
             case .failure(let error): self(.failure(error))
             }
         }
     }
 
-    private func run(on connection: Connection) {
+    private func run(on connection: Connection, at now: LoopInstant) {
         let operation = Operation(
             .batch(Batch(statements: statements)), phase: .autocommit, deadline: deadline
         ) { [self] outcome in
@@ -51,7 +52,7 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
         }
         self.connection = connection
         self.operation = operation
-        connection.submit(operation)
+        connection.submit(operation, at: now)
         if isCancelled { stop() }
     }
 
@@ -67,7 +68,8 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
         // Awaited by nobody: it ends with its sleep and goes on.
         Task { @DatabaseLoop in
             try? await core.clock.sleep(for: delay)  // nobody cancels it
-            acquire(timeout: deadline.since(.now))
+            let now = LoopInstant.now
+            acquire(timeout: deadline.since(now), at: now)
         }
     }
 

@@ -167,15 +167,32 @@ import Testing
 
     @Test func `the least recently used statement makes room`() async throws {
         var cache = StatementCache(limit: 2)
-        let first = cache.use("a", [])
-        let second = cache.use("b", [20])
+        let first = cache.use("a")
+        let second = cache.use("b \(1)")
         #expect(first.isNew && second.isNew)
-        #expect(!cache.use("a", []).isNew)
-        let third = cache.use("c", [])
+        #expect(!cache.use("a").isNew)
+        let third = cache.use("c")
         #expect(third.evicted == [second.statement.name])
-        #expect(cache.use("b", [20]).isNew)
+        #expect(cache.use("b \(1)").isNew)
         #expect(cache.count == 2)
-        #expect(cache.use("b", [23]).isNew, "other types are another statement")
+        #expect(!cache.use("b \(2)").isNew, "another value is the same statement")
+        #expect(cache.use("b \(Int32(2))").isNew, "other types are another statement")
+    }
+
+    @Test func `a statement is known by its text however it was put together`() {
+        var cache = StatementCache(limit: 8)
+        let condition: SQL = "x = \(1)"
+        let first = cache.use("SELECT \(raw: "*") FROM t WHERE \(condition) LIMIT \(5)")
+        #expect(first.statement.text == "SELECT * FROM t WHERE x = $1 LIMIT $2")
+        let second = cache.use("SELECT * FROM t WHERE x = \(2) LIMIT \(6)")
+        #expect(!second.isNew && second.statement.name == first.statement.name)
+        for other: SQL in [
+            "SELECT * FROM t WHERE y = \(2) LIMIT \(6)", "SELECT * FROM t WHERE x = \(2) LIMIT \(6) OFFSET 1",
+            "SELECT * FROM t WHERE x = \(2)", "SELECT * FROM t WHERE x = \("a") LIMIT \(6)",
+        ] {
+            #expect(cache.use(other).isNew)
+        }
+        #expect(!cache.use("SELECT * FROM t WHERE x = \(3) LIMIT \(7)").isNew)
     }
 
     @Test func `many statements on a full cache are evicted on the server too`() async throws {
