@@ -15,9 +15,10 @@ public enum AlertRecords {
         // No folder: no file, and so no record.
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         var found: [(record: Alert, file: String)] = []
-        for name in names.sorted() where name.hasPrefix(stem) && !name.hasSuffix(".lock") && !name.hasSuffix(".cursor")
-        {
+        for name in names.sorted() where name.hasPrefix(stem) {
             let file = URL(filePath: folder).appending(path: name).path
+            let other = [".lock", ".cursor"].contains { name.hasSuffix($0) }
+            if other || isFolder(file) { continue }
             guard let data = FileManager.default.contents(atPath: file) else {
                 throw AlertError(.file, "cannot read \(file)")
             }
@@ -29,5 +30,10 @@ public enum AlertRecords {
             }
         }
         return found
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var isFolder: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
     }
 }

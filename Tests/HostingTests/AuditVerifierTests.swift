@@ -56,6 +56,12 @@ import Testing
         #expect(findings([], end: .origin).isEmpty)
     }
 
+    @Test func `ids need not grow along the chain, transactions must`() {
+        let rows = [(9, 700), (4, 701), (6, 701), (5, 702)].map { AuditRow(id: $0, writer: $1, at: "1", event: "e") }
+        let sealed = AuditChain.chain(rows, after: .origin)
+        #expect(findings(sealed, end: head(sealed)).isEmpty)
+    }
+
     @Test func `any one change to any one column is one finding that names the row`() {
         let changes: [(String, (inout SealedRow) -> Void)] = [
             ("id", { $0.row.id += 1 }), ("writer", { $0.row.writer = nil }), ("at", { $0.row.at += "0" }),
@@ -92,6 +98,8 @@ import Testing
         #expect(findings(cut, end: head(cut)).isEmpty)
         #expect(findings(cut, end: head(cut), kept: [end]).map(\.kind) == [.headDiffers])
         #expect(findings(whole, end: nil).map(\.kind) == [.endDiffers])
+        let wrong = AuditHead(position: 8, hash: whole[6].hash ?? .origin)
+        #expect(findings(whole, end: wrong).map(\.kind) == [.endDiffers])
         #expect(findings(whole + [whole[7]], end: end).map(\.kind) == [.doubled])
         #expect(findings(whole, end: end, inserted: [4]).map(\.kind) == [.inserted])
 
@@ -101,7 +109,7 @@ import Testing
         #expect(kinds == [.edited, .outOfOrder])
 
         // Sealed later, as the sealer would seal what somebody put in under an old transaction.
-        let late = AuditRow(id: 10, writer: 701, at: "1", event: "x")
+        let late = AuditRow(id: 100, writer: 701, at: "1", event: "x")
         let longer = whole + [SealedRow(late, after: end)]
         #expect(findings(longer, end: head(longer)).map(\.kind) == [.outOfOrder])
     }
