@@ -211,13 +211,14 @@ private struct KillSwitchRound {
     /// Waits until intents were turned away, so that it is not for want of work that nothing leaves.
     private func untilRefused() async throws -> Int {
         let sql: SQL = """
-            SELECT (SELECT count(*) FROM audit_log WHERE details ->> 'reason' IN ('kill_switch', 'kill_switch_file',
-                'kill_switch_notice')) AS n
+            SELECT count(*) AS n FROM audit_log
+            WHERE details ->> 'reason' IN ('kill_switch', 'kill_switch_file', 'kill_switch_notice')
             """
         var before: Int?
         var now = 0
         try await eventually(within: .seconds(90), "intents are turned away") {
-            do { now = try await world.count(sql) } catch let error as PostgresError where error.permitsRetry {
+            // The pool may yet believe that the server is away.
+            do { now = try await world.count(sql) } catch let error as PostgresError where error.code != .permanent {
                 return false
             }
             before = before ?? now
