@@ -156,8 +156,10 @@ let package = Package(
 
         // Tests.
         .target(
-            name: "TestKit", dependencies: ["Runtime", "Resilience", "Servers", log] + nio, path: "Tests/TestKit",
-            swiftSettings: settings),
+            name: "TestKit",
+            dependencies: [
+                "Runtime", "Resilience", "Servers", log, .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio, path: "Tests/TestKit", swiftSettings: settings),
         test("Domain", ["Domain"]),
         test("Resilience", ["Resilience"]),
         test("Matching", ["Matching", "Domain", "Resilience"]),
@@ -180,7 +182,7 @@ let package = Package(
             name: "FleetTestKit",
             dependencies: [
                 "Bus", "BusTestKit", "Domain", "Postgres", "PostgresTestKit", "Recording", "Redis", "Resilience",
-                "Runtime", "Servers", "TestKit", "Wire", httpClient, .product(name: "NIOHTTP1", package: "swift-nio"),
+                "Runtime", "Servers", "TestKit", "Wire", httpClient,
             ] + nio,
             path: "Tests/FleetTestKit", swiftSettings: settings),
         .target(
@@ -209,7 +211,7 @@ let package = Package(
             "Postgres",
             ["Postgres", "PostgresTestKit", "JournalWriter", "OutboxRelayer", "Runtime", "Resilience", "Servers", log]
                 + nio),
-        test("Alerting", ["Alerting", "Runtime", "Resilience", "Servers", log, httpServer] + nio),
+        test("Alerting", ["Alerting", "Runtime", "Resilience", "Servers", log] + nio),
         test(
             "Venues",
             [

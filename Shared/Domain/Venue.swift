@@ -26,7 +26,9 @@ public enum HomeAway: String, Hashable, Sendable, Codable, CaseIterable {
     public var opposite: HomeAway { self == .home ? .away : .home }
 }
 
-/// The sports whose win probability we model (DOMAIN 2.5).
+/// What is played; crypto slots are treated as games of a sport of their own.
+///
+/// Every other one has a model of the win probability (DOMAIN 2.5).
 public enum Sport: String, Hashable, Sendable, Codable, CaseIterable {
     case nfl
     case nba
@@ -38,4 +40,6 @@ public enum Sport: String, Hashable, Sendable, Codable, CaseIterable {
     case soccer
     case tennis
     case mma
+    /// Whether a coin's price ends a short span of time higher than it began.
+    case crypto
 }

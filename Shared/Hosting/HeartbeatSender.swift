@@ -139,9 +139,29 @@ extension ServiceHost {
         supervisor.onDrain("heartbeat") { await sender.stop() }
     }
 
-    /// As above for a service that is healthy when all its measured checks are.
+    /// As above for a service that is as its measured checks are.
     public func sendHeartbeats(checking more: [HealthProbe] = []) {
         let board = measureHealth(more)
-        sendHeartbeats { HeartbeatContent(status: board.isHealthy ? .healthy : .degraded, checks: board.checks) }
+        sendHeartbeats { HeartbeatContent(board) }
+    }
+}
+
+extension HeartbeatContent {
+    /// What measured checks say of a service.
+    public init(_ board: HealthBoard) { self.init(status: ServiceStatus(board.standing), checks: board.checks) }
+}
+
+extension ServiceStatus {
+    /// A service goes on without PostgreSQL, degraded (CHECKLIST R34).
+    ///
+    /// One that neither hears nor is heard by Redis for long is unhealthy.
+    init(_ standing: HealthStanding) {
+        self =
+            switch standing {
+            case .unmeasured: .starting
+            case .well: .healthy
+            case .failing: .degraded
+            case .broken: .unhealthy
+            }
     }
 }

@@ -130,8 +130,8 @@ extension ServiceHost {
     /// answer.
     public func baseProbes() -> [HealthProbe] {
         [
-            HealthProbe("redis", timeout: .seconds(1)) { [redis] in _ = try await redis.send(["PING"]) },
-            HealthProbe("bus", timeout: .seconds(1)) { [bus] in try bus.checkHealth() },
+            HealthProbe("redis", timeout: .seconds(1), isVital: true) { [redis] in _ = try await redis.send(["PING"]) },
+            HealthProbe("bus", timeout: .seconds(1), isVital: true) { [bus] in try bus.checkHealth() },
             HealthProbe("database", timeout: .seconds(2)) { [database] in try await database.ping(timeout: .seconds(2))
             },
         ]

@@ -6,13 +6,18 @@ import Resilience
 public struct HealthProbe: Sendable {
     public let name: String
     public internal(set) var timeout: Duration
+    /// Whether nothing can be done without it, not even less.
+    public let isVital: Bool
     private let ask: @Sendable () async throws -> Void
 
     /// - `ask`: returns when healthy, throws when not; too late is not healthy.
-    public init(_ name: String, timeout: Duration, ask: @escaping @Sendable () async throws -> Void) {
+    public init(
+        _ name: String, timeout: Duration, isVital: Bool = false, ask: @escaping @Sendable () async throws -> Void
+    ) {
         precondition(timeout > .zero, "a probe's time-out must be positive, got \(timeout)")
         self.name = name
         self.timeout = timeout
+        self.isVital = isVital
         self.ask = ask
     }
 
@@ -34,6 +39,17 @@ public struct HealthMeasurement: Hashable, Sendable {
     public let reason: String?
 }
 
+/// What a board's checks come to.
+public enum HealthStanding: Hashable, Sendable, CaseIterable {
+    /// Some check was never measured.
+    case unmeasured
+    case well
+    /// Some check fails.
+    case failing
+    /// A vital check has failed for `HealthBoard.patience`.
+    case broken
+}
+
 /// Measures every probe at a fixed interval, each by itself, and gives the latest results.
 ///
 /// A result that was not renewed in time is not healthy: a board that stopped measuring must not show old good news.
@@ -43,7 +59,12 @@ public final class HealthBoard: Sendable {
     private struct State: Sendable {
         var isOn = true
         var results: [String: HealthMeasurement] = [:]
+        /// Since when those that fail have failed without a break.
+        var failingSince: [String: MachineInstant] = [:]
     }
+
+    /// How long a vital check fails before all is broken: as long as a service may be silent (`SERVICE_TIMEOUT_SECS`).
+    public static let patience = Duration.seconds(10)
 
     private let probes: [HealthProbe]
     private let interval: Duration
@@ -99,6 +120,18 @@ public final class HealthBoard: Sendable {
 
     public var isHealthy: Bool { checks.values.allSatisfy { $0 } }
 
+    /// What the checks come to; well while switched off, for then none of them fails.
+    public var standing: HealthStanding {
+        let now = clock.now
+        let state = state.withLockedValue { $0 }
+        guard state.isOn else { return .well }
+        guard probes.allSatisfy({ state.results[$0.name] != nil }) else { return .unmeasured }
+        let isBroken = probes.contains { probe in
+            probe.isVital && state.failingSince[probe.name].map { now.since($0) >= Self.patience } ?? false
+        }
+        return isBroken ? .broken : isHealthy ? .well : .failing
+    }
+
     public var isOn: Bool { state.withLockedValue { $0.isOn } }
 
     /// Switches the measuring off, or on again; returns once everything has been measured anew.
@@ -140,6 +173,8 @@ public final class HealthBoard: Sendable {
         let known = state.withLockedValue { state -> (isNew: Bool, before: HealthMeasurement?) in
             // Switched off meanwhile.
             guard state.isOn else { return (false, nil) }
+            let since = state.failingSince[probe.name] ?? measured.measuredAt
+            state.failingSince[probe.name] = measured.isHealthy ? nil : since
             return (true, state.results.updateValue(measured, forKey: probe.name))
         }
         guard known.isNew else { return }

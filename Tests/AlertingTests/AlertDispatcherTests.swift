@@ -28,25 +28,25 @@ import Testing
     @Test(.timeLimit(.minutes(1)))
     func `an alert and its recovery reach the file, Slack and the webhook`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .slack }) { slack in
-                try await FakeSlack.serve({ _ in .webhook }) { webhook in
+            try await SlackSink.serve({ _ in .slack }) { slack in
+                try await SlackSink.serve({ _ in .webhook }) { webhook in
                     try await Post.open(environment(folder, slack: slack.port, webhook: webhook.port)) { post in
                         post.dispatcher.fire(
                             "redisConnectivityIssue", fingerprint: "redis", "Redis does not answer",
                             fields: ["failures": "1"])
                         #expect(await post.dispatcher.stored(within: .seconds(10)))
-                        try await eventually("both sinks") { slack.accepted.count == 1 && webhook.accepted.count == 1 }
+                        try await eventually("both sinks") { slack.taken.count == 1 && webhook.taken.count == 1 }
                         post.dispatcher.resolve("redis", "Redis answers again")
                         try await eventually("both recoveries") {
-                            slack.accepted.count == 2 && webhook.accepted.count == 2
+                            slack.taken.count == 2 && webhook.taken.count == 2
                         }
                         try await eventually("all settled") { post.dispatcher.isIdle }
                     }
                     #expect(slack.arrivals.map(\.status) == [200, 200])
-                    #expect(slack.accepted[0].text.contains("redisConnectivityIssue"))
-                    #expect(slack.accepted[1].text.contains("Redis answers again"))
-                    #expect(slack.accepted[1].text.contains("It lasted"))
-                    let first = try #require((webhook.accepted[0].json["alerts"] as? [[String: Any]])?.first)
+                    #expect(slack.taken[0].text.contains("redisConnectivityIssue"))
+                    #expect(slack.taken[1].text.contains("Redis answers again"))
+                    #expect(slack.taken[1].text.contains("It lasted"))
+                    let first = try #require((webhook.taken[0].json["alerts"] as? [[String: Any]])?.first)
                     #expect(first["detail"] as? [String: String] == ["failures": "1"])
                 }
             }
@@ -60,7 +60,7 @@ import Testing
     @Test(.timeLimit(.minutes(2)))
     func `requirement 3: a storm of 1,000 at a sink that is as strict as Slack`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .slack }) { slack in
+            try await SlackSink.serve({ _ in .slack }) { slack in
                 try await Post.open(environment(folder, slack: slack.port), policy: quick) { post in
                     let start = MachineClock.real.now
                     await withTaskGroup(of: Void.self) { tasks in
@@ -73,16 +73,16 @@ import Testing
                     }
                     #expect(await post.dispatcher.stored(within: .seconds(30)))
                     try await eventually(within: .seconds(60), "all told") { post.dispatcher.isIdle }
-                    let told = slack.accepted.map(\.text).joined(separator: "\n")
+                    let told = slack.taken.map(\.text).joined(separator: "\n")
                     let missing = (0..<1_000).filter { !told.contains("game:\($0).") }
                     #expect(missing.isEmpty)
                     #expect(slack.arrivals.count <= 3, "\(slack.arrivals.count) messages")
-                    let first = try #require(slack.accepted.first).at
+                    let first = try #require(slack.taken.first).at
                     #expect(start.duration(to: first) <= .seconds(5))
                     let count = slack.arrivals.count
                     for number in 0..<1_000 { post.dispatcher.resolve("game:\(number).") }
                     try await eventually(within: .seconds(60), "all recovered") { post.dispatcher.isIdle }
-                    let ended = slack.accepted.dropFirst(count).map(\.text).joined(separator: "\n")
+                    let ended = slack.taken.dropFirst(count).map(\.text).joined(separator: "\n")
                     let unended = (0..<1_000).filter { !ended.contains("game:\($0).") }
                     #expect(unended.isEmpty && slack.arrivals.count - count <= 3)
                     #expect(slack.arrivals.allSatisfy { $0.status == 200 })
@@ -107,20 +107,20 @@ import Testing
     ) async throws {
         let manner = Self.manner(trouble)
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in manner }) { slack in
-                try await FakeSlack.serve({ _ in .webhook }) { webhook in
+            try await SlackSink.serve({ _ in manner }) { slack in
+                try await SlackSink.serve({ _ in .webhook }) { webhook in
                     let environment = environment(
                         folder, slack: slack.port, webhook: webhook.port, more: ["ALERT_SEND_TIMEOUT_MS": "300"])
                     try await Post.open(environment, policy: quick) { post in
                         post.dispatcher.fire("databaseConnectivityIssue", fingerprint: "database", "PostgreSQL is away")
                         try await eventually(within: .seconds(30), "the report on the webhook") {
-                            webhook.accepted.contains { Self.mentions("alertDeliveryFailing:slack", $0) }
+                            webhook.taken.contains { Self.mentions("alertDeliveryFailing:slack", $0) }
                         }
-                        #expect(webhook.accepted.contains { Self.mentions("database", $0) })
+                        #expect(webhook.taken.contains { Self.mentions("database", $0) })
                         #expect(post.dispatcher.failingSinks == ["slack"])
                         slack.behave { _ in .slack }
                         try await eventually(within: .seconds(60), "Slack after all") {
-                            slack.accepted.last?.text.contains("databaseConnectivityIssue") == true
+                            slack.taken.last?.text.contains("databaseConnectivityIssue") == true
                         }
                         try await eventually(within: .seconds(30), "the report's end") {
                             post.dispatcher.failingSinks.isEmpty && post.dispatcher.isIdle
@@ -132,26 +132,26 @@ import Testing
         }
     }
 
-    private static func manner(_ trouble: String) -> FakeSlack.Manner {
+    private static func manner(_ trouble: String) -> SlackSink.Manner {
         let parts = trouble.split(separator: " ", maxSplits: 1).map(String.init)
         guard let status = Int(parts[0]) else { return .hang }
         return .status(status, parts.count > 1 ? parts[1] : "", retryAfter: status == 429 ? "1" : nil)
     }
 
-    private static func mentions(_ fingerprint: String, _ arrival: FakeSlack.Arrival) -> Bool {
+    private static func mentions(_ fingerprint: String, _ arrival: SlackSink.Arrival) -> Bool {
         (arrival.json["alerts"] as? [[String: Any]])?.contains { $0["fingerprint"] as? String == fingerprint } ?? false
     }
 
     @Test(.timeLimit(.minutes(1)))
     func `requirement 8: blocks that are refused are sent again as text`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ $0 == 0 ? .status(400, "invalid_blocks") : .slack }) { slack in
+            try await SlackSink.serve({ $0 == 0 ? .status(400, "invalid_blocks") : .slack }) { slack in
                 try await Post.open(environment(folder, slack: slack.port)) { post in
                     post.dispatcher.fire("shardDead", fingerprint: "shard:1", "gone")
-                    try await eventually("the text") { slack.accepted.count == 1 }
+                    try await eventually("the text") { slack.taken.count == 1 }
                 }
                 #expect(slack.arrivals[0].json["blocks"] != nil && slack.arrivals[1].json["blocks"] == nil)
-                #expect(slack.accepted[0].text.contains("shardDead"))
+                #expect(slack.taken[0].text.contains("shardDead"))
             }
         }
     }
@@ -160,7 +160,7 @@ import Testing
     @Test(.timeLimit(.minutes(1)))
     func `requirement 7: killed between file and sink, the next life delivers, once`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .hang }) { slack in
+            try await SlackSink.serve({ _ in .hang }) { slack in
                 let environment = environment(folder, slack: slack.port)
                 try await Post.open(environment) { post in
                     for number in 0..<3 { post.dispatcher.fire("shardDead", fingerprint: "shard:\(number)", "gone") }
@@ -169,11 +169,11 @@ import Testing
                 }
                 slack.behave { _ in .slack }
                 try await Post.open(environment) { post in
-                    try await eventually(within: .seconds(20), "all three") { slack.accepted.count == 3 }
+                    try await eventually(within: .seconds(20), "all three") { slack.taken.count == 3 }
                     // Told by an earlier life: a repeat.
                     post.dispatcher.fire("shardDead", fingerprint: "shard:1", "gone")
                     post.dispatcher.resolve("shard:2", "back")
-                    try await eventually(within: .seconds(20), "the recovery") { slack.accepted.count == 4 }
+                    try await eventually(within: .seconds(20), "the recovery") { slack.taken.count == 4 }
                     try await eventually("all settled") { post.dispatcher.isIdle }
                 }
                 try await Post.open(environment) { post in
@@ -181,10 +181,10 @@ import Testing
                     try await eventually("all settled") { post.dispatcher.isIdle }
                     #expect(post.dispatcher.firing == ["shard:0", "shard:1"])
                 }
-                #expect(slack.accepted.count == 4)
-                #expect(slack.accepted[3].text.contains("back"))
+                #expect(slack.taken.count == 4)
+                #expect(slack.taken[3].text.contains("back"))
                 for number in 0..<3 {
-                    #expect(slack.accepted.prefix(3).count { $0.text.contains("shard:\(number)") } == 1)
+                    #expect(slack.taken.prefix(3).count { $0.text.contains("shard:\(number)") } == 1)
                 }
             }
         }
@@ -193,7 +193,7 @@ import Testing
     @Test(.timeLimit(.minutes(1)))
     func `requirement 10: no address of a webhook is in any log, file, status or message`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .webhook }) { webhook in
+            try await SlackSink.serve({ _ in .webhook }) { webhook in
                 let more = [
                     "SLACK_WEBHOOK_URL": "http://127.0.0.1:9/services/secret-token",
                     "ALERT_DEADMAN_URL": "http://no-such-host.invalid/secret-token",
@@ -203,7 +203,7 @@ import Testing
                 try await Post.open(environment, policy: quick) { post in
                     post.dispatcher.fire("shardDead", fingerprint: "shard:1", "gone")
                     try await eventually(within: .seconds(30), "the report") {
-                        webhook.accepted.contains { Self.mentions("alertDeliveryFailing:slack", $0) }
+                        webhook.taken.contains { Self.mentions("alertDeliveryFailing:slack", $0) }
                     }
                     try await eventually("the watcher's failure") { post.value("alert_deadman_failures_total") >= 1 }
                     #expect(post.log.lines.contains { $0.contains("alert not delivered") })
@@ -226,7 +226,7 @@ import Testing
     @Test(.timeLimit(.minutes(1)))
     func `requirement 11: the outside watcher is called while we live, and not longer`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .webhook }) { watcher in
+            try await SlackSink.serve({ _ in .webhook }) { watcher in
                 let more = [
                     "ALERT_DEADMAN_URL": "http://127.0.0.1:\(watcher.port)/ping", "ALERT_DEADMAN_INTERVAL_SECS": "0.1",
                 ]
@@ -252,14 +252,14 @@ import Testing
         async throws
     {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .hang }) { slack in
-                try await FakeSlack.serve({ _ in .webhook }) { webhook in
+            try await SlackSink.serve({ _ in .hang }) { slack in
+                try await SlackSink.serve({ _ in .webhook }) { webhook in
                     try await Post.open(environment(folder, slack: slack.port, webhook: webhook.port)) { post in
                         for number in 0..<100 { post.dispatcher.fire("k", fingerprint: "f:\(number)", "s") }
                         #expect(await post.dispatcher.stored(within: .seconds(10)))
                         // While the request to Slack has no answer.
                         try await eventually("the webhook") { post.dispatcher.waiting["webhook"] == 0 }
-                        #expect(post.dispatcher.waiting["slack"] == 100 && slack.accepted.isEmpty)
+                        #expect(post.dispatcher.waiting["slack"] == 100 && slack.taken.isEmpty)
                         #expect(try records(folder).count == 100)
                     }
                 }
@@ -279,21 +279,22 @@ import Testing
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             try FileManager.default.createSymbolicLink(
                 atPath: "\(folder)/alerts.log", withDestinationPath: "/dev/full")
-            try await FakeSlack.serve({ _ in .slack }) { slack in
+            try await SlackSink.serve({ _ in .slack }) { slack in
                 var policy = quick
                 policy.storeRetry = .milliseconds(200)
                 try await Post.open(environment(folder, slack: slack.port), policy: policy) { post in
                     post.dispatcher.fire("shardDead", fingerprint: "shard:1", "gone")
-                    try await eventually(within: .seconds(20), "both messages") { slack.accepted.count == 2 }
-                    #expect(slack.accepted[0].text.contains("shardDead"))
-                    #expect(slack.accepted[1].text.contains("the disk is full"))
+                    try await eventually(within: .seconds(20), "both messages") { slack.taken.count == 2 }
+                    #expect(slack.taken[0].text.contains("shardDead"))
+                    #expect(slack.taken[1].text.contains("the disk is full"))
                     #expect(post.value("alert_file_failures_total") >= 1)
                     #expect(post.log.lines.contains { $0.contains("disk_full") })
                     try FileManager.default.removeItem(atPath: "\(folder)/alerts.log")
                     try await eventually(within: .seconds(20), "the file after all") {
                         (try? records(folder).map(\.fingerprint).contains("shard:1")) == true
                     }
-                    try await eventually(within: .seconds(20), "its recovery") { slack.accepted.count == 3 }
+                    try await eventually(within: .seconds(20), "its recovery") { slack.taken.count == 3 }
+                    #expect(await post.dispatcher.stored(within: .seconds(20)))
                 }
             }
             #expect(try records(folder).map(\.state) == [.firing, .firing, .recovered])
@@ -304,7 +305,7 @@ import Testing
     @Test(.timeLimit(.minutes(1)))
     func `alerting is switched off and on in a running process, and a new address is taken`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .slack }) { slack in
+            try await SlackSink.serve({ _ in .slack }) { slack in
                 let off = ["CRITICAL_ALERTS_ENABLED": "false"]
                 try await Post.open(environment(folder, more: off)) { post in
                     post.dispatcher.fire("shardDead", fingerprint: "shard:1", "gone")
@@ -312,7 +313,7 @@ import Testing
                     #expect(!FileManager.default.fileExists(atPath: "\(folder)/alerts.log"))
                     #expect(post.dispatcher.recent.isEmpty && !post.dispatcher.isEnabled)
                     post.dispatcher.apply(try Post.settings(environment(folder, slack: slack.port)))
-                    try await eventually("what is true by now") { slack.accepted.count == 1 }
+                    try await eventually("what is true by now") { slack.taken.count == 1 }
                     post.dispatcher.apply(try Post.settings(environment(folder, slack: slack.port, more: off)))
                     post.dispatcher.fire("shardDead", fingerprint: "shard:2", "gone")
                     #expect(await post.dispatcher.stored(within: .seconds(10)))
@@ -342,8 +343,8 @@ import Testing
     @Test(.timeLimit(.minutes(1)))
     func `a test alert says for each place whether it is well`() async throws {
         try await withFolder { folder in
-            try await FakeSlack.serve({ _ in .status(404, "no_service") }) { slack in
-                try await FakeSlack.serve({ _ in .webhook }) { webhook in
+            try await SlackSink.serve({ _ in .status(404, "no_service") }) { slack in
+                try await SlackSink.serve({ _ in .webhook }) { webhook in
                     let settings = try Post.settings(environment(folder, slack: slack.port, webhook: webhook.port))
                     let outcomes = await AlertCheck(settings: settings).run()
                     #expect(outcomes.map(\.place) == ["file", "slack", "webhook", "deadman"])
@@ -351,7 +352,7 @@ import Testing
                     #expect(outcomes[1].note.contains("404 no_service") && outcomes[1].note.contains("make a new one"))
                     slack.behave { _ in .slack }
                     #expect(await AlertCheck(settings: settings).run()[1].isWell == true)
-                    #expect(webhook.accepted.count == 2)
+                    #expect(webhook.taken.count == 2)
                 }
             }
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)

@@ -23,6 +23,19 @@ struct Post: Sendable {
         _ environment: [String: String], policy: AlertPolicy? = nil, role: AlertDispatcher.Role = .main,
         _ body: @Sendable (Post) async throws -> Void
     ) async throws {
+        let life = try await live(environment, policy, role, body)
+        // The next life needs its file.
+        try await eventually("the file is let go") { life.dispatcher == nil }
+    }
+
+    private struct Life: Sendable {
+        weak let dispatcher: AlertDispatcher?
+    }
+
+    private static func live(
+        _ environment: [String: String], _ policy: AlertPolicy?, _ role: AlertDispatcher.Role,
+        _ body: @Sendable (Post) async throws -> Void
+    ) async throws -> Life {
         let metrics = MetricsRegistry()
         let log = LogCapture()
         let dispatcher = AlertDispatcher(
@@ -41,6 +54,7 @@ struct Post: Sendable {
         // Its error is the cancellation.
         _ = try? await running.value
         try outcome.get()
+        return Life(dispatcher: dispatcher)
     }
 
     func value(_ name: String) -> Double { metrics.snapshot()[name] ?? 0 }

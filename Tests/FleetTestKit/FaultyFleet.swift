@@ -25,7 +25,7 @@ public final class FaultyFleet: Sendable {
     }
 
     public static let shards: [ShardID] = ["shard-01", "shard-02"]
-    private static let others = ["orchestrator", "market-discovery", "signal-processor", "execution-service"]
+    static let others = ["orchestrator", "market-discovery", "signal-processor", "execution-service"]
 
     public let redis: PrivateRedis
     public let postgres: PrivatePostgres
@@ -122,7 +122,7 @@ public final class FaultyFleet: Sendable {
 
     // MARK: Processes
 
-    private func start(_ name: String, _ more: [String: String] = [:], as program: String? = nil) throws {
+    func start(_ name: String, _ more: [String: String] = [:], as program: String? = nil) throws {
         let child = try ChildProcess.spawn(
             "\(executables)/\(program ?? name)", environment: environment.merging(more) { $1 }, directory: folder.path,
             output: .file("\(folder.path)/\(name).log"))

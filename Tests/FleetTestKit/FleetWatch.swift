@@ -7,7 +7,7 @@ import Wire
 
 /// What is said on the bus about the fleet, and when it was heard: by an observer with a link of its own.
 public final class FleetWatch: Sendable {
-    /// The newest heartbeat of a shard.
+    /// The newest heartbeat of a process.
     public struct Beat: Sendable {
         public let at: MachineInstant
         public let heartbeat: Heartbeat
@@ -27,6 +27,7 @@ public final class FleetWatch: Sendable {
 
     private struct State {
         var beats: [ShardID: Beat] = [:]
+        var services: [String: Beat] = [:]
         var showings: [GameID: [Showing: MachineInstant]] = [:]
         var notifications: [Heard] = []
         var signals: [GameID: Signal] = [:]
@@ -41,10 +42,18 @@ public final class FleetWatch: Sendable {
     /// Listens until cancelled.
     public func run(on bus: Bus) async throws {
         let heartbeats = try await bus.subscribe(matching: Channels.shardHeartbeats)
+        let services = try await bus.subscribe(to: Channels.heartbeats)
         let notifications = try await bus.subscribe(to: Channels.notifications)
         let signals = try await bus.subscribe(to: Channels.signals)
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { for await delivery in heartbeats { self.hear(delivery) } }
+            tasks.addTask {
+                for await delivery in services {
+                    guard case .message(let envelope, _) = delivery else { continue }
+                    let beat = Beat(at: self.clock.now, heartbeat: envelope.body)
+                    self.state.withLockedValue { $0.services[envelope.body.service] = beat }
+                }
+            }
             tasks.addTask {
                 for await delivery in notifications {
                     guard case .message(let envelope, _) = delivery else { continue }
@@ -83,6 +92,8 @@ public final class FleetWatch: Sendable {
     }
 
     public var beats: [ShardID: Beat] { state.withLockedValue { $0.beats } }
+    /// Of services that are not shards, by their name.
+    public var services: [String: Beat] { state.withLockedValue { $0.services } }
     public var notifications: [Heard] { state.withLockedValue { $0.notifications } }
     public var signalCount: Int { state.withLockedValue { $0.signalCount } }
 

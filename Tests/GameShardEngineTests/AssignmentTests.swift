@@ -122,11 +122,19 @@ import Testing
         #expect(fixture.engine.watched.count == 1)
     }
 
-    @Test func `a crypto shard takes no games`() throws {
+    // CHECKLIST R53.
+    @Test func `a crypto shard takes slots and no games, a sports shard takes both`() throws {
+        let game = try Fixture.game("slot")
+        let slot = try Game(
+            id: game.id, sport: .crypto, home: game.home, away: game.away, scheduledAt: game.scheduledAt)
+        let assigned = Assigned(game: slot, markets: try Fixture.markets("slot"), epoch: try Epoch(1))
         var rules = ShardRules()
-        rules.takesGames = false
-        var fixture = Fixture(rules: rules)
-        #expect(try fixture.assign(epoch: 1).verdicts == [.malformed])
+        rules.takesSports = false
+        var coins = Fixture(rules: rules)
+        #expect(try coins.assign(epoch: 1).verdicts == [.malformed])
+        #expect(coins.send(.assign("x", assigned)).verdicts == [.accepted])
+        var sports = Fixture()
+        #expect(sports.send(.assign("x", assigned)).verdicts == [.accepted])
     }
 
     @Test func `a reread replaces what is held`() throws {

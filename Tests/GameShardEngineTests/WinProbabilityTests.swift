@@ -143,9 +143,16 @@ import Testing
         }
     }
 
-    @Test(arguments: Sport.allCases)
+    @Test func `a slot has no model`() throws {
+        let state = try state(lead: 1, period: 1, clock: 1)
+        #expect(WinProbability.home(state, sport: .crypto, pregame: nil) == .failure(.noModel))
+        let unmodelled = Sport.allCases.filter { SportModel.of($0) == nil }
+        #expect(unmodelled == [.crypto])
+    }
+
+    @Test(arguments: Sport.allCases.filter { $0 != .crypto })
     func `the chance grows with the lead at every moment`(sport: Sport) throws {
-        let model = SportModel.of(sport)
+        let model = try #require(SportModel.of(sport))
         var random = SeededGenerator(seed: 73)
         for _ in 0..<200 {
             let period = Int.random(in: 1...model.periods, using: &random)

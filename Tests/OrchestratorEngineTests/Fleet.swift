@@ -111,6 +111,9 @@ struct Fleet {
     var recovered: [AlertKind] {
         effects.compactMap { if case .recoverAlert(let kind, _, _) = $0 { kind } else { nil } }
     }
+    var handedOver: Set<AlertKind> {
+        Set(effects.compactMap { if case .handOverAlert(let kind, _) = $0 { kind } else { nil } })
+    }
     var grants: [ShardID] {
         effects.compactMap { if case .grant(let shard, _, _, _) = $0 { shard } else { nil } }
     }
@@ -137,10 +140,10 @@ struct Fleet {
         return epoch
     }
 
-    static func game(_ id: GameID, at time: String = "2026-04-20T23:10:00Z") -> Game {
+    static func game(_ id: GameID, at time: String = "2026-04-20T23:10:00Z", sport: Sport = .nba) -> Game {
         guard let home = try? Team(name: "Cleveland Cavaliers", abbreviation: "CLE"),
             let away = try? Team(name: "Toronto Raptors", abbreviation: "TOR"),
-            let game = try? Game(id: id, sport: .nba, home: home, away: away, scheduledAt: instant(time))
+            let game = try? Game(id: id, sport: sport, home: home, away: away, scheduledAt: instant(time))
         else { preconditionFailure("bad game") }
         return game
     }

@@ -99,6 +99,37 @@ import Testing
         #expect(fleet.recovered == [.noMarketDiscoveryServices])
     }
 
+    @Test func `what only a leader judges is handed over when another leads, not before, and not what anybody sees`() {
+        var fleet = Fleet()
+        fleet.send(.dependency(.redis, isHealthy: false))
+        fleet.pass(.seconds(11), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised == [.redisConnectivityIssue, .noMarketDiscoveryServices])
+        fleet.send(.leadershipLost)
+        fleet.pass(.seconds(5), hearing: [.init(shard: "s1")])
+        #expect(fleet.handedOver.isEmpty && fleet.recovered.isEmpty)
+        fleet.send(.anotherLeads)
+        #expect(fleet.handedOver == [.allShardsUnhealthy, .noMarketDiscoveryServices, .capacityExhausted])
+        #expect(fleet.state.alerts.map(\.kind) == ["RedisConnectivityIssue"])
+        fleet.send(discovery)
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s1")])
+        #expect(fleet.recovered.isEmpty)
+        fleet.send(.dependency(.redis, isHealthy: true))
+        #expect(fleet.recovered == [.redisConnectivityIssue])
+    }
+
+    @Test func `who leads again before anybody else did ends its own alerts as before`() {
+        var fleet = Fleet()
+        fleet.pass(.seconds(11), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised == [.noMarketDiscoveryServices])
+        fleet.send(.leadershipLost)
+        fleet.send(.rehydrated([], term: 2))
+        fleet.send(.anotherLeads)
+        fleet.send(discovery)
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised == [.noMarketDiscoveryServices] && fleet.recovered == [.noMarketDiscoveryServices])
+        #expect(fleet.handedOver.isEmpty)
+    }
+
     @Test func `services too are not judged by the deaf`() {
         var fleet = Fleet()
         fleet.send(discovery)

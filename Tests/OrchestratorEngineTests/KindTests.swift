@@ -15,8 +15,10 @@ import Testing
     }
 
     private func discover(_ fleet: inout Fleet, _ id: GameID, wants: ShardKind) {
-        let game = Fleet.game(id)
-        fleet.send(.scoreboard([ScoreboardGame(game: game, status: .live, wants: wants)], at: Fleet.venueNow))
+        let game = Fleet.game(id, sport: wants == .crypto ? .crypto : .nba)
+        let markets = wants == .crypto ? [Fleet.market(game)] : []
+        fleet.send(.scoreboard([ScoreboardGame(game: game, status: .live, markets: markets)], at: Fleet.venueNow))
+        guard wants == .sports else { return #expect(!fleet.questions.contains(id)) }
         fleet.send(.discovered(id, [Fleet.market(game)], reason: nil))
     }
 

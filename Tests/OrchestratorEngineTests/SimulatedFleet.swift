@@ -192,7 +192,7 @@ struct SimulatedFleet {
             rows[game]?.isReleased = true
             answer(.released(game))
         case .readDesiredState: answer(.rehydrated(desired, term: term))
-        case .raiseAlert, .recoverAlert, .notify, .report, .answerOperator: break
+        case .raiseAlert, .recoverAlert, .handOverAlert, .notify, .report, .answerOperator: break
         }
     }
 

@@ -54,6 +54,73 @@ import Wire
         #expect(may(.notify(.shardRecovered("shard-01")), nil, nil))
     }
 
+    /// A dispatcher whose file has room of its own, running until the body has ended.
+    private func withDispatcher(
+        in folder: String, _ body: (AlertDispatcher) async throws -> Void
+    ) async throws {
+        let life = try await live(in: folder, body)
+        // The next life needs its file.
+        try await eventually(within: .seconds(20), "the file is let go") { life.dispatcher == nil }
+    }
+
+    private struct Life: Sendable {
+        weak let dispatcher: AlertDispatcher?
+    }
+
+    private func live(in folder: String, _ body: (AlertDispatcher) async throws -> Void) async throws -> Life {
+        let settings = AlertSettings(SettingsReader(environment: ["ALERT_LOG_PATH": "\(folder)/alerts.log"]))
+        let dispatcher = AlertDispatcher(
+            settings: settings, source: "orchestrator/1", clock: .real, wall: .real, log: LogCapture().logger(),
+            metrics: MetricsRegistry())
+        // Awaited below.
+        let running = Task { try await dispatcher.run() }
+        try await eventually(within: .seconds(20), "the file was read") { dispatcher.isStored }
+        try await body(dispatcher)
+        try await eventually(within: .seconds(20), "all is in the file") { dispatcher.isStored }
+        running.cancel()
+        // Its error is the cancellation.
+        _ = try? await running.value
+        return Life(dispatcher: dispatcher)
+    }
+
+    private func hand(_ effects: [Effect], to dispatcher: AlertDispatcher) async {
+        let (stream, continuation) = AsyncStream.makeStream(of: Effect.self)
+        for effect in effects { continuation.yield(effect) }
+        continuation.finish()
+        await AlertLane(alerts: dispatcher, isMonitoring: true).run(stream)
+    }
+
+    // Also over the death of who told it.
+    @Test(.timeLimit(.minutes(1)))
+    func `when another leads, the old leader ends exactly what it told as one, in this life or the last`() async throws
+    {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "alerts-\(UUID().uuidString)")
+        // Left behind only when the machine cannot remove it.
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let raised: [AlertKind] = [.redisConnectivityIssue, .capacityExhausted, .noMarketDiscoveryServices]
+        var engine = OrchestratorEngine()
+        let handedOver = engine.handle(.anotherLeads, at: at(1))
+        try await withDispatcher(in: folder.path) { dispatcher in
+            await hand(raised.map { .raiseAlert($0, fingerprint: $0.rawValue, facts: [:]) }, to: dispatcher)
+            #expect(dispatcher.firing.count == 3)
+            let end = Effect.recoverAlert(.capacityExhausted, fingerprint: "CapacityExhausted", after: .zero)
+            await hand([end], to: dispatcher)
+        }
+        // Killed; its next life stands by.
+        try await withDispatcher(in: folder.path) { dispatcher in
+            #expect(dispatcher.firing == ["NoMarketDiscoveryServices", "RedisConnectivityIssue"])
+            await hand(handedOver, to: dispatcher)
+            #expect(dispatcher.firing == ["RedisConnectivityIssue"])
+            let told = dispatcher.recent.map { "\($0.kind) \($0.state)" }
+            #expect(
+                told == [
+                    "RedisConnectivityIssue firing", "CapacityExhausted firing", "NoMarketDiscoveryServices firing",
+                    "CapacityExhausted recovered", "NoMarketDiscoveryServices recovered",
+                ])
+            #expect(dispatcher.recent.last?.summary.contains("Another orchestrator leads") == true)
+        }
+    }
+
     @Test(.timeLimit(.minutes(1)))
     func `the end of what only an earlier leader had is left to whoever raised it`() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "alerts-\(UUID().uuidString)")

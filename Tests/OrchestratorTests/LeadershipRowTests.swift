@@ -153,6 +153,54 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1)))
+    func `who is deaf offers its term: one that hears takes it and the old one stores nothing, else it goes on`()
+        async throws
+    {
+        try await withTwo { first, second, database in
+            #expect(try await first.acquire()?.term == 1)
+            // Nobody wants it: offered it stores nothing, reclaimed it is the same term.
+            await first.leadership.offer(1)
+            #expect(first.leadership.term(at: MachineClock.real.now) == nil)
+            await #expect(throws: Leadership.Lost.self) {
+                _ = try await first.store.commit([change(epoch: 1)], term: 1)
+            }
+            // Another that is deaf lets it lie.
+            let toTheDeaf = try await second.leadership.acquire(patience: Candidacy.reserve, clock: .real)
+            #expect(toTheDeaf == nil)
+            #expect(try await !second.leadership.isAnothers())
+            #expect(try await first.leadership.reclaim(1, clock: .real))
+            #expect(first.leadership.term(at: MachineClock.real.now) == 1)
+            _ = try await first.store.commit([change(epoch: 1)], term: 1)
+
+            await first.leadership.offer(1)
+            let taken = try await second.acquire()
+            #expect(taken?.term == 2 && taken?.before.incarnation == "life-of-a")
+            #expect(try await !first.leadership.reclaim(1, clock: .real))
+            #expect(first.leadership.heldUntil == nil)
+            #expect(try await first.leadership.isAnothers())
+            await #expect(throws: Leadership.Lost.self) {
+                _ = try await first.store.commit([change(epoch: 2)], term: 1)
+            }
+            let rows = try await database.run(sql: "SELECT 'moves ' || count(*) FROM assignment_log")
+            #expect(rows.contains("moves 1"))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `who resigns while its term is offered takes it back no more`() async throws {
+        try await withTwo { first, second, _ in
+            let term = try await first.acquire()?.term
+            #expect(term == 1)
+            await first.leadership.offer(1)
+            await first.leadership.resign()
+            let isReclaimed = try await first.leadership.reclaim(1, clock: .real)
+            #expect(!isReclaimed)
+            let next = try await second.acquire()?.term
+            #expect(next == 2)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
     func `who has resigned neither takes nor keeps the row, whoever still asks for it`() async throws {
         try await withTwo { first, second, _ in
             let term = try await first.acquire()?.term

@@ -241,6 +241,39 @@ import Testing
         #expect(!board.isHealthy)
     }
 
+    @Test func `unmeasured, well, failing, and broken once a vital check has failed for long`() async throws {
+        let time = ManualTime()
+        let (failing, broken) = (Tally(), Tally())
+        let board = HealthBoard(
+            [
+                HealthProbe("bus", timeout: .seconds(1), isVital: true) { if broken.count > 0 { throw Broken() } },
+                HealthProbe("database", timeout: .seconds(1)) { if failing.count > 0 { throw Broken() } },
+            ], every: .seconds(5), clock: .manual(time), log: LogCapture().logger(), metrics: MetricsRegistry())
+        #expect(board.standing == .unmeasured)
+        let task = Task { try await board.run() }
+        func next(_ standing: HealthStanding, _ note: String) async throws {
+            time.advance(by: .seconds(5))
+            let now = MachineClock.manual(time).now
+            try await eventually(note) {
+                let isNew = board.latest.values.allSatisfy { $0.measuredAt == now }
+                return isNew && time.sleeperCount == 2
+            }
+            #expect(board.standing == standing, "\(note)")
+        }
+        try await eventually("measured") { board.standing == .well && time.sleeperCount == 2 }
+        failing.note("fails")
+        // CHECKLIST R34: without PostgreSQL a service goes on, however long.
+        for _ in 0..<4 { try await next(.failing, "the database alone") }
+        broken.note("fails")
+        try await next(.failing, "the bus too, not for long")
+        try await next(.failing, "5 s")
+        try await next(.broken, "10 s")
+        await board.setOn(false)
+        #expect(board.standing == .well)
+        task.cancel()
+        _ = await task.result
+    }
+
     @Test func `switched off nothing is asked or claimed, switched on everything is measured at once`() async throws {
         let time = ManualTime()
         let asked = Tally()

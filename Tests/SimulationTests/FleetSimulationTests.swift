@@ -54,6 +54,39 @@ import Testing
         #expect(problems.contains { $0.contains(plant.problem) }, "\(plant) stayed unseen in 10 schedules")
     }
 
+    // CHECKLIST N35: who cannot hear makes room for who can.
+    @Test(arguments: 1...UInt64(20))
+    func `a leader that alone is deaf is followed, and what died meanwhile is watched again`(_ seed: UInt64) throws {
+        var simulation = Simulation(seed: seed)
+        simulation.run(until: .origin.advanced(by: .seconds(10)))
+        let (leader, term) = (simulation.database.holder, simulation.database.term)
+        simulation.strike(.cutOrchestratorFromBus(leader))
+        simulation.strike(.killShard(Int(seed % 3)))
+        simulation.run(until: simulation.now.advanced(by: .seconds(25)))
+        #expect(simulation.database.holder != leader && simulation.database.term == term + 1)
+        #expect(simulation.orchestrators[leader].told == nil)
+        let open = simulation.orchestrators[leader].toldAlerts.filter(\.isLeadersToTell)
+        #expect(open.isEmpty)
+        let unwatched = simulation.scoreboard.keys.filter { simulation.owner(of: $0) == nil }
+        #expect(unwatched.isEmpty)
+        #expect(simulation.violations.isEmpty && simulation.database.violations.isEmpty)
+    }
+
+    @Test(arguments: 1...UInt64(10))
+    func `with the bus away for all the leader leads on under its term, also when it is back`(_ seed: UInt64) {
+        var simulation = Simulation(seed: seed)
+        // Who joined late has its share by then.
+        simulation.run(until: .origin.advanced(by: .seconds(25)))
+        let (leader, term, moves) = (simulation.database.holder, simulation.database.term, simulation.database.moves)
+        simulation.strike(.stopBus)
+        simulation.run(until: simulation.now.advanced(by: .seconds(30)))
+        simulation.strike(.startBus)
+        simulation.run(until: simulation.now.advanced(by: .seconds(15)))
+        #expect(simulation.database.holder == leader && simulation.database.term == term)
+        #expect(simulation.orchestrators[leader].engine.isLeading && simulation.database.moves == moves)
+        #expect(simulation.violations.isEmpty)
+    }
+
     struct Outcome {
         let problems: [String]
         let history: [String]
@@ -92,6 +125,10 @@ import Testing
             let isRight = status.isEnd || status == .postponed ? watchers.isEmpty : watchers.count == 1
             if !isRight { problems.append("in the end \(game), \(status), is watched by \(watchers)") }
             if status == .live, simulation.owner(of: game) == nil { problems.append("in the end \(game) has no owner") }
+        }
+        for orchestrator in simulation.orchestrators where !orchestrator.engine.isLeading {
+            let open = orchestrator.toldAlerts.filter(\.isLeadersToTell)
+            if !open.isEmpty { problems.append("in the end a standby still tells \(open)") }
         }
         return Outcome(
             problems: problems, history: simulation.history ?? [], hash: simulation.hash,

@@ -30,8 +30,8 @@ struct SimulatedDatabase {
     /// What must never happen, as it happened.
     private(set) var violations: [String] = []
 
-    mutating func acquire(_ orchestrator: Int, at now: MachineInstant) -> Int64? {
-        guard now >= expires else { return nil }
+    mutating func acquire(_ orchestrator: Int, patience: Duration, at now: MachineInstant) -> Int64? {
+        guard now >= expires.advanced(by: patience) else { return nil }
         term += 1
         holder = orchestrator
         expires = now.advanced(by: Self.leadershipLife)
@@ -40,6 +40,16 @@ struct SimulatedDatabase {
 
     mutating func renew(_ term: Int64, _ orchestrator: Int, at now: MachineInstant) -> Bool {
         guard isLed(by: orchestrator, term, at: now) else { return false }
+        expires = now.advanced(by: Self.leadershipLife)
+        return true
+    }
+
+    mutating func offer(_ term: Int64, _ orchestrator: Int, at now: MachineInstant) {
+        if isLed(by: orchestrator, term, at: now) { expires = now }
+    }
+
+    mutating func reclaim(_ term: Int64, _ orchestrator: Int, at now: MachineInstant) -> Bool {
+        guard self.term == term, holder == orchestrator else { return false }
         expires = now.advanced(by: Self.leadershipLife)
         return true
     }

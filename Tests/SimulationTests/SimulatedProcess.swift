@@ -55,5 +55,13 @@ struct SimulatedOrchestrator {
     var lane: [Effect] = []
     var isLaneBusy = false
     var hears = true
+    /// Whether it makes room for one that hears.
+    var candidacy = Candidacy(life: SimulatedDatabase.leadershipLife)
+    /// Its place is free for others, until it takes it back.
+    var isOffering = false
+    /// What it would have to be told when another leads.
+    var owesHandOver = true
+    /// Firings that were told and not ended, in this life or an earlier one.
+    var toldAlerts: Set<AlertKind> = []
     var inbox: [Simulation.Happening] = []
 }

@@ -21,7 +21,9 @@ extension Simulation {
         process.life += 1
         process.isRunning = true
         process.isPaused = false
+        let told = orchestrators[index].toldAlerts
         orchestrators[index] = SimulatedOrchestrator(index: index, process: process)
+        orchestrators[index].toldAlerts = told
         startOrchestrator(index)
     }
 
@@ -38,9 +40,7 @@ extension Simulation {
             give(event, toOrchestrator: index)
         case .leadershipTimer(let index, let life):
             guard isThere(index, life, happening) else { return }
-            let told = orchestrators[index].told
-            agenda.plan(
-                .leadershipAsked(index, life: life, told: told, asked: clock(ofOrchestrator: index)), at: delay(1...10))
+            lookAtLeadership(index, life)
         case .leadershipAnswered(let index, let life, let term, let asked):
             guard isThere(index, life, happening) else { return }
             takeLeadership(index, life, term, asked)
@@ -72,6 +72,20 @@ extension Simulation {
 
     // MARK: Leadership
 
+    private mutating func lookAtLeadership(_ index: Int, _ life: Int) {
+        let local = clock(ofOrchestrator: index)
+        orchestrators[index].candidacy.note(hears: orchestrators[index].hears, at: local)
+        let told = orchestrators[index].told
+        if let told, !orchestrators[index].isOffering, orchestrators[index].candidacy.offers(at: local) {
+            record("o\(index) offers term \(told)")
+            orchestrators[index].isOffering = true
+            if orchestrators[index].process.hasDatabase { database.offer(told, index, at: now) }
+            agenda.plan(.leadershipTimer(index, life: life), at: now.advanced(by: Candidacy.offer))
+            return
+        }
+        agenda.plan(.leadershipAsked(index, life: life, told: told, asked: local), at: delay(1...10))
+    }
+
     mutating func lead(_ index: Int, _ life: Int, _ told: Int64?, _ asked: MachineInstant) {
         guard orchestrators[index].process.hasDatabase else {
             // The statement's own deadline.
@@ -81,9 +95,13 @@ extension Simulation {
         }
         var term: Int64?
         if let told {
-            term = database.renew(told, index, at: now) ? told : -1
+            let isOurs =
+                orchestrators[index].isOffering
+                ? database.reclaim(told, index, at: now) : database.renew(told, index, at: now)
+            term = isOurs ? told : -1
         } else {
-            term = database.acquire(index, at: now)
+            let patience = orchestrators[index].candidacy.patience(at: clock(ofOrchestrator: index))
+            term = database.acquire(index, patience: patience, at: now)
         }
         agenda.plan(.leadershipAnswered(index, life: life, term: term, asked: asked), at: delay(1...10))
     }
@@ -91,7 +109,10 @@ extension Simulation {
     /// `term` is nil without an answer or while another leads, -1 when the row is not ours any more.
     private mutating func takeLeadership(_ index: Int, _ life: Int, _ term: Int64?, _ asked: MachineInstant) {
         let local = clock(ofOrchestrator: index)
+        let wasOffering = orchestrators[index].isOffering
+        orchestrators[index].isOffering = false
         if let term, term > 0 {
+            orchestrators[index].owesHandOver = true
             orchestrators[index].heldUntil = asked.advanced(by: SimulatedDatabase.leadershipLife)
             if orchestrators[index].told == nil {
                 orchestrators[index].told = term
@@ -99,12 +120,23 @@ extension Simulation {
                     .desiredRead(index, life: life, database.desired, drained: database.drained, term: term),
                     at: delay(1...30))
             }
-        } else if orchestrators[index].told != nil, term == -1 || local >= orchestrators[index].heldUntil {
+        } else if orchestrators[index].told != nil,
+            term == -1 || wasOffering || local >= orchestrators[index].heldUntil
+        {
             orchestrators[index].told = nil
             give(.leadershipLost, toOrchestrator: index)
         }
+        handOver(from: index)
         let pause: Duration = orchestrators[index].told == nil ? .milliseconds(500) : .seconds(1)
         agenda.plan(.leadershipTimer(index, life: life), at: now.advanced(by: pause))
+    }
+
+    private mutating func handOver(from index: Int) {
+        guard orchestrators[index].told == nil, orchestrators[index].owesHandOver,
+            orchestrators[index].process.hasDatabase, database.holder != index, now < database.expires
+        else { return }
+        orchestrators[index].owesHandOver = false
+        give(.anotherLeads, toOrchestrator: index)
     }
 
     // MARK: Effects
@@ -137,7 +169,9 @@ extension Simulation {
                 agenda.plan(.toOrchestrator(index, .acknowledged(answer), life: process.life), at: now)
             }
         case .grant(let id, let incarnation, let beat, let term):
-            guard process.hasBus, let shard = shards.firstIndex(where: { $0.id == id }), shards[shard].process.hasBus,
+            // While the place is offered nothing is granted in its name.
+            guard process.hasBus, !orchestrators[index].isOffering,
+                let shard = shards.firstIndex(where: { $0.id == id }), shards[shard].process.hasBus,
                 shards[shard].incarnation == incarnation
             else { return }
             for at in flights() {
@@ -149,7 +183,9 @@ extension Simulation {
             let answer = Event.discovered(game.id, [SimulatedGames.market(game.id)], reason: nil)
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
         case .answerOperator(let request, .accepted): keep(operatorOrders[request])
-        case .raiseAlert, .recoverAlert, .notify, .report, .answerOperator: break
+        case .raiseAlert(let kind, _, _): orchestrators[index].toldAlerts.insert(kind)
+        case .recoverAlert(let kind, _, _), .handOverAlert(let kind, _): orchestrators[index].toldAlerts.remove(kind)
+        case .notify, .report, .answerOperator: break
         }
     }
 

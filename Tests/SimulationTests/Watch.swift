@@ -75,12 +75,11 @@ extension Simulation {
         return index
     }
 
-    /// Whether a leader hears, and has a well shard for one more game.
+    /// Whether somebody could lead and hear, and has a well shard for one more game; a standby knows them too.
     private var hasRoom: Bool {
-        guard let leader = orchestrators.first(where: { $0.told == database.term && $0.process.isAble }) else {
-            return false
-        }
-        let rows = leader.engine.snapshot(at: clock(ofOrchestrator: leader.index)).shards
+        let able = orchestrators.filter(\.process.isAble)
+        guard let judge = able.first(where: { $0.told == database.term }) ?? able.first else { return false }
+        let rows = judge.engine.snapshot(at: clock(ofOrchestrator: judge.index)).shards
         return rows.contains { $0.status == "healthy" && $0.free > 0 && $0.breaker == "closed" && !$0.isDrained }
     }
 

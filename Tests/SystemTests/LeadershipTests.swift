@@ -112,17 +112,77 @@ import Testing
         }
     }
 
+    // CHECKLIST N35: who cannot hear judges nobody, so who can must lead.
+    @Test(.timeLimit(.minutes(3)))
+    func `a leader that alone is cut off from Redis is followed, moves no game, and is a standby when it is back`()
+        async throws
+    {
+        let games = SeededGames.names(10)
+        try await withOwnRedis { redis in
+            let links = [try await FaultProxy.start(to: redis.port), try await FaultProxy.start(to: redis.port)]
+            try await withSuite(games, redis: redis.url) { suite, database in
+                try await SeededGames.store(games, ownedBy: Self.shards, in: database, of: suite)
+                let before = try await SeededGames.owners(database)
+                for shard in Self.shards { try suite.spawnShard(shard) }
+                try suite.spawnOrchestrator("1", ["REDIS_URL": "redis://127.0.0.1:\(links[0].port)"])
+                try await eventually(within: .seconds(60), "the first leads") {
+                    try await areWatched(games, suite, by: "orchestrator-1")
+                }
+                try suite.spawnOrchestrator("2", ["REDIS_URL": "redis://127.0.0.1:\(links[1].port)"])
+                try await eventually(within: .seconds(60), "the second stands by and hears") {
+                    guard let status = try await suite.status("orchestrator-2") else { return false }
+                    let others = status.fleet.services.filter { $0.service == "orchestrator" && $0.instance == "1" }
+                    return !status.fleet.isLeading && status.fleet.shards.count == 2 && others.count == 1
+                }
+
+                // The standby deaf and nobody else: nothing changes.
+                try await links[1].stall()
+                try await eventually(within: .seconds(60), "the standby tells that it is deaf for long") {
+                    suite.log("orchestrator-1").contains("orchestrator missed")
+                }
+                #expect(try await leads(suite, "orchestrator-1"))
+                try await links[1].pass()
+                try await eventually(within: .seconds(60), "the standby is back") {
+                    suite.world.count("OrchestratorUnhealthy", "recovered") == 1
+                }
+
+                try await links[0].stall()
+                try await eventually(within: .seconds(30), "the other leads and sees every game where it was") {
+                    try await areWatched(games, suite, by: "orchestrator-2")
+                }
+                try await eventually(within: .seconds(20), "the old one knows") {
+                    suite.log("orchestrator-1").contains("leadership lost")
+                }
+                #expect(suite.log("orchestrator-1").contains("leadership offered"))
+                try await links[0].pass()
+                try await eventually(within: .seconds(60), "the operator is told that both are well") {
+                    suite.world.count("OrchestratorUnhealthy", "recovered") == 2
+                        && suite.world.count("RedisConnectivityIssue", "recovered")
+                            == suite.world.count("RedisConnectivityIssue", "firing")
+                }
+                #expect(try await !leads(suite, "orchestrator-1"))
+                #expect(try await leads(suite, "orchestrator-2"))
+                #expect(try await SeededGames.owners(database) == before)
+            }
+        }
+    }
+
     private func withRedisAndSuite(
         _ games: [String], _ body: @escaping @Sendable (SmallSuite, TestDatabase) async throws -> Void
     ) async throws {
-        try await withOwnRedis { redis in
-            try await withPostgres { database in
-                // No discovery runs here, and nobody is to be told so.
-                let patience = ["SERVICE_TIMEOUT_SECS": "10"]
-                try await SmallSuite.with(redis: redis.url, database: database.url, games: games, patience) { suite in
-                    try suite.spawn("market-discovery")
-                    try await body(suite, database)
-                }
+        try await withOwnRedis { redis in try await withSuite(games, redis: redis.url, body) }
+    }
+
+    private func withSuite(
+        _ games: [String], redis: String,
+        _ body: @escaping @Sendable (SmallSuite, TestDatabase) async throws -> Void
+    ) async throws {
+        try await withPostgres { database in
+            // No discovery runs here, and nobody is to be told so.
+            let patience = ["SERVICE_TIMEOUT_SECS": "10"]
+            try await SmallSuite.with(redis: redis, database: database.url, games: games, patience) { suite in
+                try suite.spawn("market-discovery")
+                try await body(suite, database)
             }
         }
     }

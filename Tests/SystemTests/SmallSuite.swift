@@ -85,7 +85,9 @@ final class SmallSuite: Sendable {
     }
 
     @discardableResult
-    func spawnShard(_ name: String) throws -> ChildProcess { try spawn("game-shard", as: name, ["SHARD_ID": name]) }
+    func spawnShard(_ name: String, _ more: [String: String] = [:]) throws -> ChildProcess {
+        try spawn("game-shard", as: name, ["SHARD_ID": name].merging(more) { $1 })
+    }
 
     func process(_ name: String) throws -> ChildProcess {
         try #require(processes.withLockedValue { $0[name] }, "\(name) was never started")

@@ -79,6 +79,8 @@ public enum NoSignal: String, Error, Hashable, Sendable, CaseIterable {
     case notLive
     case overtime
     case unknownClock
+    /// A slot has no score that a model could judge.
+    case noModel
     /// 0-0: nothing has happened that the market could have missed.
     case scoreless
     /// YES on one team is not NO on the other.
@@ -104,6 +106,7 @@ public enum NoSignal: String, Error, Hashable, Sendable, CaseIterable {
             case .notLive: .notLive
             case .overtime: .overtime
             case .unknownClock: .unknownClock
+            case .noModel: .noModel
             }
     }
 }

@@ -97,7 +97,7 @@ extension ShardEngine {
         if let held = games[id], assigned.epoch < held.epoch { return .stale }
         if ended.covers(id, assigned.epoch) { return .stale }
         let names = assigned.markets.map(\.id)
-        guard rules.takesGames, Set(names).count == names.count,
+        guard rules.takesSports || assigned.game.sport == .crypto, Set(names).count == names.count,
             assigned.markets.allSatisfy({ $0.game == id }),
             names.allSatisfy({ gameOfMarket[$0] == nil || gameOfMarket[$0] == id })
         else { return .malformed }

@@ -37,8 +37,8 @@ public struct ShardRules: Hashable, Sendable {
     public var askInterval: Duration = .milliseconds(500)
     /// A question older than this without an answer silences the shard.
     public var answerDeadline: Duration = .seconds(1)
-    /// Whether games may be given to it at all: a crypto shard refuses them.
-    public var takesGames = true
+    /// Whether games of sports may be given to it: a crypto shard takes slots alone.
+    public var takesSports = true
 
     public init() {}
 }

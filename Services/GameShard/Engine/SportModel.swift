@@ -41,7 +41,8 @@ struct SportModel: Sendable {
     /// The log-odds of a home win.
     func logOdds(_ moment: Moment) -> Double { points(moment) }
 
-    static func of(_ sport: Sport) -> SportModel {
+    /// Nil for crypto slots, which have no score.
+    static func of(_ sport: Sport) -> SportModel? {
         switch sport {
         case .nfl: football(home: 2.5)
         case .ncaaf: football(home: 3)
@@ -52,6 +53,7 @@ struct SportModel: Sendable {
         case .mls, .soccer: soccer
         case .tennis: byRounds(periods: 3, periodSeconds: 2_400)
         case .mma: byRounds(periods: 3, periodSeconds: 300)
+        case .crypto: nil
         }
     }
 }

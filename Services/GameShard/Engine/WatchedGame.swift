@@ -103,9 +103,10 @@ extension WatchedGame {
         _ next: GameState, after last: GameState, rules: ShardRules, into oddities: inout [Oddity]
     ) {
         let steps = [next.homeScore - last.homeScore, next.awayScore - last.awayScore]
+        let largest = SportModel.of(game.sport)?.largestStep ?? 0
         if steps.contains(where: { $0 < 0 }) {
             oddities.append(.scoreBackwards)
-        } else if steps.contains(where: { $0 > SportModel.of(game.sport).largestStep }),
+        } else if steps.contains(where: { $0 > largest }),
             last.observedAt.duration(to: next.observedAt) <= rules.stateLimit
         {
             oddities.append(.scoreJump)
@@ -207,7 +208,7 @@ extension WatchedGame {
         case .failure(let reason): return .failure(reason)
         }
         if state.homeScore == 0, state.awayScore == 0 { return .failure(.scoreless) }
-        if SportModel.of(game.sport).canDraw { return .failure(.drawPossible) }
+        if SportModel.of(game.sport)?.canDraw ?? true { return .failure(.drawPossible) }
         if state.observedAt.duration(to: now) > rules.stateLimit { return .failure(.staleState) }
         if let scoreDoubtedUntil, now < scoreDoubtedUntil { return .failure(.unconfirmedScore) }
         return .success(home)

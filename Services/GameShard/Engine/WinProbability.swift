@@ -14,6 +14,8 @@ public enum WinProbability {
         case overtime
         /// The clock is missing where the sport has one, or shows more than a period.
         case unknownClock
+        /// Nothing is known of the sport that a score could be judged by.
+        case noModel
     }
 
     /// Our estimate for a live game in regular time.
@@ -24,7 +26,7 @@ public enum WinProbability {
         _ state: GameState, sport: Sport, pregame: Probability?
     ) -> Result<Probability, Absence> {
         guard state.status == .live, state.period >= 1 else { return .failure(.notLive) }
-        let model = SportModel.of(sport)
+        guard let model = SportModel.of(sport) else { return .failure(.noModel) }
         guard state.period <= model.periods else { return .failure(.overtime) }
         guard let moment = moment(of: state, model: model) else { return .failure(.unknownClock) }
         let odds = blend(model.logOdds(moment), with: pregame, progress: 1 - moment.fractionLeft)

@@ -92,6 +92,31 @@ struct Commands: Sendable {
         }
     }
 
+    /// How often a shard asks whether its name is still its own.
+    static let nameInterval = Duration.seconds(5)
+
+    /// Says once that another process has our name, which has all games then.
+    ///
+    /// This one stays: started again by a supervisor it would take the name back, and so on for ever.
+    func watchName() async throws {
+        while true {
+            // Without an answer nobody has taken it.
+            if let successor = try? await store.successor() { return tellReplaced(by: successor) }
+            try await host.clock.sleep(for: Self.nameInterval)
+        }
+    }
+
+    private func tellReplaced(by successor: Incarnation) {
+        host.log.error(
+            "another process has this shard's name", metadata: [Key.shard: "\(shard)", "successor": "\(successor)"])
+        host.alerts.fire(
+            "ShardReplaced", fingerprint: "ShardReplaced:\(shard)",
+            "Two processes run as \(shard): the older one watches nothing any more. "
+                + "Stop it, or give one of the two a SHARD_ID of its own.",
+            fields: ["shard": "\(shard)", "older": "\(host.incarnation)", "newer": "\(successor)"],
+            severity: .warning, isLasting: false)
+    }
+
     /// Hands rows to the journal, which stores them now or when the database is back.
     func keepRecords(in journal: WriteJournal) async {
         await lanes.records.run { record in

@@ -53,6 +53,7 @@ struct GameShard: Sendable {
         supervisor.add("rereads", .critical) { await commands.reread() }
         supervisor.add("commands", .important) { try await commands.follow() }
         supervisor.add("grants", .important) { try await commands.followGrants() }
+        supervisor.add("name", .bestEffort) { try await commands.watchName() }
         supervisor.add("ticks", .critical) { try await tick() }
         feeds.start(telling: watcher, polling: poller)
     }

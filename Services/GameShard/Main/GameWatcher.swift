@@ -105,7 +105,7 @@ actor GameWatcher {
         blind.set(games.count { $0.missingBooks != 0 })
         return HeartbeatContent(
             status: status, checks: checks, games: games,
-            capacity: engine.rules.maximumGames, shardType: engine.rules.takesGames ? "sports" : "crypto")
+            capacity: engine.rules.maximumGames, shardType: engine.rules.takesSports ? "sports" : "crypto")
     }
 
     private func carryOut(_ effect: ShardEffect) {

@@ -15,6 +15,6 @@ extension ShardRules {
         signalLife = settings.signalLife
         scoreConfirmation = settings.scoreConfirmation
         lease = settings.lease
-        takesGames = settings.type == .sports
+        takesSports = settings.type == .sports
     }
 }

@@ -82,6 +82,16 @@ struct ShardStore: Sendable {
             uniquingKeysWith: { max($0, $1) })
     }
 
+    /// The life that has claimed our name after us; nil while it is ours.
+    func successor() async throws -> Incarnation? {
+        try await pool.query(
+            """
+            SELECT incarnation FROM shard_lives
+            WHERE shard = \(shard.rawValue) AND incarnation <> \(incarnation.rawValue)
+            """, timeout: .seconds(1)
+        ).first.map { try Incarnation($0.text("incarnation")) }
+    }
+
     /// Whether each signal was refused, or its order has an answer of whatever kind.
     func areAnswered(_ signals: [SignalID]) async throws -> Bool {
         let names = signals.map(\.rawValue)

@@ -41,10 +41,10 @@ struct LiveSurvey: Sendable {
     }
 
     func facts() async -> LiveFacts {
-        async let venue = found("the venue") { try await venue() }
-        async let database = found("PostgreSQL") { try await database() }
-        async let redis = found("Redis") { try await keepsFile() }
-        async let suite = found("the orchestrator at \(status)") { try await suite() }
+        async let venue = found("the venue") { try await self.venue() }
+        async let database = found("PostgreSQL") { try await self.database() }
+        async let redis = found("Redis") { try await self.keepsFile() }
+        async let suite = found("the orchestrator at \(status)") { try await self.suite() }
         return await LiveFacts(
             settings: settings, killSwitchFile: killSwitchFile.read(), venue: venue, database: database, redis: redis,
             suite: suite)

@@ -12,7 +12,7 @@ public enum KalshiSeries {
         case .ncaaf: "KXNCAAFGAME"
         case .ncaab: "KXNCAAMBGAME"
         case .mls: "KXMLSGAME"
-        case .soccer, .tennis, .mma: nil
+        case .soccer, .tennis, .mma, .crypto: nil
         }
     }
 }

@@ -18,6 +18,9 @@ extension OrchestratorEngine {
                 games[entry.game.id] = game
                 effects.append(.upsertGame(entry.game, entry.status, entry.score))
             }
+            if !entry.markets.isEmpty, games[entry.game.id]?.placement == .unmapped {
+                map(entry.game.id, to: entry.markets, nil, at: now, into: &effects)
+            }
         }
         for id in games.keys.sorted() {
             askForMarkets(of: id, into: &effects)
@@ -85,7 +88,7 @@ extension OrchestratorEngine {
 
     /// A question is asked in its game's first cycle, and again while it brought no market (CHECKLIST N6).
     private mutating func askForMarkets(of id: GameID, into effects: inout [Effect]) {
-        guard let game = games[id], game.placement == .unmapped else { return }
+        guard let game = games[id], game.placement == .unmapped, game.wants == .sports else { return }
         if let asked = game.askedInCycle, cycle - asked < policy.cyclesToAnswer { return }
         games[id]?.askedInCycle = cycle
         counters.questions += 1

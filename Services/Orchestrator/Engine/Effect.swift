@@ -15,6 +15,8 @@ public enum Effect: Hashable, Sendable {
     case readDesiredState
     case raiseAlert(AlertKind, fingerprint: String, facts: [String: String])
     case recoverAlert(AlertKind, fingerprint: String, after: Duration)
+    /// End the alert if it was told here, in this life or an earlier one: another leader tells it if it is still so.
+    case handOverAlert(AlertKind, fingerprint: String)
     case notify(FleetChange)
     /// The first of its kind since the start; all are counted.
     case report(FleetOddity)
@@ -106,6 +108,14 @@ public enum AlertKind: String, Hashable, Sendable, Codable, CaseIterable {
     case databaseConnectivityIssue = "DatabaseConnectivityIssue"
     case noMarketDiscoveryServices = "NoMarketDiscoveryServices"
     case capacityExhausted = "CapacityExhausted"
+
+    /// Whether only a leader can know it.
+    public var isLeadersToTell: Bool {
+        switch self {
+        case .allShardsUnhealthy, .noMarketDiscoveryServices, .capacityExhausted: true
+        case .redisConnectivityIssue, .databaseConnectivityIssue: false
+        }
+    }
 }
 
 /// A change in the fleet worth telling people.

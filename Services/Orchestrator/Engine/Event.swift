@@ -8,6 +8,8 @@ public enum Event: Sendable {
     /// stands, for an order may still be on its way to PostgreSQL.
     case rehydrated([DesiredGame], drained: Set<ShardID> = [], term: Int64)
     case leadershipLost
+    /// Somebody else leads: what only a leader judges is no longer ours to tell.
+    case anotherLeads
     case heartbeat(ShardHeartbeat)
     case serviceHeartbeat(ServiceHeartbeat)
     case acknowledged(Acknowledgement)
@@ -45,11 +47,10 @@ public struct DesiredGame: Hashable, Sendable {
     /// The highest epoch ever used; nil when it never had an owner.
     public let epoch: Epoch?
     public let pregame: Probability?
-    public let wants: ShardKind
+    public var wants: ShardKind { ShardKind(game.sport) }
 
     public init(
-        game: Game, status: GameStatus, markets: [Market], shard: ShardID?, epoch: Epoch?, pregame: Probability? = nil,
-        wants: ShardKind = .sports
+        game: Game, status: GameStatus, markets: [Market], shard: ShardID?, epoch: Epoch?, pregame: Probability? = nil
     ) {
         self.game = game
         self.status = status
@@ -57,7 +58,6 @@ public struct DesiredGame: Hashable, Sendable {
         self.shard = shard
         self.epoch = epoch
         self.pregame = pregame
-        self.wants = wants
     }
 }
 
@@ -68,6 +68,9 @@ public struct DesiredGame: Hashable, Sendable {
 public enum ShardKind: String, Hashable, Sendable, Codable, CaseIterable {
     case sports
     case crypto
+
+    /// What a game of the sport wants.
+    public init(_ sport: Sport) { self = sport == .crypto ? .crypto : .sports }
 }
 
 /// How a process says that it is doing.
@@ -161,13 +164,15 @@ public struct ScoreboardGame: Hashable, Sendable {
     public let status: GameStatus
     /// Nil before the start.
     public let score: Score?
-    public let wants: ShardKind
+    /// What is known of its markets by whoever shows it; discovery is asked about games of sports only.
+    public let markets: [Market]
+    public var wants: ShardKind { ShardKind(game.sport) }
 
-    public init(game: Game, status: GameStatus, score: Score? = nil, wants: ShardKind = .sports) {
+    public init(game: Game, status: GameStatus, score: Score? = nil, markets: [Market] = []) {
         self.game = game
         self.status = status
         self.score = score
-        self.wants = wants
+        self.markets = markets
     }
 }
 

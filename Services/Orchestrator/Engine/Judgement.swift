@@ -140,6 +140,15 @@ extension OrchestratorEngine {
     /// An alert stays readable; the status page lists all.
     private static let gamesNamedInAlert = 50
 
+    /// Ends what we told as a leader: whoever leads now cannot, and tells it again if it is still so.
+    mutating func handOverAlerts(into effects: inout [Effect]) {
+        guard !isLeading else { return }
+        for kind in AlertKind.allCases where kind.isLeadersToTell {
+            alerts[kind.rawValue] = nil
+            effects.append(.handOverAlert(kind, fingerprint: kind.rawValue))
+        }
+    }
+
     private mutating func alert(
         _ kind: AlertKind, isFiring: Bool, facts: [String: String], at now: MachineInstant, into effects: inout [Effect]
     ) {

@@ -73,11 +73,15 @@ public struct OrchestratorEngine: Sendable {
 
     public var isLeading: Bool { term != nil }
 
+    /// Whether our own subscriptions are live, as far as we were told.
+    public var hears: Bool { busIsUp }
+
     public mutating func handle(_ event: Event, at now: MachineInstant) -> [Effect] {
         var effects: [Effect] = []
         switch event {
         case .rehydrated(let desired, let drained, let term): rehydrate(desired, drained, term: term, at: now)
         case .leadershipLost: standDown()
+        case .anotherLeads: handOverAlerts(into: &effects)
         case .heartbeat(let heartbeat): hear(heartbeat, at: now, into: &effects)
         case .serviceHeartbeat(let heartbeat): hear(heartbeat, at: now, into: &effects)
         case .acknowledged(let answer): take(answer, at: now, into: &effects)

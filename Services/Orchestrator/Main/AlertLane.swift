@@ -39,6 +39,10 @@ final class AlertLane: Sendable {
                 let isTold = state.withLockedValue { $0.isMonitoring || !kind.isMonitored }
                 if isTold { alerts.resolve(fingerprint, kind.recovery) }
                 if kind.isMonitored { changed.yield() }
+            case .handOverAlert(let kind, let fingerprint):
+                let isTold = state.withLockedValue { $0.isMonitoring || !kind.isMonitored }
+                if isTold { alerts.resolve(fingerprint, kind.handedOver) }
+                if kind.isMonitored { changed.yield() }
             default: break
             }
         }
@@ -96,6 +100,9 @@ extension AlertKind {
         case .capacityExhausted: "No shard has room for \(facts["waiting"] ?? "?") games."
         }
     }
+
+    /// Said by who led, when another leads.
+    var handedOver: String { "Another orchestrator leads now, and tells it anew if it is still so: \(rawValue)." }
 
     var recovery: String {
         switch self {

@@ -34,7 +34,7 @@ struct EffectLanes: Sendable {
             if case .dropped = toBus.yield(Job(effect: effect, term: term)) { return false }
         case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState:
             toRecords.yield(Job(effect: effect, term: term))
-        case .raiseAlert, .recoverAlert: toAlerts.yield(effect)
+        case .raiseAlert, .recoverAlert, .handOverAlert: toAlerts.yield(effect)
         // Logged, and answered to whoever asked.
         case .report, .answerOperator: break
         }

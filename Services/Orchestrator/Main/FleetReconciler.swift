@@ -70,6 +70,8 @@ actor FleetReconciler {
 
     var isLeading: Bool { engine.isLeading }
 
+    var hears: Bool { engine.hears }
+
     /// The term in which we lead and hear; nil while we judge nothing.
     var judgingTerm: Int64? { health().isJudging ? engine.term : nil }
 
@@ -93,6 +95,7 @@ actor FleetReconciler {
                 "alert raised",
                 metadata: [Key.kind: "\(kind.rawValue)", "facts": "\(facts.sorted(by: { $0.key < $1.key }))"])
         case .recoverAlert(let kind, _, _): host.log.info("alert recovered", metadata: [Key.kind: "\(kind.rawValue)"])
+        case .handOverAlert(let kind, _): host.log.info("alert handed over", metadata: [Key.kind: "\(kind.rawValue)"])
         case .notify(let note): host.log.info("fleet changed", metadata: ["change": "\(note)"])
         case .sendCommand(let command):
             host.log.debug(

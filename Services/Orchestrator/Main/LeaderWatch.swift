@@ -33,11 +33,21 @@ struct LeaderWatch: Sendable {
     func run() async throws {
         let leads = host.context.metrics.gauge(Self.leadingMetric, "1 while this process leads.")
         var told: Int64?
+        var candidacy = Candidacy(life: leadership.life)
+        // What an earlier life told as a leader ends too when another leads.
+        var owesHandOver = true
         while true {
+            candidacy.note(hears: await fleet.hears, at: host.clock.now)
             do {
-                let term = try await hold(told)
+                let term = try await hold(told, &candidacy)
                 if told != nil, term != told { await stop(&told) }
-                if let term, told == nil { try await begin(term, &told) }
+                if let term, told == nil {
+                    try await begin(term, &told)
+                    owesHandOver = true
+                } else if told == nil, owesHandOver, try await leadership.isAnothers() {
+                    await fleet.take(.anotherLeads)
+                    owesHandOver = false
+                }
             } catch {
                 try Task.checkCancellation()
                 host.log.warning("leadership not renewed", metadata: [Key.reason: "\(error)"])
@@ -57,14 +67,29 @@ struct LeaderWatch: Sendable {
     }
 
     /// The term that is ours now.
-    private func hold(_ told: Int64?) async throws -> Int64? {
+    private func hold(_ told: Int64?, _ candidacy: inout Candidacy) async throws -> Int64? {
+        if let told, candidacy.offers(at: host.clock.now) { return try await offer(told) ? told : nil }
         if let term = told ?? leadership.term(at: host.clock.now) {
             if try await leadership.renew(term, clock: host.clock) { return term }
             if told != nil { return nil }
         }
-        guard let (term, before) = try await leadership.acquire(clock: host.clock) else { return nil }
+        let patience = candidacy.patience(at: host.clock.now)
+        guard let (term, before) = try await leadership.acquire(patience: patience, clock: host.clock) else {
+            return nil
+        }
         others.succeeded(before)
         return term
+    }
+
+    /// We are deaf: one that hears may lead instead.
+    ///
+    /// - Returns: whether the term is still ours.
+    private func offer(_ term: Int64) async throws -> Bool {
+        host.log.warning("deaf: leadership offered", metadata: [Key.term: "\(term)"])
+        await leadership.offer(term)
+        let end = host.clock.now.advanced(by: Candidacy.offer)
+        while host.clock.now < end, await !fleet.hears { try await host.clock.sleep(for: .milliseconds(100)) }
+        return try await leadership.reclaim(term, clock: host.clock)
     }
 
     private func begin(_ term: Int64, _ told: inout Int64?) async throws {

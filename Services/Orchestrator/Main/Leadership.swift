@@ -30,7 +30,8 @@ final class Leadership: Sendable {
     private let database: PostgresPool
     /// How the row names us.
     let holder: String
-    private let life: Duration
+    /// For how long it is written at a time.
+    let life: Duration
     private struct State {
         var held: Held?
         /// We go away: what is under way, or asked for later, must not take the row again.
@@ -54,10 +55,12 @@ final class Leadership: Sendable {
 
     private var hasResigned: Bool { state.withLockedValue { $0.hasResigned } }
 
-    /// Takes the row when nobody holds it.
+    /// Takes the row when nobody has held it for `patience`.
     ///
     /// - Returns: the new term and who held it before; nil while another leads, and once we have resigned.
-    func acquire(clock: MachineClock) async throws -> (term: Int64, before: Holder)? {
+    func acquire(
+        patience: Duration = .zero, clock: MachineClock
+    ) async throws -> (term: Int64, before: Holder)? {
         guard !hasResigned else { return nil }
         let asked = clock.now
         let row = try await database.query(
@@ -65,7 +68,8 @@ final class Leadership: Sendable {
             UPDATE leadership AS row SET term = row.term + 1, holder = \(holder),
                 expires_at = clock_timestamp() + make_interval(secs => \(life.inSeconds))
             FROM leadership AS before
-            WHERE before.id = row.id AND row.expires_at <= clock_timestamp()
+            WHERE before.id = row.id
+                AND row.expires_at <= clock_timestamp() - make_interval(secs => \(patience.inSeconds))
             RETURNING row.term AS term, before.holder AS before
             """, timeout: .seconds(1)
         ).first
@@ -103,6 +107,41 @@ final class Leadership: Sendable {
             }
             return true
         }
+    }
+
+    /// Lets others take the row until `reclaim`; meanwhile it is not ours.
+    func offer(_ term: Int64) async {
+        state.withLockedValue { $0.held = nil }
+        await expire(term)
+    }
+
+    /// Takes back what was offered, under the same term.
+    ///
+    /// A term is written only by its leader, and a later leader has a later term: nobody has led in between.
+    ///
+    /// - Returns: false when another took it, and once we have resigned.
+    func reclaim(_ term: Int64, clock: MachineClock) async throws -> Bool {
+        guard !hasResigned else { return false }
+        let asked = clock.now
+        let reclaimed = try await database.execute(
+            """
+            UPDATE leadership SET expires_at = clock_timestamp() + make_interval(secs => \(life.inSeconds))
+            WHERE term = \(term) AND holder = \(holder)
+            """, timeout: .seconds(1))
+        let isWanted = state.withLockedValue { state in
+            if reclaimed == 1, !state.hasResigned { state.held = Held(term: term, until: asked.advanced(by: life)) }
+            return !state.hasResigned
+        }
+        if reclaimed == 1, !isWanted { await expire(term) }
+        return reclaimed == 1 && isWanted
+    }
+
+    /// Whether another leads now.
+    func isAnothers() async throws -> Bool {
+        try await database.query(
+            "SELECT term FROM leadership WHERE holder <> \(holder) AND expires_at > clock_timestamp()",
+            timeout: .seconds(1)
+        ).first != nil
     }
 
     /// Makes the transaction depend on the term: another leader cannot take over before it has ended.

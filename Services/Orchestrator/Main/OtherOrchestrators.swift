@@ -60,7 +60,7 @@ final class OtherOrchestrators: Sendable {
     private static func summary(_ instance: String, _ loss: OrchestratorRoll.Loss) -> String {
         switch loss {
         case .silent: "Orchestrator \(instance) is not heard any more: if this one fails too, nobody takes over."
-        case .lostLead: "Orchestrator \(instance) did not renew its leadership: this one leads in its place."
+        case .lostLead: "Orchestrator \(instance) does not lead any more: this one leads in its place."
         }
     }
 }

@@ -37,7 +37,9 @@ struct RecordLane: Sendable {
                 }
                 await fleet.take(.rehydrated(desired, drained: drained, term: term))
             }
-        case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert, .report, .answerOperator: break
+        case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert, .handOverAlert, .report,
+            .answerOperator:
+            break
         }
     }
 

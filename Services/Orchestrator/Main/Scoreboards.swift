@@ -17,6 +17,8 @@ struct Scoreboards: Sendable {
     let settings: OrchestratorSettings
     let fleet: FleetReconciler
     let read: @Sendable (Sport) async throws -> Board
+    /// Crypto slots, which no scoreboard shows.
+    let slots: @Sendable () async throws -> [ScoreboardGame]
 
     /// However fast a replay runs, the scoreboard is not read more often than this: the shards set the pace there.
     static let shortestInterval = Duration.milliseconds(250)
@@ -50,6 +52,13 @@ struct Scoreboards: Sendable {
                 host.log.warning(
                     "scoreboard not read", metadata: ["sport": "\(sport.rawValue)", Key.reason: "\(error)"])
             }
+        }
+        do {
+            let slots = try await slots()
+            shown += slots
+            if !slots.isEmpty { newest = newest ?? host.venueClock.now }
+        } catch {
+            host.log.warning("slots not read", metadata: [Key.reason: "\(error)"])
         }
         guard let newest else { return }
         host.venueClock.observe(newest)

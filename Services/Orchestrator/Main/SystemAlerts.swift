@@ -27,7 +27,10 @@ struct SystemAlerts: Sendable {
             for await delivery in raised {
                 switch delivery {
                 case .message(let envelope, _):
-                    if await fleet.isLeading { await take(envelope.body, from: envelope.source) }
+                    let alert = envelope.body
+                    // The end of what we took while we led is ours to tell; the new leader has no firing of it.
+                    let isOurs = alert.state == .recovered && alerts.isFiring(alert.fingerprint)
+                    if await fleet.isLeading || isOurs { await take(alert, from: envelope.source) }
                 case .gap(let gap):
                     host.log.warning(
                         "news were missed",

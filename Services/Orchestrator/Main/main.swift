@@ -20,7 +20,8 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     let news = FleetNews(host: host, fleet: fleet, others: others)
     let scores = VenueScores(feed, host: host)
     let scoreboards = Scoreboards(
-        host: host, settings: settings, fleet: fleet, read: { try await scores.board(of: $0) })
+        host: host, settings: settings, fleet: fleet, read: { try await scores.board(of: $0) },
+        slots: { try await SlotStore(database: host.database).board() })
     let schedule = ScheduleSync(
         host: host, settings: settings, store: ScheduleStore(database: host.database, leadership: leadership),
         read: { try await scores.board(of: $0, on: $1) })
@@ -51,5 +52,5 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     host.supervisor.add("control", .important) { await control.run() }
     host.supervisor.add("status", .important) { try await page.serve() }
     host.supervisor.onDrain("leadership") { await leadership.resign() }
-    host.sendHeartbeats { HeartbeatContent(status: health.isHealthy ? .healthy : .degraded, checks: health.checks) }
+    host.sendHeartbeats { HeartbeatContent(health) }
 }

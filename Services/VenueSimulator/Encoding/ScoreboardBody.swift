@@ -48,7 +48,9 @@ struct Scoreboard: Hashable, Sendable {
 /// The scoreboard body of the score feed (WIRE 3): the fields that we read, among those around them.
 enum ScoreboardBody {
     /// The feed's path of each sport that it has, below `/apis/site/v2/sports`.
-    static func path(_ sport: Sport) -> String {
+    ///
+    /// Nil for what the feed does not have.
+    static func path(_ sport: Sport) -> String? {
         switch sport {
         case .nfl: "football/nfl"
         case .ncaaf: "football/college-football"
@@ -60,6 +62,7 @@ enum ScoreboardBody {
         case .soccer: "soccer/all"
         case .tennis: "tennis/atp"
         case .mma: "mma/ufc"
+        case .crypto: nil
         }
     }
 

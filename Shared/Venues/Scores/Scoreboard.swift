@@ -47,7 +47,7 @@ public enum ScoreboardPath {
         case .nba: "basketball/nba"
         case .nhl: "hockey/nhl"
         case .mlb: "baseball/mlb"
-        case .ncaab, .mls, .soccer, .tennis, .mma: nil
+        case .ncaab, .mls, .soccer, .tennis, .mma, .crypto: nil
         }
     }
 

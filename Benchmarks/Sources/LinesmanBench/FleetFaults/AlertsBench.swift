@@ -3,6 +3,7 @@ import FleetTestKit
 import Foundation
 import Resilience
 import Runtime
+import TestKit
 
 /// Every shard dead at once: how long until it is in the file, and until a person could read it.
 enum AlertsBench {
@@ -61,7 +62,7 @@ enum AlertsBench {
         let hurt = WallClock.real.microseconds
         let isTold = await bench.holds { fleet.sink.taken.dropFirst(told).contains { isAlert($0.text) } }
         if let arrival = fleet.sink.taken.dropFirst(told).first(where: { isAlert($0.text) }) {
-            result.whole.append(Double(arrival.at - hurt) / 1e6)
+            result.whole.append(Double(arrival.wallTime - hurt) / 1e6)
         }
         if !isTold { result.missing.append("all \(fault.rawValue): the alert never came to the sink") }
         let own = log.firings.dropFirst(seen)
@@ -97,7 +98,7 @@ struct AlertTimes {
         let told = firings.filter { !$0.isHeld }
         file = firings.map { Double($0.seenAt - $0.raisedAt) / 1e6 }
         sink = told.compactMap { firing in
-            Self.message(of: firing, messages).map { Double($0.at - firing.raisedAt) / 1e6 }
+            Self.message(of: firing, messages).map { Double($0.wallTime - firing.raisedAt) / 1e6 }
         }
     }
 
@@ -108,7 +109,7 @@ struct AlertTimes {
     }
 
     private static func message(of entry: AlertLog.Entry, _ messages: [SlackSink.Arrival]) -> SlackSink.Arrival? {
-        messages.first { $0.status == 200 && $0.at >= entry.raisedAt && $0.text.contains(entry.summary) }
+        messages.first { $0.status == 200 && $0.wallTime >= entry.raisedAt && $0.text.contains(entry.summary) }
     }
 
     func add(to report: inout Report, key: String) {

@@ -13,6 +13,7 @@ enum FleetFaults {
         case redisAway = "redis-away"
         case busy
         case alerts
+        case recovery
     }
 
     static func run(_ options: Options) async throws -> Report {
@@ -26,6 +27,7 @@ enum FleetFaults {
             case .redisAway: try await RedisAwayBench.run(bench, &report)
             case .busy: try await BusyBench.run(bench, &report)
             case .alerts: try await AlertsBench.run(bench, &report)
+            case .recovery: try await RecoveryBench.run(bench, &report)
             }
             report.set("\(bench.key)_load_after", to: .text(FleetBench.load))
         }

@@ -2,6 +2,7 @@ import FleetTestKit
 import Foundation
 import Resilience
 import Runtime
+import TestKit
 
 /// Redis killed and away for a while: one alert and its end, no game moved, and trading goes on.
 enum RedisAwayBench {
@@ -25,12 +26,12 @@ enum RedisAwayBench {
             await fleet.redis.kill()
             bench.say("Redis is away")
             try await bench.clock.sleep(for: .seconds(bench.options.away))
-            let approved = try await approvals(fleet)
+            let approved = try await fleet.approvals()
             let back = bench.clock.now
             try await fleet.redis.startAgain()
             bench.say("Redis is back")
             var result = Result()
-            try await bench.until("a signal is approved again") { try await approvals(fleet) > approved }
+            try await bench.until("a signal is approved again") { try await fleet.approvals() > approved }
             result.trades = back.duration(to: bench.clock.now)
             try await fleet.untilReady(within: .seconds(60))
             // What comes late comes within the time in which silent shards would be judged, and alerts told.
@@ -68,9 +69,5 @@ enum RedisAwayBench {
         if !result.isComplete { report.violation("a process ended") }
         for text in AlertTimes.untold(result.firings + result.recoveries, result.messages) { report.violation(text) }
         AlertTimes(result.firings, result.messages).add(to: &report, key: "redis_away")
-    }
-
-    private static func approvals(_ fleet: FaultyFleet) async throws -> Int {
-        try await fleet.database.first("SELECT count(*) AS n FROM signals WHERE verdict = 'approved'")?.int("n") ?? 0
     }
 }
