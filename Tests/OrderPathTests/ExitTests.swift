@@ -162,19 +162,15 @@ struct ExitTests {
         try await withOrderPath { path in
             try await path.rig.addGame("game-2")
             try await path.rig.addGame("game-3")
-            path.startSignalProcessor()
+            for game in ["game-1", "game-2"] as [GameID] { try await path.rig.approve(in: game, name: "s-\(game)") }
             path.startExecution(["EXITS_ENABLED": "false"])
-            for game in ["game-1", "game-2"] as [GameID] {
-                try await path.publish(path.rig.signal(SignalID(stringLiteral: "s-\(game)"), game: game))
-            }
             try await path.untilOrder(.filled, 2)
-            try await path.publishPrice(of: "game-1", bid: 45, ask: 47, at: later)
             await path.stop()
-            // The loss of the day refuses entries; exits pass (CHECKLIST N17).
+            // The loss of the day refuses entries, and engages the kill switch; exits pass (CHECKLIST N17).
             path.startSignalProcessor(["MAX_DAILY_LOSS": "1"])
             path.startExecution(["EXIT_CHECK_INTERVAL_SECS": "0.1", "KILL_SWITCH_ALLOWS_REDUCING": "true"])
             try await eventually("the loss is stopped") {
-                try await path.publishPrice(of: "game-1", bid: 45, ask: 47, at: later)
+                try await path.publishPrice(of: "game-1", bid: 30, ask: 32, at: later)
                 try await path.publishPrice(of: "game-2", bid: 50, ask: 52, at: later)
                 return try await path.rig.number("SELECT count(*) AS n FROM positions WHERE state = 'closed'") == 1
             }
@@ -190,41 +186,8 @@ struct ExitTests {
             try await path.publish(path.rig.signal("s-late", game: "game-3"))
             try await eventually("the entry is refused") {
                 let verdict = try await path.rig.text("SELECT verdict AS t FROM signals WHERE signal_id = 's-late'")
-                return verdict == "daily_loss"
+                return verdict == "daily_loss" || verdict == "kill_switch"
             }
         }
-    }
-}
-
-extension Rig {
-    /// A filled purchase of the home market; below zero contracts of NO.
-    func buy(_ contracts: Int64, at cents: Int64, _ store: OrderStore, name: String = "s1") async throws {
-        let outcome: Outcome = contracts > 0 ? .yes : .no
-        let quantity = Quantity.contracts(abs(contracts))
-        try await pool.execute(
-            """
-            INSERT INTO signals (signal_id, game_id, market_id, shard, epoch, kind, outcome, model_probability, price,
-                edge_basis_points, venue_created_at, venue_expires_at, trace, verdict)
-            VALUES (\(name), 'game-1', 'game-1-HOME', 'shard-01', 1, 'model_edge_yes', \(outcome.rawValue), 0.6,
-                \(cents * 100), 1000, \(tipOff.microseconds), \(tipOff.microseconds + 60_000_000), '', 'approved')
-            """)
-        try await pool.execute(
-            """
-            INSERT INTO reservations (reservation_id, game_id, market_id, sport, amount)
-            VALUES (\(name), 'game-1', 'game-1-HOME', 'nba', 60000000)
-            """)
-        try await pool.execute(
-            """
-            INSERT INTO intents (intent_id, signal_id, reservation_id, game_id, market_id, epoch, outcome, action,
-                limit_price, quantity, venue_expires_at, expires_at, trace)
-            VALUES (\(name), \(name), \(name), 'game-1', 'game-1-HOME', 1, \(outcome.rawValue), 'buy', \(cents * 100),
-                \(quantity.hundredths), \(tipOff.microseconds + 60_000_000), now() + interval '1 minute', '')
-            """)
-        let claim = try await store.claim(
-            IntentID(name), engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, at: tipOff)
-        let order = try #require(claim.claimed).order
-        _ = try await store.book(order.request.id, .sent, at: tipOff)
-        _ = try await store.book(
-            order.request.id, await FakeVenue().submit(order.request, deadline: .origin), at: tipOff)
     }
 }

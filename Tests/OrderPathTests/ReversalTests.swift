@@ -97,11 +97,8 @@ struct ReversalTests {
         try await withOrderPath { path in
             try await path.rig.addGame("game-2")
             path.venue.callFillsProvisional()
-            path.startSignalProcessor()
+            for game in ["game-1", "game-2"] as [GameID] { try await path.rig.approve(in: game, name: "s-\(game)") }
             path.startExecution(["PROVISIONAL_FILL_POLL_MS": "50"])
-            for game in ["game-1", "game-2"] as [GameID] {
-                try await path.publish(path.rig.signal(SignalID(stringLiteral: "s-\(game)"), game: game))
-            }
             try await path.untilOrder(.filled, 2)
             let fills = try await path.rig.pool.query(
                 "SELECT fill_id, order_id FROM fills WHERE standing = 'provisional' ORDER BY market_id")

@@ -1,5 +1,6 @@
 import Bus
 import Domain
+import ExecutionServiceEngine
 import Hosting
 import Logging
 import NIOConcurrencyHelpers
@@ -184,4 +185,49 @@ struct Rig: Sendable {
 
 extension OrderStore {
     func waitingIntents() async throws -> [IntentID] { try await waiting().map(\.intent) }
+}
+
+extension Rig {
+    /// An approved intent to buy a game's home market, with its reservation; below zero contracts of NO.
+    @discardableResult
+    func approve(
+        _ contracts: Int64 = 96, at cents: Int64 = 50, in game: GameID = "game-1", name: String = "s1"
+    ) async throws -> IntentID {
+        let outcome: Outcome = contracts > 0 ? .yes : .no
+        let market = home(game).rawValue
+        try await pool.execute(
+            """
+            INSERT INTO signals (signal_id, game_id, market_id, shard, epoch, kind, outcome, model_probability, price,
+                edge_basis_points, venue_created_at, venue_expires_at, trace, verdict)
+            VALUES (\(name), \(game.rawValue), \(market), 'shard-01', 1, 'model_edge_yes', \(outcome.rawValue), 0.6,
+                \(cents * 100), 1000, \(tipOff.microseconds), \(tipOff.microseconds + 60_000_000), '', 'approved')
+            """)
+        try await pool.execute(
+            """
+            INSERT INTO reservations (reservation_id, game_id, market_id, sport, amount)
+            VALUES (\(name), \(game.rawValue), \(market), 'nba', 60000000)
+            """)
+        try await pool.execute(
+            """
+            INSERT INTO intents (intent_id, signal_id, reservation_id, game_id, market_id, epoch, outcome, action,
+                limit_price, quantity, venue_expires_at, expires_at, trace)
+            VALUES (\(name), \(name), \(name), \(game.rawValue), \(market), 1, \(outcome.rawValue), 'buy',
+                \(cents * 100), \(Quantity.contracts(abs(contracts)).hundredths),
+                \(tipOff.microseconds + 60_000_000), now() + interval '1 minute', '')
+            """)
+        return try IntentID(name)
+    }
+
+    /// The same, sent to a venue that fills it.
+    func buy(
+        _ contracts: Int64, at cents: Int64, _ store: OrderStore, name: String = "s1"
+    ) async throws {
+        let claim = try await store.claim(
+            approve(contracts, at: cents, name: name), engine: ExecutionServiceEngine(safeguards: Safeguards()),
+            seen: .clear, at: tipOff)
+        let order = try #require(claim.claimed).order
+        _ = try await store.book(order.request.id, .sent, at: tipOff)
+        _ = try await store.book(
+            order.request.id, await FakeVenue().submit(order.request, deadline: .origin), at: tipOff)
+    }
 }
