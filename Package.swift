@@ -248,7 +248,8 @@ let package = Package(
         test(
             "System",
             [
-                "SuiteStub", "Domain", "FleetTestKit", "OrderTestKit", "Recording", "Runtime", "Wire", "Postgres", "Redis", "Bus",
+                "SuiteStub", "Domain", "FleetTestKit", "OrderTestKit", "Recording", "Runtime", "Wire", "Postgres",
+                "Redis", "Bus",
                 "Servers", log, httpClient, httpServer,
             ]
                 + nio + webSocket),

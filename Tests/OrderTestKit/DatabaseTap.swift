@@ -130,12 +130,11 @@ struct DatabaseTap: Tap {
         defer { transaction = Transaction() }
         if transaction.hasOrder { return .claimCommit }
         return switch transaction.news {
-        case .sent?: .markCommit
         case .unknown?: .unknownCommit
         case .answer?: .answerCommit
         case .found?: .foundCommit
         case .absent?: .absentCommit
-        case nil: nil
+        case .sent?, nil: nil
         }
     }
 

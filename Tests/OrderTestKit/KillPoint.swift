@@ -3,10 +3,9 @@
 public enum Write: String, CaseIterable, Sendable {
     /// The order's row, before anything is sent.
     case claimOrder = "claim: order"
-    case claimCommit = "claim: commit"
     /// The order is marked as sent.
-    case markOrder = "mark sent: order"
-    case markCommit = "mark sent: commit"
+    case markOrder = "claim: mark sent"
+    case claimCommit = "claim: commit"
     /// The order itself.
     case submit
     case readFills = "read fills"

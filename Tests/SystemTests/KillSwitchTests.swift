@@ -32,7 +32,7 @@ import Testing
         }
     }
 
-    // CHECKLIST R84: each trigger, and each outage, while orders flow; how fast is measured by `make bench-kill-switch`.
+    // CHECKLIST R84: each trigger and each outage, while orders flow; `make bench-kill-switch` measures how fast.
     @Test(.timeLimit(.minutes(10)))
     func `no order leaves once it is engaged, by command, HTTP or hand, whatever is away`() async throws {
         var rehearsal = KillSwitchRehearsal(executables: Executable.folder.path, rounds: 1)

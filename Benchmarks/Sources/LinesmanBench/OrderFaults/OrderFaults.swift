@@ -14,7 +14,8 @@ enum OrderFaults {
         rehearsal.seed = options.seed
         rehearsal.say = { FileHandle.standardError.write(Data("order-faults: \($0)\n".utf8)) }
         let result = try await rehearsal.run()
-        var report = Report(title: "order faults: \(result.submits) submits, \(result.kills) kills, seed \(options.seed)")
+        var report = Report(
+            title: "order faults: \(result.submits) submits, \(result.kills) kills, seed \(options.seed)")
         print(result.table)
         report.set("submits", to: .number(Double(result.submits)))
         report.set("intents", to: .number(Double(result.intents)))
