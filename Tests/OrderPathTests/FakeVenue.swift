@@ -159,7 +159,12 @@ final class FakeVenue: ExecutionVenue {
         }
     }
 
-    func balance() async throws -> Money? { state.withLockedValue { $0.balance } }
+    func balance() async throws -> Money? {
+        try state.withLockedValue { state in
+            if state.accountFails { throw Unreachable() }
+            return state.balance
+        }
+    }
     func ping() async throws {}
 
     private func news(_ order: OrderRequest, _ contracts: Int64, rests: Bool = false) -> OrderNews {

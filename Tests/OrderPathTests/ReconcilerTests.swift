@@ -186,6 +186,25 @@ import Wire
         }
     }
 
+    // CHECKLIST R88.
+    @Test func `an order needs its value and a tenth more at the venue`() async throws {
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            try await path.publish(try path.rig.signal("s1"))
+            try await eventually("approved") { try await path.rig.number("SELECT count(*) AS n FROM intents") == 1 }
+            // 96 contracts at 50 cents.
+            path.venue.own(try Money(dollars: "52.79"))
+            path.startExecution(Self.soon)
+            try await eventually("refused") {
+                try await path.rig.text("SELECT state AS t FROM intents") == "refused"
+            }
+            #expect(
+                try await path.rig.text("SELECT details->>'reason' AS t FROM audit_log WHERE event = 'intent_refused'")
+                    == "insufficient_balance")
+            #expect(path.venue.submits.isEmpty)
+        }
+    }
+
     @Test(arguments: [-60, 60] as [Int64])
     func `a venue whose clock is off by a minute has the same books`(seconds: Int64) async throws {
         try await withOrderPath { path in
