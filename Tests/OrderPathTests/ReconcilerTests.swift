@@ -9,7 +9,7 @@ import Wire
 @testable import ExecutionService
 
 /// Our books and the venue's, before any new order and ever after (CHECKLIST N12).
-@Suite struct ReconcilerTests {
+@Suite(.serialized) struct ReconcilerTests {
     private static let soon = ["RECONCILIATION_CONFIRM_SECS": "0.5", "BALANCE_POLL_SECS": "1"]
 
     private func store(_ path: OrderPath) -> ReconciliationStore { ReconciliationStore(path.rig.account, at: .kalshi) }

@@ -221,10 +221,11 @@ enum ReconcileReport {
         if !strangers.isEmpty {
             lines.append("  fills in the account that are not ours, newest first:")
             for fill in strangers {
-                lines.append(
-                    "    \(fill.fill.padded(24)) \(fill.market.padded(32)) \(fill.bought ?? "?") "
-                        + "\(FixedPoint.format(fill.quantity, scale: 2)) at \(FixedPoint.format(fill.yesPrice, scale: 4))"
+                let (count, price) = (
+                    FixedPoint.format(fill.quantity, scale: 2), FixedPoint.format(fill.yesPrice, scale: 4)
                 )
+                lines.append(
+                    "    \(fill.fill.padded(24)) \(fill.market.padded(32)) \(fill.bought ?? "?") \(count) at \(price)")
             }
         }
         return lines.joined(separator: "\n")
