@@ -57,7 +57,7 @@ import Testing
         }
 
         static func database(
-            _ line: String, _ judgement: GoLiveList.Judgement = .forbids, _ says: String,
+            _ line: String, _ says: String, as judgement: GoLiveList.Judgement = .forbids,
             _ spoil: @escaping @Sendable (inout LiveFacts.Database) -> Void
         ) -> Flaw {
             Flaw(line, judgement, says) { facts in
@@ -68,7 +68,7 @@ import Testing
         }
 
         static func suite(
-            _ line: String, _ judgement: GoLiveList.Judgement = .forbids, _ says: String,
+            _ line: String, _ says: String, as judgement: GoLiveList.Judgement = .forbids,
             _ spoil: @escaping @Sendable (inout LiveFacts.Suite) -> Void
         ) -> Flaw {
             Flaw(line, judgement, says) { facts in
@@ -104,13 +104,13 @@ import Testing
         .database("kill switch", "unknown") { $0.killSwitch = .unknown },
         Flaw("kill switch", .forbids, "engaged") { $0.killSwitchFile = .engaged },
         .database("unfinished orders", "3 orders") { $0.unfinishedOrders = 3 },
-        .database("rehearsal", .warns, "paper") { $0.paperOrders = 0 },
+        .database("rehearsal", "paper", as: .warns) { $0.paperOrders = 0 },
         Flaw("Redis", .forbids, "away") { $0.redis = .failed("away") },
         Flaw("Redis", .warns, "appendonly") { $0.redis = .value(false) },
         Flaw("suite", .forbids, "nobody") { $0.suite = .failed("nobody") },
         .suite("suite", "execution-service") { $0.services["execution-service"] = nil },
         .suite("suite", "game-shard") { $0.shards = 0 },
-        .suite("spare shard", .warns, "one shard") { $0.shards = 1 },
+        .suite("spare shard", "one shard", as: .warns) { $0.shards = 1 },
         .suite("health", "firing: redisDown") { $0.firing = ["redisDown"] },
         .suite("health", "postgres") { $0.unhealthy = ["postgres"] },
     ]

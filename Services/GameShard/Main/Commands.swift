@@ -99,9 +99,13 @@ struct Commands: Sendable {
     ///
     /// This one stays: started again by a supervisor it would take the name back, and so on for ever.
     func watchName() async throws {
-        while true {
+        while !Task.isCancelled {
             // Without an answer nobody has taken it.
-            if let successor = try? await store.successor() { return tellReplaced(by: successor) }
+            let successor = try? await store.successor()
+            if let successor {
+                tellReplaced(by: successor)
+                return
+            }
             try await host.clock.sleep(for: Self.nameInterval)
         }
     }

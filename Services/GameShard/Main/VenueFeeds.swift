@@ -80,14 +80,20 @@ struct VenueFeeds: Sendable {
     /// Asks the venue something small now and then, for the time that its answer shows.
     private static func follow(_ venue: KalshiREST, _ host: ServiceHost) async throws {
         while !Task.isCancelled {
-            var pause = Duration.seconds(60)
-            do {
-                _ = try await venue.exchangeStatus()
-            } catch  where !Task.isCancelled {
-                host.log.warning("the venue's clock was not read", metadata: [Key.reason: "\(error)"])
-                pause = .seconds(5)
+            let failure = await failure { () async throws(VenueError) in _ = try await venue.exchangeStatus() }
+            if let failure {
+                host.log.warning("the venue's clock was not read", metadata: [Key.reason: "\(failure)"])
             }
-            try await host.clock.sleep(for: pause)
+            try await host.clock.sleep(for: .seconds(failure == nil ? 60 : 5))
+        }
+    }
+
+    private static func failure(_ body: () async throws(VenueError) -> Void) async -> VenueError? {
+        do {
+            try await body()
+            return nil
+        } catch {
+            return error
         }
     }
 
