@@ -262,6 +262,9 @@ import Testing
                 try await group.waitForAll()
             }
             try await server.startAgain()
+            try await eventually(within: .seconds(30), "the pool is back") {
+                (try? await pool.first("SELECT 1 AS one")) != nil
+            }
             let rows = Set(try await pool.query("SELECT event::int AS n FROM audit_log").map { try $0.int("n") })
             let told = Set(try await pool.query("SELECT key::int AS n FROM daily_stats").map { try $0.int("n") })
             #expect(rows == told && acknowledged.withLockedValue { $0 }.isSubset(of: rows))

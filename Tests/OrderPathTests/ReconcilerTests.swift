@@ -199,7 +199,8 @@ import Wire
                 try await path.rig.text("SELECT state AS t FROM intents") == "refused"
             }
             #expect(
-                try await path.rig.text("SELECT details->>'reason' AS t FROM audit_log WHERE event = 'intent_refused'")
+                try await path.rig.text(
+                    "SELECT details->>'reason' AS t FROM audit_log WHERE event = 'insufficient_balance'")
                     == "insufficient_balance")
             #expect(path.venue.submits.isEmpty)
         }

@@ -7,7 +7,8 @@ import Runtime
 /// `linesman check`: whether what one relies on in trouble is there before the trouble.
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Try what the suite relies on.", subcommands: [CheckAlerts.self, CheckLive.self])
+        commandName: "check", abstract: "Try what the suite relies on.",
+        subcommands: [CheckAlerts.self, CheckLive.self])
 }
 
 /// `linesman check alerts`: a test alert to every sink that is set.

@@ -7,7 +7,7 @@ import Runtime
 struct CheckLive: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "live",
-        abstract: "Walk the go-live list: flags, key, clock, balance, positions, durability, kill switch, alerts, suite.",
+        abstract: "Walk the go-live list: flags, key, clock, balance, positions, database, kill switch, alerts, suite.",
         discussion: """
             Reads only. Run it with the settings that the services will have, while they run in shadow or paper. Exit \
             codes: 0 nothing forbids it, warnings are yours to weigh; 1 something does; 78 the settings are wrong.
