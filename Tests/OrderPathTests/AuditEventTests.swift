@@ -34,7 +34,7 @@ import Testing
         Scenario(event: .orderCancelled, manner: .fillsInPart(0)),
         Scenario(event: .orderRejected, manner: .refuses),
         Scenario(event: .orderFailed, settings: ["MAX_ORDER_ATTEMPTS": "1"], manner: .losesRequest),
-        Scenario(event: .rateLimitExceeded, settings: ["MAX_ORDERS_PER_MINUTE": "1"], signals: 2, told: .intent),
+        Scenario(event: .rateLimitExceeded, settings: ["MAX_ORDERS_PER_MINUTE": "1"], signals: 3, told: .intent),
         Scenario(
             event: .insufficientBalance,
             meanwhile: ["UPDATE bankroll SET cash = cash - 999000000, initial = initial - 999000000"], told: .intent),
@@ -66,26 +66,28 @@ import Testing
             if let manner = scenario.manner { path.venue.will(manner) }
             path.startExecution(scenario.settings)
             try await eventually(scenario.event.rawValue) {
-                try await rig.number(
-                    "SELECT count(*) AS n FROM audit_log WHERE event = \(scenario.event.rawValue)") == 1
+                let open = try await rig.number(
+                    "SELECT count(*) AS n FROM intents WHERE state IN ('approved', 'sending')")
+                let written = try await count(scenario.event, rig)
+                return open == 0 && written > 0
             }
             let told: SQL = scenario.told == .order ? "orders o USING (order_id)" : "intents o USING (intent_id)"
-            #expect(
-                try await rig.number(
-                    """
-                    SELECT count(*) AS n FROM audit_log a JOIN \(told)
-                    WHERE a.event = \(scenario.event.rawValue)
-                        AND o.xmin::text::int8 = a.writer::text::int8 % 4294967296
-                    """) == 1)
-            try await expectOrdersPlaced(rig, scenario)
+            let together = try await rig.number(
+                """
+                SELECT count(*) AS n FROM audit_log a JOIN \(told)
+                WHERE a.event = \(scenario.event.rawValue)
+                    AND o.xmin::text::int8 = a.writer::text::int8 % 4294967296
+                """)
+            let written = try await count(scenario.event, rig)
+            #expect(together == written)
+            // The rest was sent: venue time begins with the first message, so one order may fall before its minute.
+            let placed = try await count(.orderPlaced, rig)
+            #expect(placed == (scenario.told == .order ? 1 : Int64(scenario.signals) - written))
         }
     }
 
-    private func expectOrdersPlaced(_ rig: Rig, _ scenario: Scenario) async throws {
-        let orders = try await rig.number("SELECT count(*) AS n FROM orders WHERE sent_at IS NOT NULL")
-        #expect(
-            try await rig.number("SELECT count(*) AS n FROM audit_log WHERE event = 'order_placed'") == orders)
-        #expect(orders == (scenario.told == .order ? 1 : Int64(scenario.signals - 1)))
+    private func count(_ event: AuditEvent, _ rig: Rig) async throws -> Int64 {
+        try await rig.number("SELECT count(*) AS n FROM audit_log WHERE event = \(event.rawValue)")
     }
 
     @Test func `a signal that comes again is written down, with nothing else`() async throws {
