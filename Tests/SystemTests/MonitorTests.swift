@@ -37,7 +37,7 @@ import Testing
                         let later = try await suite.status("orchestrator-1")?.monitor.checks.map(\.at) ?? []
                         return later.count == 4 && zip(later, first).allSatisfy { $0 - $1 >= 3_000_000 }
                     }
-                    #expect(suite.world.requests == 0 && suite.lines("alerts.log").isEmpty)
+                    #expect(suite.world.requests == 0 && suite.alerts(in: "alerts.log").isEmpty)
                     let metrics = try #require(try await suite.get("orchestrator-1", "/metrics")).body
                     for check in ["shards", "redis", "postgres", "discovery"] {
                         #expect(metrics.contains("system_monitor_state{check=\"\(check)\"} 1"), "\(check)")
@@ -188,7 +188,7 @@ import Testing
                             log.contains("kind=\(kind)")
                         }
                     }
-                    #expect(suite.world.requests == 0 && suite.lines("alerts.log").isEmpty)
+                    #expect(suite.world.requests == 0 && suite.alerts(in: "alerts.log").isEmpty)
 
                     try await switchChecks(on: true, suite)
                     try await eventually(within: .seconds(10), "what is true by now") {

@@ -103,6 +103,9 @@ final class SmallSuite: Sendable {
             .split(separator: "\n")
     }
 
+    /// The alerts in a file, without the records that are evidence only.
+    func alerts(in file: String) -> [Substring] { lines(file).filter { !$0.contains("\"file_only\":true") } }
+
     /// What a process answers on loopback; nil while it does not.
     func get(_ name: String, _ path: String) async throws -> (status: UInt, body: String)? {
         let port = try #require(ports.withLockedValue { $0[name] }, "\(name) was never started")

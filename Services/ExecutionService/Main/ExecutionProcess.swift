@@ -37,6 +37,8 @@ enum ExecutionProcess {
         let news = IntentNews(metrics: context.metrics)
 
         host.relayOutbox()
+        // A replay's clock begins at nothing: what is stored says how far it was.
+        if host.venueClock.isReplay, let known = try await store.latestVenueTime() { host.venueClock.observe(known) }
         try await host.followVenueTime()
         host.supervisor.add("prices", .important) {
             try await prices.follow(on: host.bus) { await exits.heard($0) }

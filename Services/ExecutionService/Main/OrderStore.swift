@@ -34,6 +34,15 @@ struct OrderStore: Sendable {
     /// What the account may ask of the venue; nil where nobody counts.
     var budget: BudgetStore?
 
+    /// The latest venue time that signals and orders were stored with; nil when there are none.
+    func latestVenueTime() async throws -> VenueInstant? {
+        let row = try await pool.first(
+            """
+            SELECT greatest((SELECT max(venue_created_at) FROM signals), (SELECT max(venue_at) FROM orders)) AS at
+            """)
+        return try row?.int64OrNil("at").map { try VenueInstant(microseconds: $0) }
+    }
+
     // MARK: Work
 
     /// What there is to do: `openOrders` and `waiting` at one look.
