@@ -138,21 +138,38 @@ struct OrderAudit: Sendable {
 
     /// Positions and money.
     private func account() async throws -> [String] {
-        var found: [String] = []
+        let positions = try await positions()
+        return positions + (try await cash())
+    }
+
+    private func positions() async throws -> [String] {
         let rows = try await world.pool.query("SELECT market_id, net_quantity FROM positions WHERE net_quantity <> 0")
-        var ours: [String: String] = [:]
+        let ours = try Self.held(rows)
+        let theirs = try await world.venue.positions()
+        return Self.differences(ours, theirs.map { ($0.ticker, $0.positionFp) })
+    }
+
+    private static func held(_ rows: [Row]) throws -> [String: String] {
+        var held: [String: String] = [:]
         for row in rows {
-            ours[try row.text("market_id")] = FixedPoint.format(try row.int64("net_quantity"), scale: 2)
+            held[try row.text("market_id")] = FixedPoint.format(try row.int64("net_quantity"), scale: 2)
         }
-        let theirs = try await world.venue.positions().filter { $0.positionFp != "0.00" }
-        for position in theirs where ours.removeValue(forKey: position.ticker) != position.positionFp {
-            found.append("position in \(position.ticker): the venue says \(position.positionFp)")
+        return held
+    }
+
+    private static func differences(_ ours: [String: String], _ theirs: [(market: String, net: String)]) -> [String] {
+        var (ours, found) = (ours, [String]())
+        for (market, net) in theirs where net != "0.00" && ours.removeValue(forKey: market) != net {
+            found.append("position in \(market): the venue says \(net)")
         }
-        found += ours.map { "position in \($0.key): \($0.value), and the venue has none" }
+        return found + ours.map { "position in \($0.key): \($0.value), and the venue has none" }
+    }
+
+    private func cash() async throws -> [String] {
         let account = try await world.venue.account()
+        let change = try await world.count("SELECT cash - initial AS n FROM bankroll")
         let spent = try Money(dollars: account.cash) - Money(dollars: account.opening)
-        let own = try Money(microdollars: Int64(try await world.count("SELECT cash - initial AS n FROM bankroll")))
-        if spent != own { found.append("cash changed by \(own) here and by \(spent) at the venue") }
-        return found
+        let own = try Money(microdollars: Int64(change))
+        return spent == own ? [] : ["cash changed by \(own) here and by \(spent) at the venue"]
     }
 }

@@ -163,6 +163,8 @@ final class OrderWorld: Sendable {
 
     // MARK: The database
 
+    // The optimiser of Swift 6.3.1 crashes where this is inlined into another asynchronous function.
+    @inline(never)
     func count(_ sql: SQL) async throws -> Int { try await pool.first(sql)?.int("n") ?? 0 }
 
     func setKillSwitch(engaged: Bool) async throws {
