@@ -74,13 +74,13 @@ public struct IntentMessage: WireMessage, Hashable {
     public init(intent: ApprovedIntent) { self.intent = intent }
 }
 
-/// An intent is committed, and may be looked at; `IntentMessage` follows and says what it is.
+/// An intent is committed and may be claimed; what `IntentMessage` says for certain, ahead of it.
 public struct IntentHint: WireMessage, Hashable {
     public static let type = "intent_hint"
 
-    public let intent: IntentID
+    public let intent: ApprovedIntent
 
-    public init(intent: IntentID) { self.intent = intent }
+    public init(intent: ApprovedIntent) { self.intent = intent }
 }
 
 /// Where an order stands, as committed.

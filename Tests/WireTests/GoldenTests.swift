@@ -80,7 +80,7 @@ import Wire
         try Self.check(GameEnded(game: "401869369", status: .final, homeScore: 115, awayScore: 105, at: Samples.at))
         try Self.check(SignalMessage(signal: try Samples.signal()))
         try Self.check(IntentMessage(intent: try Samples.intent()))
-        try Self.check(IntentHint(intent: "9ab2"))
+        try Self.check(IntentHint(intent: try Samples.intent()))
         try Self.check(
             OrderUpdate(
                 order: "3f1c", intent: "9ab2", game: "401869369", market: Samples.ticker, outcome: .yes, action: .buy,

@@ -49,7 +49,9 @@ enum ExecutionProcess {
         host.supervisor.add("intent-news", .important) {
             try await desk.wakeUps.followIntents(news, on: host.bus) { await desk.offer($0) }
         }
-        host.supervisor.add("intent-hints", .important) { try await desk.wakeUps.followHints(news, on: host.bus) }
+        host.supervisor.add("intent-hints", .important) {
+            try await desk.wakeUps.followHints(news, on: host.bus) { await desk.offer($0) }
+        }
         host.supervisor.add("intent-sweep", .important) {
             try await desk.wakeUps.tick(every: settings.sweepInterval, clock: host.clock)
         }

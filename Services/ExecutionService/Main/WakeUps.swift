@@ -48,11 +48,12 @@ struct WakeUps: Sendable {
         }
     }
 
-    /// Wakes at every hint; a hint that was missed is made good by the announcement, so a gap means nothing.
-    func followHints(_ news: IntentNews, on bus: Bus) async throws {
+    /// Hands over every hint; one that was missed is made good by the announcement, so a gap means nothing.
+    func followHints(_ news: IntentNews, on bus: Bus, heard: (ApprovedIntent) async -> Void) async throws {
         for await delivery in try await bus.subscribe(to: Channels.intentHints) {
-            guard case .message(let envelope, _) = delivery, await news.hinted(envelope.body.intent) else { continue }
-            self()
+            guard case .message(let envelope, _) = delivery else { continue }
+            let intent = envelope.body.intent
+            if await news.hinted(intent.id) { await heard(intent) }
         }
     }
 }

@@ -53,12 +53,11 @@ struct PortfolioReader {
         for subject: PortfolioSubject, and more: PostgresQuestion<More>, at now: VenueInstant
     ) async throws -> (More, PortfolioView) {
         let (
-            cash, answer, killSwitch, epoch, teams, exposed, holdings, closed, spendable, realised, fees, positions
+            cash, answer, killSwitch, epoch, teams, exposed, holdings, closed, spendable, net, positions
         ) = try await transaction.ask(
             account.locked, more, KillSwitchStore.question, epoch(of: subject), teams(of: subject),
             exposure(of: subject), holdings(in: subject.game), closedPositions(in: subject.game),
-            VenueBalances(account).spendable, statistics.sum(of: [DailyStatistics.realised(account)], at: now),
-            statistics.sum(of: [DailyStatistics.fees(account)], at: now), openPositions)
+            VenueBalances(account).spendable, statistics.net(account, at: now), openPositions)
         var view = PortfolioView()
         (view.cash, view.killSwitch, view.epoch, view.marketTeams) = (cash, killSwitch, epoch, teams)
         (view.reserved, view.openCost) = (exposed.reserved, exposed.openCost)
@@ -67,7 +66,7 @@ struct PortfolioReader {
         (view.holdings, view.closed) = (holdings, closed)
         // Within the last minute: those still count as positions.
         view.recentlyClosed = closed.count { $0.at.duration(to: now) < .seconds(60) }
-        view.dailyProfit = try Money(microdollars: realised - fees)
+        view.dailyProfit = try Money(microdollars: net)
         view.markedProfit = try markedProfit(positions, at: now)
         return (answer, view)
     }
@@ -83,10 +82,8 @@ struct PortfolioReader {
 
     /// Realised today with fees deducted, and what the open positions would add; nil when one of them has no mark.
     func dayResult(at now: VenueInstant) async throws -> (realised: Money, marked: Money?) {
-        let (realised, fees, positions) = try await transaction.ask(
-            statistics.sum(of: [DailyStatistics.realised(account)], at: now),
-            statistics.sum(of: [DailyStatistics.fees(account)], at: now), openPositions)
-        return (try Money(microdollars: realised - fees), try markedProfit(positions, at: now))
+        let (net, positions) = try await transaction.ask(statistics.net(account, at: now), openPositions)
+        return (try Money(microdollars: net), try markedProfit(positions, at: now))
     }
 
     private struct OpenPosition: Sendable {

@@ -110,7 +110,7 @@ actor SignalDesk {
             .counter("signals_total", "Signals by verdict.", labels: ["verdict": verdict.name]).increment()
         if case .approved(let intent, _) = verdict {
             // Dropped, or never encodable: the relay's announcement says it too.
-            _ = try? await host.bus.publish(IntentHint(intent: intent.id), on: Channels.intentHints, trace: trace)
+            _ = try? await host.bus.publish(IntentHint(intent: intent), on: Channels.intentHints, trace: trace)
             host.outbox()
         }
         host.log.debug("signal decided", metadata: ["signal": "\(signal.id)", "verdict": "\(verdict.name)"])

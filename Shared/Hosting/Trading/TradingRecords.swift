@@ -95,6 +95,17 @@ public struct DailyStatistics: Hashable, Sendable {
         try await database.ask(sum(of: keys, at: now))
     }
 
+    /// What was realised on the trading day of `now` with fees deducted, in 1/1000000 dollar.
+    public func net(_ account: TradingAccount, at now: VenueInstant) -> PostgresQuestion<Int64> {
+        .first(
+            """
+            SELECT coalesce(sum(CASE WHEN key = \(Self.fees(account)) THEN -value ELSE value END), 0)::int8 AS value
+            FROM daily_stats
+            WHERE day = \(day(now)) AND key IN (\(Self.realised(account)), \(Self.fees(account)))
+            """
+        ) { try $0?.int64("value") ?? 0 }
+    }
+
     /// The same, to be asked among others.
     public func sum(of keys: [String], at now: VenueInstant) -> PostgresQuestion<Int64> {
         .first(

@@ -64,3 +64,6 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
+-- What a game's intents hold is asked with every signal.
+CREATE INDEX intents_by_game ON intents (game_id);
