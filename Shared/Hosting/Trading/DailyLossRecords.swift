@@ -2,7 +2,6 @@ import Domain
 import Postgres
 import Wire
 
-
 extension DailyStatistics {
     /// Above 0 once the loss of the day has engaged the kill switch: a release holds until the next day.
     public static func halted(_ account: TradingAccount) -> String { "\(account.name):halted" }
