@@ -165,9 +165,10 @@ public final class PrivatePostgres: Sendable {
         for process in children.split(separator: " ").compactMap({ Int32($0) }) { Foundation.kill(process, number) }
     }
 
-    /// - `name`: letters, digits and underscores only.
-    public func createDatabase(_ name: String) async throws {
-        try await run(sql: "CREATE DATABASE \(try Self.checked(name))")
+    /// Names are letters, digits and underscores only; a `template` is a database without connections, to be copied.
+    public func createDatabase(_ name: String, from template: String? = nil) async throws {
+        let copied = try template.map { " TEMPLATE \(try Self.checked($0))" } ?? ""
+        try await run(sql: "CREATE DATABASE \(try Self.checked(name))\(copied)")
     }
 
     /// Ends the connections to it as well.

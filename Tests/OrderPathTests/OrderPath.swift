@@ -109,7 +109,7 @@ final class OrderPath: Sendable {
         var environment = [
             "REDIS_URL": redis.url, "DATABASE_URL": rig.url, "DB_POOL_MIN_CONNECTIONS": "0", "REPLAY_SPEED": "120",
             "KILL_SWITCH_FILE": killSwitchFile, "INTENT_SWEEP_MS": "100", "UNKNOWN_ORDER_POLL_MS": "50",
-            "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "1", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
+            "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "4", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
             "ALERT_LOG_PATH": "\(directory.path)/alerts.log", "ALERT_ACK_TIMEOUT_MS": "200",
         ]
         environment.merge(more) { $1 }
@@ -183,6 +183,17 @@ final class OrderPath: Sendable {
 }
 
 func withOrderPath(_ body: (OrderPath) async throws -> Void) async throws {
+    await Turns.shared.take()
+    do {
+        try await runOrderPath(body)
+    } catch {
+        await Turns.shared.give()
+        throw error
+    }
+    await Turns.shared.give()
+}
+
+private func runOrderPath(_ body: (OrderPath) async throws -> Void) async throws {
     let path = try await OrderPath()
     do {
         try await body(path)

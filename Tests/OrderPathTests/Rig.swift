@@ -26,13 +26,25 @@ private actor TestServers {
 
     func database() async throws -> String {
         // Awaited by every rig.
-        let starting = cluster ?? Task { try await PrivatePostgres.start(in: TemporaryDirectory().kept()) }
+        let starting = cluster ?? Task { try await Self.start() }
         cluster = starting
         number += 1
         let name = "path_\(number)"
         let server = try await starting.value
-        try await server.createDatabase(name)
+        try await server.createDatabase(name, from: "migrated")
         return server.socketURL(database: name)
+    }
+
+    /// A server with one database that has the schema, of which the others are copies.
+    private static func start() async throws -> PrivatePostgres {
+        let server = try await PrivatePostgres.start(in: TemporaryDirectory().kept(), maxConnections: 1_000)
+        try await server.createDatabase("migrated")
+        var settings = try PostgresSettings(url: server.socketURL(database: "migrated"))
+        settings.minConnections = 0
+        let pool = Rig.pool(settings)
+        try await Migrations.run(pool)
+        await pool.close(grace: .milliseconds(100))
+        return server
     }
 }
 
@@ -50,9 +62,9 @@ struct NeverCame: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Waits until the condition holds, at most twenty seconds.
+/// Waits until the condition holds, at most a minute.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-    let deadline = MachineClock.real.now.advanced(by: .seconds(20))
+    let deadline = MachineClock.real.now.advanced(by: .seconds(60))
     while try await !condition() {
         guard MachineClock.real.now < deadline else { throw NeverCame(description: "never: \(what)") }
         try await MachineClock.real.sleep(for: .milliseconds(10))
@@ -71,11 +83,10 @@ struct Rig: Sendable {
         var settings = try PostgresSettings(url: url)
         settings.minConnections = 0
         pool = Self.pool(settings)
-        try await Migrations.run(pool)
         try await account.open(with: .dollars(1_000), pool)
     }
 
-    private static func pool(_ settings: PostgresSettings) -> PostgresPool {
+    static func pool(_ settings: PostgresSettings) -> PostgresPool {
         PostgresPool(
             settings: settings, application: "test", clock: .real, random: .seeded(1), log: quiet,
             metrics: MetricsRegistry())
