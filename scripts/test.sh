@@ -17,9 +17,11 @@ others=()
 for module in "${modules[@]}"; do others+=(--skip "^${module}Tests\\."); done
 
 failed=()
+output=$(mktemp -d)
+trap 'rm -rf "$output"' EXIT
 run() {
     echo "test: $1"
-    swift test --skip-build "${@:2}" || failed+=("$1")
+    swift test --skip-build "${@:2}" 2>&1 | tee "$output/$1" || failed+=("$1")
 }
 run "pure modules" "${others[@]}"
 # What kills and restarts processes by the dozen takes the machine from everything else, so it runs by itself.
@@ -28,6 +30,8 @@ for module in "${modules[@]}"; do run "$module" --filter "^${module}Tests\\." --
 run "rehearsals" --filter "$rehearsals"
 
 if ((${#failed[@]} > 0)); then
+    echo "test: what failed, once more:"
+    for name in "${failed[@]}"; do grep -hE ' recorded an issue|^✘ Test .* failed|error: ' "$output/$name" || true; done
     echo "test: failed: ${failed[*]}" >&2
     exit 1
 fi

@@ -10,6 +10,7 @@ import Redis
 import Resilience
 import Runtime
 import Servers
+import TestKit
 import Testing
 import Wire
 
@@ -182,15 +183,11 @@ final class OrderPath: Sendable {
     }
 }
 
-func withOrderPath(_ body: (OrderPath) async throws -> Void) async throws {
-    await Turns.shared.take()
-    do {
-        try await runOrderPath(body)
-    } catch {
-        await Turns.shared.give()
-        throw error
-    }
-    await Turns.shared.give()
+/// Each order path is two services and a Redis.
+private let turns = Turns(limit: 6)
+
+func withOrderPath(_ body: @Sendable (OrderPath) async throws -> Void) async throws {
+    try await turns.one { try await runOrderPath(body) }
 }
 
 private func runOrderPath(_ body: (OrderPath) async throws -> Void) async throws {

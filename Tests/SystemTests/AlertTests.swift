@@ -8,7 +8,7 @@ import TestKit
 import Testing
 
 /// The real orchestrator and a webhook: killed between file and sink, without Redis, switched off and on.
-@Suite struct AlertTests {
+@Suite(.processes) struct AlertTests {
     // CHECKLIST R13, R17, R19, R20, N28.
     @Test(.timeLimit(.minutes(4)))
     func `an alert outlives a kill, arrives without Redis, recovers, and alerting is switched off and on`() async throws

@@ -8,7 +8,7 @@ import TestKit
 import Testing
 
 /// The real orchestrator, market-discovery and shard, and a game that appears in a running score feed.
-@Suite struct AssignmentTests {
+@Suite(.processes) struct AssignmentTests {
     private struct Ports: Decodable {
         let http: Int
         let ws: Int

@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 /// Real orchestrators seal the audit log, and the operator's command checks it (CHECKLIST R92).
-@Suite struct AuditSealTests {
+@Suite(.processes) struct AuditSealTests {
     private struct Report: Decodable {
         let isWhole: Bool
         let rows: Int

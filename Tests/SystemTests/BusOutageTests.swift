@@ -6,7 +6,7 @@ import TestKit
 import Testing
 
 /// Redis goes away and comes back under the real executables.
-@Suite(.serialized) struct BusOutageTests {
+@Suite(.serialized, .processes) struct BusOutageTests {
     /// What the server counts: names of subscribed channels with their subscribers, and patterns.
     private struct Subscriptions: Hashable {
         var channels: [String: Int64] = [:]

@@ -8,7 +8,7 @@ import Testing
 import Wire
 
 /// What operators ask of real orchestrators, and who may ask (CHECKLIST N32).
-@Suite struct ControlTests {
+@Suite(.processes) struct ControlTests {
     private static let token = "a token for this test only"
         .replacingOccurrences(of: " ", with: "-")
 

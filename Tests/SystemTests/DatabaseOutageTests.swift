@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// PostgreSQL goes away and comes back under the real executables.
-@Suite(.serialized) struct DatabaseOutageTests {
+@Suite(.serialized, .processes) struct DatabaseOutageTests {
     private struct Alert: Decodable {
         let kind: String
         let state: String

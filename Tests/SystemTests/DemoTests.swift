@@ -7,7 +7,7 @@ import Testing
 /// The real executables, from the venue's WebSocket to the last settlement.
 ///
 /// One after the other: each runs eight processes and two servers.
-@Suite(.serialized) struct DemoTests {
+@Suite(.serialized, .processes) struct DemoTests {
     struct Report: Decodable {
         struct Process: Decodable {
             let name: String

@@ -11,7 +11,7 @@ import Testing
 import Wire
 
 /// The real market-discovery against the real simulator, asked over a real bus.
-@Suite struct DiscoveryTests {
+@Suite(.processes) struct DiscoveryTests {
     private struct Ports: Decodable {
         let http: Int
     }

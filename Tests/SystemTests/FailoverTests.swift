@@ -5,7 +5,7 @@ import Testing
 
 /// A shard of the real suite fails in every way there is; how fast it is replaced is measured by `make
 /// bench-fleet-faults`, and decides nothing here.
-@Suite struct FailoverTests {
+@Suite(.processes) struct FailoverTests {
     @Test(.timeLimit(.minutes(10)))
     func `whatever happens to a shard, its games go on elsewhere and its stale signals reserve nothing`() async throws {
         try await FaultyFleet.run(executables: Executable.folder.path, games: 6) { fleet in

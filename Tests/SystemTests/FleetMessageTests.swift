@@ -8,7 +8,7 @@ import Testing
 import Wire
 
 /// What a real orchestrator asks, answers and announces, with the test as discovery and as shards.
-@Suite struct FleetMessageTests {
+@Suite(.processes) struct FleetMessageTests {
     // CHECKLIST N6, R57: the first answer is lost; what is found in the end is stored and told.
     @Test(.timeLimit(.minutes(3)))
     func `a lost answer is asked again within two cycles, and the assignment that follows is announced`() async throws {

@@ -8,7 +8,7 @@ import Testing
 import Wire
 
 /// What every executable says of itself.
-@Suite struct HeartbeatTests {
+@Suite(.processes) struct HeartbeatTests {
     // CHECKLIST R36, R37.
     @Test(.timeLimit(.minutes(4)))
     func `all five executables say who they are and how they do, under a key that goes with them`() async throws {

@@ -6,7 +6,7 @@ import TestKit
 import Testing
 
 /// The kill switch of real processes, from the command line (DESIGN rule 14, CHECKLIST N18).
-@Suite struct KillSwitchTests {
+@Suite(.processes) struct KillSwitchTests {
     private static let names = [
         "execution-service/1", "game-shard/shard-01", "market-discovery/1", "orchestrator/1", "signal-processor/1",
     ]

@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// Two real orchestrators: one leads, the other takes over; and one alone that is killed.
-@Suite(.serialized) struct LeadershipTests {
+@Suite(.serialized, .processes) struct LeadershipTests {
     enum Loss: String, CaseIterable, Sendable { case killed, stopped, cutOff }
 
     private static let shards = ["shard-01", "shard-02"]

@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// The system monitor of the real orchestrator, and what arrives at the sink.
-@Suite(.serialized) struct MonitorTests {
+@Suite(.serialized, .processes) struct MonitorTests {
     private static let fleet = ["market-discovery", "shard-01", "shard-02", "orchestrator-1"]
 
     private func start(_ suite: SmallSuite) throws {

@@ -4,7 +4,7 @@ import Runtime
 import Testing
 
 /// The order path as real processes under everything that goes wrong at once (DESIGN rules 6 and 7).
-@Suite struct OrderFaultTests {
+@Suite(.processes) struct OrderFaultTests {
     /// As many as `make test` has time for; `make soak-orders` sends twenty times more.
     private static let submits = 5_000
 

@@ -6,7 +6,7 @@ import TestKit
 import Testing
 
 /// A venue that differs from our books, as the operator meets it (CHECKLIST N12).
-@Suite struct ReconcileTests {
+@Suite(.processes) struct ReconcileTests {
     private struct Ports: Decodable {
         let http: Int
     }

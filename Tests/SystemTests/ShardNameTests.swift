@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// Real shards under one name, and of both kinds.
-@Suite(.serialized) struct ShardNameTests {
+@Suite(.serialized, .processes) struct ShardNameTests {
     private func withLeader(
         _ games: [String], ownedBy shards: [String], _ more: [String: String] = [:],
         _ body: @escaping @Sendable (SmallSuite, TestDatabase) async throws -> Void

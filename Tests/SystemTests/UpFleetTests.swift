@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// `linesman up` with the real executables.
-@Suite struct UpFleetTests {
+@Suite(.processes) struct UpFleetTests {
     // Not a replay: nothing may depend on a replay's speed.
     @Test(.timeLimit(.minutes(4)))
     func `every process also starts without a replay, with a second orchestrator, and stops in time`() async throws {
