@@ -141,6 +141,9 @@ extension OrderStore {
     }
 
     /// Its name follows from the market and from how many there were before, so that it is made once.
+    ///
+    /// Its signal is stored with it, so that the version before reads an exit as any other sale (CHECKLIST R34): it
+    /// says the price for the chance, since no model was asked, and the shard that watches the game.
     private func insertExit(
         of market: MarketID, _ game: GameID, epoch: Int64, _ outcome: Outcome, _ quantity: Quantity, limit: Price,
         _ reason: ExitReason, life: Duration, at now: VenueInstant, _ transaction: PostgresTransaction
@@ -152,15 +155,27 @@ extension OrderStore {
                 """)?.int64("count") ?? 0
         let id = IntentID(
             stringLiteral: UUIDv5.make(namespace: .dns, name: "\(earlier).\(market).exit.linesman"))
+        let trace: SQL = """
+            coalesce((SELECT trace FROM intents WHERE market_id = \(market.rawValue)
+                ORDER BY created_at DESC LIMIT 1), '')
+            """
+        let until = now.advanced(by: life).microseconds
+        try transaction.enqueue(
+            """
+            INSERT INTO signals (signal_id, game_id, market_id, shard, epoch, kind, outcome, model_probability, price,
+                edge_basis_points, venue_created_at, venue_expires_at, trace, verdict)
+            VALUES (\(id.rawValue), \(game.rawValue), \(market.rawValue),
+                coalesce((SELECT shard FROM assignments WHERE game_id = \(game.rawValue)), 'execution-service'),
+                \(epoch), \(reason.rawValue), \(outcome.rawValue), \(Double(limit.tenThousandths) / 10_000),
+                \(limit.tenThousandths), 0, \(now.microseconds), \(until), \(trace), 'approved')
+            """)
         try await transaction.execute(
             """
-            INSERT INTO intents (intent_id, game_id, market_id, epoch, outcome, action, limit_price, quantity,
-                venue_expires_at, expires_at, exit_reason, trace)
-            VALUES (\(id.rawValue), \(game.rawValue), \(market.rawValue), \(epoch), \(outcome.rawValue), 'sell',
-                \(limit.tenThousandths), \(quantity.hundredths), \(now.advanced(by: life).microseconds),
-                now() + make_interval(secs => \(life.inSeconds)), \(reason.rawValue),
-                coalesce((SELECT trace FROM intents WHERE market_id = \(market.rawValue)
-                    ORDER BY created_at DESC LIMIT 1), ''))
+            INSERT INTO intents (intent_id, signal_id, game_id, market_id, epoch, outcome, action, limit_price,
+                quantity, venue_expires_at, expires_at, exit_reason, trace)
+            VALUES (\(id.rawValue), \(id.rawValue), \(game.rawValue), \(market.rawValue), \(epoch),
+                \(outcome.rawValue), 'sell', \(limit.tenThousandths), \(quantity.hundredths), \(until),
+                now() + make_interval(secs => \(life.inSeconds)), \(reason.rawValue), \(trace))
             """)
         return id
     }

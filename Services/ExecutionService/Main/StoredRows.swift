@@ -77,7 +77,7 @@ extension ApprovedIntent {
     /// Reads a row of `intents`, with `sport` and `venue`.
     init(_ row: Row) throws {
         try self.init(
-            id: IntentID(row.text("intent_id")), signal: SignalID(row.textOrNil("signal_id") ?? "none"),
+            id: IntentID(row.text("intent_id")), signal: SignalID(row.text("signal_id")),
             reservation: ReservationID(row.textOrNil("reservation_id") ?? "none"),
             game: GameID(row.text("game_id")), sport: row.choice("sport"), market: MarketID(row.text("market_id")),
             venue: row.choice("venue"), epoch: Epoch(row.int64("epoch")), outcome: row.choice("outcome"),

@@ -84,7 +84,7 @@ struct OrderChain: Codable, Equatable {
                 s.shard, s.model_probability, s.price, s.edge_basis_points, s.verdict, s.play_id, s.venue_created_at,
                 m.market_id, m.title,
                 m.settlement_price, g.game_id, g.home_name, g.away_name
-            FROM orders o JOIN intents i USING (intent_id) LEFT JOIN signals s USING (signal_id)
+            FROM orders o JOIN intents i USING (intent_id) JOIN signals s USING (signal_id)
                 LEFT JOIN reservations r USING (reservation_id)
                 JOIN market_mappings m ON m.market_id = o.market_id JOIN games g ON g.game_id = m.game_id
             WHERE o.order_id LIKE \(pattern) ORDER BY o.order_id LIMIT 2
@@ -97,13 +97,7 @@ struct OrderChain: Codable, Equatable {
     private init(_ row: Row, _ database: some PostgresQuerying) async throws {
         order = try row.text("order_id")
         game = try "\(row.text("away_name")) at \(row.text("home_name"))"
-        advice = try row.textOrNil("signal_id").map { signal in
-            Advice(
-                signal: signal, kind: try row.text("kind"), shard: try row.text("shard"),
-                probability: try row.double("model_probability"),
-                ask: FixedPoint.format(try row.int64("price"), scale: 4),
-                edge: Double(try row.int("edge_basis_points")) / 100, verdict: try row.text("verdict"))
-        }
+        advice = try Self.advice(row)
         epoch = try row.int64("epoch")
         outcome = try row.text("outcome")
         action = try row.text("action")
@@ -123,6 +117,16 @@ struct OrderChain: Codable, Equatable {
         fills = try await Self.fills(of: order, database)
         audit = try await AuditLine.read(
             where: "intent_id = \(intent) OR details ->> 'signal' = \(advice?.signal as String?)", from: database)
+    }
+
+    /// Nil for an exit: what stands in its signal, the `exit` says better.
+    private static func advice(_ row: Row) throws -> Advice? {
+        guard try row.textOrNil("exit_reason") == nil else { return nil }
+        return Advice(
+            signal: try row.text("signal_id"), kind: try row.text("kind"), shard: try row.text("shard"),
+            probability: try row.double("model_probability"),
+            ask: FixedPoint.format(try row.int64("price"), scale: 4),
+            edge: Double(try row.int("edge_basis_points")) / 100, verdict: try row.text("verdict"))
     }
 
     private static func exit(_ row: Row, _ database: some PostgresQuerying) async throws -> Exit? {

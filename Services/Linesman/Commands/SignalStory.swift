@@ -20,7 +20,7 @@ struct SignalStory: Codable, Equatable {
         let row = try await database.first(
             """
             SELECT s.game_id, s.market_id, s.shard, s.epoch, s.kind, s.outcome, s.model_probability, s.price,
-                s.edge_basis_points, s.play_id, s.venue_created_at, s.verdict, i.intent_id, i.state,
+                s.edge_basis_points, s.play_id, s.venue_created_at, s.verdict, i.intent_id, i.state, i.exit_reason,
                 g.home_name, g.away_name
             FROM signals s JOIN games g USING (game_id) LEFT JOIN intents i USING (signal_id)
             WHERE s.signal_id = \(id) ORDER BY i.created_at LIMIT 1
@@ -43,7 +43,9 @@ struct SignalStory: Codable, Equatable {
             let edge = (Double(try row.int("edge_basis_points")) / 100).formatted(decimals: 2)
             let what = try "\(row.text("kind")): \(row.text("outcome").uppercased()) of \(row.text("market_id"))"
             let owner = try "\(row.text("shard")), epoch \(row.int64("epoch"))"
-            said = "\(what) \(worth), \(asked): edge \(edge) cents after fees; \(owner)"
+            let isExit = try row.textOrNil("exit_reason") != nil
+            let advice = isExit ? "is sold" : "\(worth), \(asked): edge \(edge) cents after fees"
+            said = "\(what) \(advice); \(owner)"
             verdict = try row.text("verdict")
         } else {
             (game, play, said) = (nil, nil, nil)

@@ -1,7 +1,6 @@
 -- What ends a position before its market does, what its venue takes back, and what is put aside of a profit.
 
--- An exit has no signal: it follows from a position and a price.
-ALTER TABLE intents ALTER COLUMN signal_id DROP NOT NULL;
+-- An exit follows from a position and a price; its signal is its own, so that older builds read it as a sale.
 ALTER TABLE intents ADD COLUMN exit_reason TEXT NULL
     CONSTRAINT intents_exit_sells
         CHECK (exit_reason IS NULL OR (action = 'sell' AND exit_reason IN ('take_profit', 'stop_loss')));

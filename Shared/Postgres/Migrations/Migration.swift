@@ -1,8 +1,9 @@
 /// One step of the schema's history; its SQL never changes once released.
 ///
 /// The rule that lets one image be rolled back without a restore: a migration only adds. What it adds has a default or
-/// may be null, and what the version before reads keeps its name and type. A migration that takes something away says
-/// with `oldestReader` which builds can still work with what is left.
+/// may be null, what the version before reads keeps its name and type, and what was never null or was one of a list
+/// stays so. A migration that takes something away says with `oldestReader` which builds can still work with what is
+/// left: the one before is always among them.
 public struct Migration: Sendable {
     /// Starts at 1 and grows by 1.
     public let version: Int
@@ -39,8 +40,7 @@ public struct Migration: Sendable {
         Migration(version: 8, name: "balances", file: PackageResources.M0008_balances_sql),
         Migration(version: 9, name: "desk", file: PackageResources.M0009_desk_sql),
         Migration(version: 10, name: "audit", file: PackageResources.M0010_audit_sql),
-        // An older build cannot read an intent without a signal.
-        Migration(version: 11, name: "exits", file: PackageResources.M0011_exits_sql, oldestReader: 11),
+        Migration(version: 11, name: "exits", file: PackageResources.M0011_exits_sql),
         Migration(version: 12, name: "reconciliation", file: PackageResources.M0012_reconciliation_sql),
     ]
 
