@@ -22,7 +22,7 @@ struct LaneTests {
     @Test func `entries at a venue that hangs hold up no exit`() async throws {
         try await withOrderPath { path in
             let games = try await addGames(path, 2...8)
-            path.startExecution(["ORDER_SUBMIT_TIMEOUT_MS": "60000"])
+            path.startExecution(["ORDER_SUBMIT_TIMEOUT_MS": "60000", "NON_ACCEPTANCE_WAIT_SECS": "120"])
             try await approve(path, "game-1")
             try await path.untilOrder(.filled)
             path.venue.will(.hangs, .hangs, .hangs, .hangs, .hangs, .hangs)
@@ -91,11 +91,36 @@ struct LaneTests {
         }
     }
 
+    @Test func `an order that was held up on its way to the write is not written, and frees what it held`()
+        async throws
+    {
+        try await withOrderPath { path in
+            // A quarter of the wait of 4 seconds, and a little.
+            try await path.rig.pool.execute(
+                """
+                CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    PERFORM pg_sleep(1.1);
+                    RETURN NEW;
+                END $$
+                """)
+            try await path.rig.pool.execute(
+                "CREATE TRIGGER hold_up BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION hold_up()")
+            path.startExecution()
+            try await approve(path, "game-1")
+            try await path.untilOrder(.rejected)
+            #expect(try await path.rig.text("SELECT reason AS t FROM orders") == "held_up")
+            #expect(path.venue.submits.isEmpty)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "released")
+        }
+    }
+
     @Test func `orders whose tasks are cancelled are found by the next life, once each`() async throws {
         try await withOrderPath { path in
             _ = try await addGames(path, 2...2)
             path.venue.will(.hangs, .hangs)
-            path.startExecution(["ORDER_SUBMIT_TIMEOUT_MS": "60000", "DRAIN_TIMEOUT_SECS": "0.3"])
+            path.startExecution([
+                "ORDER_SUBMIT_TIMEOUT_MS": "60000", "NON_ACCEPTANCE_WAIT_SECS": "120", "DRAIN_TIMEOUT_SECS": "0.3",
+            ])
             for game in ["game-1", "game-2"] as [GameID] { try await approve(path, game) }
             try await path.untilOrder(.sent, 2)
             await path.stop()

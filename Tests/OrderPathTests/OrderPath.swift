@@ -112,6 +112,7 @@ final class OrderPath: Sendable {
             "KILL_SWITCH_FILE": killSwitchFile, "INTENT_SWEEP_MS": "100", "UNKNOWN_ORDER_POLL_MS": "50",
             "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "4", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
             "ALERT_LOG_PATH": "\(directory.path)/alerts.log", "ALERT_ACK_TIMEOUT_MS": "200",
+            "ORDER_SUBMIT_TIMEOUT_MS": "2000",
         ]
         environment.merge(more) { $1 }
         let world = ProcessWorld(

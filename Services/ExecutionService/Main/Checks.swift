@@ -18,7 +18,7 @@ extension ExecutionServiceEngine {
         safeguards.killSwitchAllowsReducing = settings.killSwitchAllowsReducing
         self.init(
             safeguards: safeguards, attempts: settings.attempts,
-            proof: NonAcceptanceProof(wait: settings.nonAcceptanceWait))
+            proof: NonAcceptanceProof(wait: settings.window.proofWait))
     }
 }
 

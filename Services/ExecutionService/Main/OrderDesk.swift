@@ -14,9 +14,6 @@ import Wire
 /// back on every path, whether it succeeded, failed or was cancelled. Takes part in shutdown: `drain` starts nothing
 /// more and waits for all that is on its way.
 actor OrderDesk {
-    /// What a venue may take beyond an order's time-out before its answer is given up.
-    static let grace = Duration.milliseconds(250)
-
     let host: ServiceHost
     let store: OrderStore
     let venue: any ExecutionVenue
@@ -172,11 +169,11 @@ actor OrderDesk {
     /// The last look at the switch, directly before the write; then the one write.
     private func send(_ claimed: ClaimedOrder, since began: MachineInstant) async -> OrderNews {
         let life = host.venueClock.now.duration(to: claimed.intent.expiresAt)
-        let limit = host.venueClock.isReplay ? settings.submitTimeout : min(settings.submitTimeout, life)
+        let limit = host.venueClock.isReplay ? settings.window.timeout : min(settings.window.timeout, life)
         guard limit > .zero else { return .refused(reason: "expired") }
         let started = host.clock.now
         // Whoever took us for dead begins to prove that the venue never had it: what was held up is not sent any more.
-        guard started.since(began) < settings.nonAcceptanceWait / 2 else { return .refused(reason: "held_up") }
+        guard settings.window.permits(heldUp: started.since(began)) else { return .refused(reason: "held_up") }
         // An unknown file lets nothing pass; an engaged one what may pass an engaged switch.
         let passes = claimed.reduces && settings.killSwitchAllowsReducing
         let file = host.killSwitch.file.read()
@@ -193,7 +190,7 @@ actor OrderDesk {
         _ order: OrderRequest, within limit: Duration, from started: MachineInstant
     ) async -> OrderNews {
         do {
-            return try await withDeadline(limit + Self.grace, clock: host.clock) { [venue] in
+            return try await withDeadline(limit + SubmitWindow.grace, clock: host.clock) { [venue] in
                 await venue.submit(order, deadline: started.advanced(by: limit))
             }
         } catch {

@@ -22,9 +22,9 @@ public struct ExecutionServiceSettings: Sendable {
     public let venueTokens: Int64?
     /// Tokens that only cancels may take.
     public let cancelReserve: Int64
-    public let submitTimeout: Duration
+    /// The time-out of an order, and the wait before silence proves anything.
+    public let window: SubmitWindow
     public let attempts: Int
-    public let nonAcceptanceWait: Duration
     public let unknownInterval: Duration
     public let sweepInterval: Duration
     public let settlementInterval: Duration
@@ -85,15 +85,20 @@ public struct ExecutionServiceSettings: Sendable {
         reader.require(
             venueTokens.map { Int64(reserve) + 10 <= $0 } ?? true, ["VENUE_CANCEL_RESERVE", "VENUE_TOKENS_PER_SEC"],
             "the reserve must leave the 10 tokens of an order")
-        submitTimeout = reader.milliseconds(
+        let timeout = reader.milliseconds(
             "ORDER_SUBMIT_TIMEOUT_MS", default: .seconds(5), in: .milliseconds(50)...(.seconds(60)),
-            "How long an order's answer is waited for; after it the order is unknown.")
+            "How long an order's answer is waited for, at most half of NON_ACCEPTANCE_WAIT_SECS; after it the order is "
+                + "unknown.")
         attempts = reader.integer(
             "MAX_ORDER_ATTEMPTS", default: 2, in: 1...10,
             "Orders for one intent, each only after proof that the venue never accepted the one before.")
-        nonAcceptanceWait = reader.seconds(
-            "NON_ACCEPTANCE_WAIT_SECS", default: .seconds(10), in: .seconds(1)...(.seconds(600)),
+        let wait = reader.seconds(
+            "NON_ACCEPTANCE_WAIT_SECS", default: .seconds(10), in: SubmitWindow.shortestProofWait...(.seconds(600)),
             "From the close of the connection to the first paging that counts as proof.")
+        reader.require(
+            timeout <= SubmitWindow.longestTimeout(of: wait), ["ORDER_SUBMIT_TIMEOUT_MS", "NON_ACCEPTANCE_WAIT_SECS"],
+            "an order may be on its way for half of the wait at most: else it could arrive after it is proven absent")
+        window = SubmitWindow(proofWait: wait, timeout: timeout)
         unknownInterval = reader.milliseconds(
             "UNKNOWN_ORDER_POLL_MS", default: .seconds(1), in: .milliseconds(50)...(.seconds(60)),
             "How often unknown orders are looked for at the venue.")
