@@ -19,6 +19,7 @@ import Testing
         #expect(fleet.changes.count == 1)
         #expect(fleet.notes.isEmpty)
         fleet.send(.bus(isUp: true))
+        fleet.beat("s2")
         fleet.pass(.milliseconds(2_300))
         #expect(fleet.notes.isEmpty)
         fleet.pass(.milliseconds(400))
@@ -36,6 +37,49 @@ import Testing
         _ = fleet.take()
         fleet.pass(.seconds(5), hearing: [.init(shard: "s1", games: ["g1": 1]), .init(shard: "s2")])
         #expect(fleet.changes.isEmpty && fleet.commands.isEmpty && fleet.notes.isEmpty)
+    }
+
+    @Test func `who hears again, but nobody yet, sentences nobody for as long as a service may be silent`() {
+        var fleet = Fleet()
+        fleet.send(discovery)
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s1"), .init(shard: "s2")])
+        fleet.send(.bus(isUp: false))
+        fleet.pass(.seconds(30))
+        fleet.send(.bus(isUp: true))
+        fleet.pass(.milliseconds(9_900))
+        #expect(fleet.notes.isEmpty && fleet.raised.isEmpty)
+        fleet.pass(.milliseconds(200))
+        #expect(fleet.notes.count == 3 && fleet.raised.contains(.allShardsUnhealthy))
+    }
+
+    @Test(arguments: [ReportedStatus.degraded, .unhealthy])
+    func `what shards say of an outage for all right after it is not believed before it lasts`(_ said: ReportedStatus) {
+        let ill = [Fleet.Beat(shard: "s1", games: ["g1": 1], status: said, failedChecks: ["redis"])]
+        let well = [Fleet.Beat(shard: "s1", games: ["g1": 1])]
+        var fleet = Fleet()
+        fleet.send(discovery)
+        fleet.beat("s1")
+        fleet.discover([Fleet.game("g1")])
+        fleet.pass(.seconds(3), hearing: well + [.init(shard: "s2")])
+        // Redis away for all: the last word before, or the first one after it.
+        fleet.pass(.seconds(4), hearing: ill)
+        fleet.send(.bus(isUp: false))
+        fleet.pass(.seconds(30))
+        fleet.send(.bus(isUp: true))
+        fleet.send(discovery)
+        fleet.pass(.seconds(4), hearing: ill)
+        fleet.pass(.seconds(1), hearing: well)
+        // The database: nobody led, and the shards went on saying it.
+        fleet.send(.leadershipLost)
+        fleet.pass(.seconds(30), hearing: ill)
+        fleet.send(.rehydrated([Fleet.desired("g1", on: "s1", epoch: 1)], term: 2))
+        fleet.send(discovery)
+        fleet.pass(.seconds(4), hearing: ill)
+        #expect(fleet.raised.isEmpty && fleet.changes.count == 1 && fleet.state.shards.count == 2)
+        // What goes on under our eyes counts.
+        fleet.pass(.milliseconds(1_500), hearing: ill)
+        #expect(fleet.notes.contains(.shardDegraded("s1", failedChecks: ["redis"])))
+        #expect(fleet.raised == [.allShardsUnhealthy])
     }
 
     @Test func `an orchestrator that was stopped does not sentence who it could not hear`() {

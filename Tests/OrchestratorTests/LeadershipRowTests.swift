@@ -168,14 +168,14 @@ import Testing
             let toTheDeaf = try await second.leadership.acquire(patience: Candidacy.reserve, clock: .real)
             #expect(toTheDeaf == nil)
             #expect(try await !second.leadership.isAnothers())
-            #expect(try await first.leadership.reclaim(1, clock: .real))
+            #expect(try await first.leadership.renew(1, clock: .real))
             #expect(first.leadership.term(at: MachineClock.real.now) == 1)
             _ = try await first.store.commit([change(epoch: 1)], term: 1)
 
             await first.leadership.offer(1)
             let taken = try await second.acquire()
             #expect(taken?.term == 2 && taken?.before.incarnation == "life-of-a")
-            #expect(try await !first.leadership.reclaim(1, clock: .real))
+            #expect(try await !first.leadership.renew(1, clock: .real))
             #expect(first.leadership.heldUntil == nil)
             #expect(try await first.leadership.isAnothers())
             await #expect(throws: Leadership.Lost.self) {
@@ -186,6 +186,33 @@ import Testing
         }
     }
 
+    // A loaded machine changes no leader.
+    @Test(.timeLimit(.minutes(1)))
+    func `who renews too late goes on under its term while nobody took it, and stores nothing in between`() async throws
+    {
+        try await withTwo { first, second, database in
+            #expect(try await first.acquire()?.term == 1)
+            try await eventually(within: .seconds(20), "the term has run out") {
+                let row = try await database.run(
+                    sql: "SELECT 'over' FROM leadership WHERE expires_at <= clock_timestamp()")
+                return row.contains("over") && first.leadership.term(at: MachineClock.real.now) == nil
+            }
+            await #expect(throws: Leadership.Lost.self) {
+                _ = try await first.store.commit([change(epoch: 1)], term: 1)
+            }
+            #expect(first.leadership.taken == 1)
+            #expect(try await first.leadership.renew(1, clock: .real))
+            let isRefused = try await second.acquire() == nil
+            #expect(isRefused)
+            _ = try await first.store.commit([change(epoch: 1)], term: 1)
+
+            let taken = try await second.take(within: .seconds(10))
+            #expect(taken.term == 2)
+            #expect(try await !first.leadership.renew(1, clock: .real))
+            #expect(first.leadership.taken == nil)
+        }
+    }
+
     @Test(.timeLimit(.minutes(1)))
     func `who resigns while its term is offered takes it back no more`() async throws {
         try await withTwo { first, second, _ in
@@ -193,7 +220,7 @@ import Testing
             #expect(term == 1)
             await first.leadership.offer(1)
             await first.leadership.resign()
-            let isReclaimed = try await first.leadership.reclaim(1, clock: .real)
+            let isReclaimed = try await first.leadership.renew(1, clock: .real)
             #expect(!isReclaimed)
             let next = try await second.acquire()?.term
             #expect(next == 2)

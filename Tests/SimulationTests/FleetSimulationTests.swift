@@ -72,6 +72,52 @@ import Testing
         #expect(simulation.violations.isEmpty && simulation.database.violations.isEmpty)
     }
 
+    enum Loss: CaseIterable, Sendable {
+        case killed, stopped, cutOff
+
+        func fault(of leader: Int) -> Fault {
+            switch self {
+            case .killed: .killOrchestrator(leader)
+            case .stopped: .pauseOrchestrator(leader)
+            case .cutOff: .cutOrchestratorFromDatabase(leader)
+            }
+        }
+    }
+
+    // CHECKLIST N35: in the system tests the machine decides how long it takes, here nothing but the protocol.
+    @Test(arguments: Loss.allCases)
+    func `however a leader fails, the other leads within 5 s under the next term`(_ loss: Loss) {
+        for seed in 1...UInt64(20) {
+            var simulation = Simulation(seed: seed)
+            // Anywhere within a renewal.
+            simulation.run(until: .origin.advanced(by: .seconds(10) + .milliseconds(50) * Int(seed)))
+            let (leader, term) = (simulation.database.holder, simulation.database.term)
+            simulation.strike(loss.fault(of: leader))
+            simulation.run(until: simulation.now.advanced(by: .seconds(5)))
+            let other = simulation.orchestrators[1 - leader].engine
+            #expect(simulation.database.holder == 1 - leader && simulation.database.term == term + 1, "seed \(seed)")
+            #expect(other.isLeading && other.term == term + 1, "seed \(seed)")
+        }
+    }
+
+    @Test(arguments: 1...UInt64(10))
+    func `a leader that is stopped with nobody there to follow goes on under its term and moves nothing`(
+        _ seed: UInt64
+    ) {
+        var simulation = Simulation(seed: seed)
+        // Who joined late has its share by then.
+        simulation.run(until: .origin.advanced(by: .seconds(25)))
+        let (leader, term, moves) = (simulation.database.holder, simulation.database.term, simulation.database.moves)
+        simulation.strike(.killOrchestrator(1 - leader))
+        simulation.strike(.pauseOrchestrator(leader))
+        simulation.run(until: simulation.now.advanced(by: .seconds(8)))
+        simulation.strike(.resumeOrchestrator(leader))
+        simulation.run(until: simulation.now.advanced(by: .seconds(15)))
+        #expect(simulation.database.holder == leader && simulation.database.term == term)
+        #expect(simulation.orchestrators[leader].engine.term == term && simulation.database.moves == moves)
+        #expect(simulation.violations.isEmpty)
+    }
+
     @Test(arguments: 1...UInt64(10))
     func `with the bus away for all the leader leads on under its term, also when it is back`(_ seed: UInt64) {
         var simulation = Simulation(seed: seed)

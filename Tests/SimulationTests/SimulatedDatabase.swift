@@ -38,17 +38,11 @@ struct SimulatedDatabase {
         return term
     }
 
-    mutating func renew(_ term: Int64, _ orchestrator: Int, at now: MachineInstant) -> Bool {
-        guard isLed(by: orchestrator, term, at: now) else { return false }
-        expires = now.advanced(by: Self.leadershipLife)
-        return true
-    }
-
     mutating func offer(_ term: Int64, _ orchestrator: Int, at now: MachineInstant) {
         if isLed(by: orchestrator, term, at: now) { expires = now }
     }
 
-    mutating func reclaim(_ term: Int64, _ orchestrator: Int, at now: MachineInstant) -> Bool {
+    mutating func renew(_ term: Int64, _ orchestrator: Int, at now: MachineInstant) -> Bool {
         guard self.term == term, holder == orchestrator else { return false }
         expires = now.advanced(by: Self.leadershipLife)
         return true

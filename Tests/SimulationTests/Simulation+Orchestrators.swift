@@ -95,10 +95,7 @@ extension Simulation {
         }
         var term: Int64?
         if let told {
-            let isOurs =
-                orchestrators[index].isOffering
-                ? database.reclaim(told, index, at: now) : database.renew(told, index, at: now)
-            term = isOurs ? told : -1
+            term = database.renew(told, index, at: now) ? told : -1
         } else {
             let patience = orchestrators[index].candidacy.patience(at: clock(ofOrchestrator: index))
             term = database.acquire(index, patience: patience, at: now)

@@ -20,7 +20,7 @@ import Testing
     }
 
     // CHECKLIST R12, R15, R21, R22, R23.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `a quiet fleet alerts nobody; all shards gone, and discovery gone, are told once each, and so is their end`()
         async throws
     {
@@ -33,7 +33,7 @@ import Testing
                         return status.isAllHealthy && status.fleet.shards.count == 2
                     }
                     let first = try #require(try await suite.status("orchestrator-1")).monitor.checks.map(\.at)
-                    try await eventually(within: .seconds(20), "three more looks though nothing changes") {
+                    try await eventually(within: .seconds(60), "three more looks though nothing changes") {
                         let later = try await suite.status("orchestrator-1")?.monitor.checks.map(\.at) ?? []
                         return later.count == 4 && zip(later, first).allSatisfy { $0 - $1 >= 3_000_000 }
                     }
@@ -50,14 +50,14 @@ import Testing
                     #expect(shown.contains("monitor every 1.0 s") && shown.contains("2 of 2 shards serve"), "\(shown)")
 
                     for shard in ["shard-01", "shard-02"] { _ = try await suite.process(shard).kill9() }
-                    try await eventually(within: .seconds(20), "the sink") {
+                    try await eventually(within: .seconds(60), "the sink") {
                         suite.world.count("AllShardsUnhealthy", "firing") == 1
                     }
                     let alert = try #require(suite.world.heard.first { $0.kind == "AllShardsUnhealthy" })
                     #expect(alert.detail["total_shards"] == "2" && alert.detail["dead_shards"] == "2")
                     try await eventually("the page says so") { try await states(suite)["shards"] == "unhealthy" }
                     _ = try await suite.process("market-discovery").kill9()
-                    try await eventually(within: .seconds(20), "discovery is missed") {
+                    try await eventually(within: .seconds(60), "discovery is missed") {
                         suite.world.count("NoMarketDiscoveryServices", "firing") == 1
                     }
                     for shard in ["shard-01", "shard-02"] { try suite.spawnShard(shard) }
@@ -66,7 +66,7 @@ import Testing
                         suite.world.count("AllShardsUnhealthy", "recovered") == 1
                             && suite.world.count("NoMarketDiscoveryServices", "recovered") == 1
                     }
-                    try await eventually(within: .seconds(30), "all is well again") {
+                    try await eventually(within: .seconds(60), "all is well again") {
                         try await suite.status("orchestrator-1")?.isAllHealthy == true
                     }
                     #expect(suite.world.heard.count == 4, "\(suite.world.heard)")
@@ -76,13 +76,16 @@ import Testing
     }
 
     // CHECKLIST R13, R14, R20: at the sink, though Redis, the database and then both are away.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `the database and Redis are told once each while away, and a sink that fails hears of it later`()
         async throws
     {
         try await withOwnPostgres { postgres in
             try await withOwnRedis { redis in
+                // Who comes back after an outage has the time that it has by default.
+                let patience = ["SERVICE_TIMEOUT_SECS": "10"]
                 let quick = ["DB_HEALTH_CHECK_INTERVAL_SECS": "0.3", "DB_HEALTH_ALERT_THRESHOLD": "3"]
+                    .merging(patience) { $1 }
                 try await SmallSuite.with(
                     redis: redis.url, database: postgres.url(database: "linesman"), quick
                 ) { suite in
@@ -91,31 +94,34 @@ import Testing
                         try await suite.status("orchestrator-1")?.isAllHealthy == true
                     }
                     await postgres.kill()
-                    try await eventually(within: .seconds(30), "the sink") {
+                    try await eventually(within: .seconds(60), "the sink") {
                         suite.world.count("DatabaseConnectivityIssue", "firing") == 1
                     }
                     for attempt in 1...3 { #expect(suite.log("orchestrator-1").contains("\(attempt) of 3")) }
                     try await postgres.startAgain()
-                    try await eventually(within: .seconds(30), "its end") {
+                    try await eventually(within: .seconds(60), "its end") {
                         suite.world.count("DatabaseConnectivityIssue", "recovered") == 1
                     }
-                    try await eventually(within: .seconds(30), "all is well again") {
+                    try await eventually(within: .seconds(60), "all is well again") {
                         try await suite.status("orchestrator-1")?.isAllHealthy == true
                     }
                     suite.world.behave(.fails)
+                    let requests = suite.world.requests
                     await redis.kill()
-                    try await eventually(within: .seconds(30), "the sink was tried") { suite.world.requests >= 3 }
+                    try await eventually(within: .seconds(60), "the file") {
+                        suite.lines("alerts.log").contains { $0.contains("\"kind\":\"RedisConnectivityIssue\"") }
+                    }
+                    try await eventually(within: .seconds(60), "the sink was tried") { suite.world.requests > requests }
                     #expect(suite.world.count("RedisConnectivityIssue", "firing") == 0)
-                    #expect(suite.lines("alerts.log").contains { $0.contains("\"kind\":\"RedisConnectivityIssue\"") })
                     suite.world.behave(.takes)
-                    try await eventually(within: .seconds(30), "the sink after all") {
+                    try await eventually(within: .seconds(60), "the sink after all") {
                         suite.world.count("RedisConnectivityIssue", "firing") == 1
                     }
                     try await redis.startAgain()
-                    try await eventually(within: .seconds(30), "its end") {
+                    try await eventually(within: .seconds(60), "its end") {
                         suite.world.count("RedisConnectivityIssue", "recovered") == 1
                     }
-                    try await eventually(within: .seconds(30), "all is well again") {
+                    try await eventually(within: .seconds(60), "all is well again") {
                         try await suite.status("orchestrator-1")?.isAllHealthy == true
                     }
                     let told = Set(suite.world.heard.map(\.kind)).subtracting(["alertDeliveryFailing"])
@@ -126,7 +132,7 @@ import Testing
     }
 
     // CHECKLIST R20.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `while a sink hangs the orchestrator goes on assigning`() async throws {
         let games = SeededGames.names(3)
         try await withOwnRedis { redis in
@@ -142,9 +148,9 @@ import Testing
                             """)
                     suite.world.behave(.hangs)
                     try suite.spawnOrchestrator("1")
-                    try await eventually(within: .seconds(30), "a message is under way") { suite.world.requests > 0 }
+                    try await eventually(within: .seconds(60), "a message is under way") { suite.world.requests > 0 }
                     try suite.spawnShard("shard-01")
-                    try await eventually(within: .seconds(30), "every game has an owner") {
+                    try await eventually(within: .seconds(60), "every game has an owner") {
                         let rows = try await database.run(sql: "SELECT 'owned ' || count(*) FROM assignments")
                         return rows.contains("owned 3")
                     }
@@ -157,7 +163,7 @@ import Testing
     }
 
     // Alerting's own switch is in AlertTests; here are health checks.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `health checks are switched off and on by SIGHUP, and what is true by then is told at once`() async throws {
         try await withOwnRedis { redis in
             try await withPostgres { database in
@@ -178,11 +184,11 @@ import Testing
                     for name in ["shard-01", "shard-02", "market-discovery"] {
                         _ = try await suite.process(name).kill9()
                     }
-                    try await eventually(within: .seconds(20), "the engine hears nothing") {
+                    try await eventually(within: .seconds(60), "the engine hears nothing") {
                         try await suite.status("orchestrator-1")?.fleet.busIsUp == false
                     }
                     try await redis.startAgain()
-                    try await eventually(within: .seconds(40), "the engine has judged both") {
+                    try await eventually(within: .seconds(60), "the engine has judged both") {
                         let log = suite.log("orchestrator-1")
                         return ["AllShardsUnhealthy", "NoMarketDiscoveryServices"].allSatisfy { kind in
                             log.contains("kind=\(kind)")
@@ -191,7 +197,7 @@ import Testing
                     #expect(suite.world.requests == 0 && suite.alerts(in: "alerts.log").isEmpty)
 
                     try await switchChecks(on: true, suite)
-                    try await eventually(within: .seconds(10), "what is true by now") {
+                    try await eventually(within: .seconds(60), "what is true by now") {
                         suite.world.count("AllShardsUnhealthy", "firing") == 1
                             && suite.world.count("NoMarketDiscoveryServices", "firing") == 1
                     }
@@ -199,7 +205,7 @@ import Testing
                     #expect(states["redis"] == "healthy" && states["shards"] == "unhealthy", "\(states)")
                     #expect(suite.world.count("RedisConnectivityIssue", "firing") == 0)
                     try suite.spawnShard("shard-01")
-                    try await eventually(within: .seconds(40), "a recovery, as ever") {
+                    try await eventually(within: .seconds(60), "a recovery, as ever") {
                         suite.world.count("AllShardsUnhealthy", "recovered") == 1
                     }
                 }
@@ -215,7 +221,7 @@ import Testing
             process.signal(SIGHUP)
         }
         for name in Self.fleet where try suite.process(name).isRunning {
-            try await eventually(within: .seconds(10), "\(name) has read it") {
+            try await eventually(within: .seconds(60), "\(name) has read it") {
                 suite.log(name).contains("health checks switched state=\(on ? "on" : "off")")
             }
         }

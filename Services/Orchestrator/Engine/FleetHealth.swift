@@ -19,9 +19,12 @@ extension OrchestratorEngine {
     /// Costs time by shards and services, never by games.
     public func health(at now: MachineInstant) -> FleetHealth {
         let discoveries = services.filter { $0.key.service == "market-discovery" }.values
+        let since = judgingSince
         return FleetHealth(
             isJudging: isLeading && busIsUp, shards: shards.count,
-            servingShards: shards.values.count { $0.isServing(at: now, degradedAfter: policy.degradedAfter) },
+            servingShards: shards.values.count {
+                $0.isServing(at: now, degradedAfter: policy.degradedAfter, judgingSince: since)
+            },
             discoveries: discoveries.count,
             liveDiscoveries: discoveries.count { !$0.isDead && $0.status != .stopping },
             firing: Set(alerts.values.map(\.kind)))

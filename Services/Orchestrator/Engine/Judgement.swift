@@ -5,7 +5,7 @@ import Resilience
 extension OrchestratorEngine {
     /// Sentences shards that were silent for too long; all their games move together.
     mutating func judgeShards(at now: MachineInstant, into effects: inout [Effect]) {
-        guard busIsUp else { return }
+        guard busIsUp, !mayBeDeafStill(at: now) else { return }
         for id in detector.overdue(at: now) {
             guard let shard = shards[id] else { continue }
             if shard.isDead {
@@ -32,6 +32,13 @@ extension OrchestratorEngine {
                 }
             }
         }
+    }
+
+    /// Whether we hear again, but nobody yet: all may be on their way back to Redis as we were, and their silence says
+    /// nothing for as long as a service may be silent.
+    private func mayBeDeafStill(at now: MachineInstant) -> Bool {
+        guard let hearingSince, now.since(hearingSince) < policy.serviceTimeout else { return false }
+        return !shards.values.contains { $0.incarnation != nil && $0.lastHeard >= hearingSince }
     }
 
     /// A name that never comes back must not stay in the tables for ever.
@@ -99,7 +106,10 @@ extension OrchestratorEngine {
         let wasHeard = shards.values.contains { $0.incarnation != nil }
         let patience = wasHeard ? policy.shardTimeout + policy.heartbeatInterval : policy.serviceTimeout
         let hasListened = now.since(ledSince) >= patience
-        let serving = shards.values.filter { $0.isServing(at: now, degradedAfter: policy.degradedAfter) }.count
+        let since = judgingSince
+        let serving = shards.values.count {
+            $0.isServing(at: now, degradedAfter: policy.degradedAfter, judgingSince: since)
+        }
         if serving > 0 || (hasListened && !(shards.isEmpty && games.isEmpty)) {
             let dead = shards.values.filter(\.isDead).count
             alert(

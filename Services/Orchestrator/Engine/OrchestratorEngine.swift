@@ -73,6 +73,9 @@ public struct OrchestratorEngine: Sendable {
 
     public var isLeading: Bool { term != nil }
 
+    /// Since when what is said of the fleet can be judged: since we lead, and hear.
+    var judgingSince: MachineInstant { max(ledSince ?? .origin, hearingSince ?? .origin) }
+
     /// Whether our own subscriptions are live, as far as we were told.
     public var hears: Bool { busIsUp }
 

@@ -122,7 +122,7 @@ extension OrchestratorEngine {
     /// Takes the games of a draining or lastingly degraded shard away.
     mutating func moveAwayIfUnfit(_ id: ShardID, at now: MachineInstant, into effects: inout [Effect]) {
         guard let shard = shards[id], !shard.isDead else { return }
-        let isDegraded = shard.isDegraded(at: now, after: policy.degradedAfter)
+        let isDegraded = shard.isDegraded(at: now, after: policy.degradedAfter, judgingSince: judgingSince)
         if isDegraded != shard.isKnownDegraded {
             shards[id]?.isKnownDegraded = isDegraded
             let change: FleetChange =

@@ -60,17 +60,20 @@ struct Shard: Sendable {
         !isDead && incarnation != nil && status == .healthy && unwellSince == nil
     }
 
-    /// Whether it does its work: a failing check counts only once it has lasted.
-    func isServing(at now: MachineInstant, degradedAfter: Duration) -> Bool {
+    /// Whether it does its work: what fails counts only once it has lasted, as for `isDegraded`.
+    func isServing(at now: MachineInstant, degradedAfter: Duration, judgingSince: MachineInstant) -> Bool {
         guard !isDead, incarnation != nil else { return false }
-        guard status == .healthy || status == .degraded else { return false }
-        return !isDegraded(at: now, after: degradedAfter)
+        guard status != .starting, status != .stopping else { return false }
+        return !isDegraded(at: now, after: degradedAfter, judgingSince: judgingSince)
     }
 
     /// Lastingly unwell; it stays so until it was well for a while, so that nothing flaps.
-    func isDegraded(at now: MachineInstant, after hysteresis: Duration) -> Bool {
+    ///
+    /// What failed before `judgingSince` may be an outage for all, of which the shard says the end only with its next
+    /// look: it counts from then on (decision 0059).
+    func isDegraded(at now: MachineInstant, after hysteresis: Duration, judgingSince: MachineInstant) -> Bool {
         guard let unwellSince else { return false }
-        return isKnownDegraded || wellSince == nil && now.since(unwellSince) >= hysteresis
+        return isKnownDegraded || wellSince == nil && now.since(max(unwellSince, judgingSince)) >= hysteresis
     }
 
     /// The first instant at which its lease cannot run any more.

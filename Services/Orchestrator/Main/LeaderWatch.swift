@@ -68,8 +68,9 @@ struct LeaderWatch: Sendable {
 
     /// The term that is ours now.
     private func hold(_ told: Int64?, _ candidacy: inout Candidacy) async throws -> Int64? {
-        if let told, candidacy.offers(at: host.clock.now) { return try await offer(told) ? told : nil }
-        if let term = told ?? leadership.term(at: host.clock.now) {
+        if let told, candidacy.offers(at: host.clock.now) { try await offer(told) }
+        // Also one that has run out, or that could not be begun.
+        if let term = told ?? leadership.taken {
             if try await leadership.renew(term, clock: host.clock) { return term }
             if told != nil { return nil }
         }
@@ -81,15 +82,12 @@ struct LeaderWatch: Sendable {
         return term
     }
 
-    /// We are deaf: one that hears may lead instead.
-    ///
-    /// - Returns: whether the term is still ours.
-    private func offer(_ term: Int64) async throws -> Bool {
+    /// We are deaf: one that hears may lead instead, until we renew.
+    private func offer(_ term: Int64) async throws {
         host.log.warning("deaf: leadership offered", metadata: [Key.term: "\(term)"])
         await leadership.offer(term)
         let end = host.clock.now.advanced(by: Candidacy.offer)
         while host.clock.now < end, await !fleet.hears { try await host.clock.sleep(for: .milliseconds(100)) }
-        return try await leadership.reclaim(term, clock: host.clock)
     }
 
     private func begin(_ term: Int64, _ told: inout Int64?) async throws {
@@ -103,6 +101,7 @@ struct LeaderWatch: Sendable {
     private func stop(_ told: inout Int64?) async {
         host.log.warning("leadership lost", metadata: [Key.term: "\(told ?? 0)"])
         told = nil
+        leadership.giveUp()
         await fleet.take(.leadershipLost)
         monitor.look()
     }

@@ -53,6 +53,12 @@ final class Leadership: Sendable {
     /// Until when it is ours without being renewed, by our own clock; nil while it is not ours.
     var heldUntil: MachineInstant? { state.withLockedValue { $0.held?.until } }
 
+    /// The term that we took last and did not give up; it may have run out.
+    var taken: Int64? { state.withLockedValue { $0.held?.term } }
+
+    /// The term is over for us, whoever the row names: who leads again does so under another.
+    func giveUp() { state.withLockedValue { $0.held = nil } }
+
     private var hasResigned: Bool { state.withLockedValue { $0.hasResigned } }
 
     /// Takes the row when nobody has held it for `patience`.
@@ -86,54 +92,33 @@ final class Leadership: Sendable {
         return (term, Holder(name: try row.text("before")))
     }
 
-    /// - Returns: false when the row is another's or has expired, and once we have resigned.
+    /// Lets others take the row until it is renewed; meanwhile it is not ours.
+    func offer(_ term: Int64) async {
+        state.withLockedValue { $0.held?.until = .origin }
+        await expire(term)
+    }
+
+    /// Keeps the row, also one that has run out or was offered: while nobody took it, nobody has led in between.
+    ///
+    /// A term is written only by its leader, and a later leader has a later term. So a machine that is too busy to
+    /// renew in time changes no leader and no term (decision 0059).
+    ///
+    /// - Returns: false when another took it, and once we have resigned.
     func renew(_ term: Int64, clock: MachineClock) async throws -> Bool {
         guard !hasResigned else { return false }
         let asked = clock.now
         let renewed = try await database.execute(
             """
             UPDATE leadership SET expires_at = clock_timestamp() + make_interval(secs => \(life.inSeconds))
-            WHERE term = \(term) AND holder = \(holder) AND expires_at > clock_timestamp()
-            """, timeout: .seconds(1))
-        return state.withLockedValue { state in
-            guard renewed == 1, !state.hasResigned else {
-                state.held = nil
-                return false
-            }
-            if state.held?.term == term {
-                state.held?.until = asked.advanced(by: life)
-            } else {
-                state.held = nil
-            }
-            return true
-        }
-    }
-
-    /// Lets others take the row until `reclaim`; meanwhile it is not ours.
-    func offer(_ term: Int64) async {
-        state.withLockedValue { $0.held = nil }
-        await expire(term)
-    }
-
-    /// Takes back what was offered, under the same term.
-    ///
-    /// A term is written only by its leader, and a later leader has a later term: nobody has led in between.
-    ///
-    /// - Returns: false when another took it, and once we have resigned.
-    func reclaim(_ term: Int64, clock: MachineClock) async throws -> Bool {
-        guard !hasResigned else { return false }
-        let asked = clock.now
-        let reclaimed = try await database.execute(
-            """
-            UPDATE leadership SET expires_at = clock_timestamp() + make_interval(secs => \(life.inSeconds))
             WHERE term = \(term) AND holder = \(holder)
             """, timeout: .seconds(1))
         let isWanted = state.withLockedValue { state in
-            if reclaimed == 1, !state.hasResigned { state.held = Held(term: term, until: asked.advanced(by: life)) }
+            let isOurs = renewed == 1 && !state.hasResigned
+            state.held = isOurs ? Held(term: term, until: asked.advanced(by: life)) : nil
             return !state.hasResigned
         }
-        if reclaimed == 1, !isWanted { await expire(term) }
-        return reclaimed == 1 && isWanted
+        if renewed == 1, !isWanted { await expire(term) }
+        return renewed == 1 && isWanted
     }
 
     /// Whether another leads now.
