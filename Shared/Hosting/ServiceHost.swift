@@ -92,22 +92,27 @@ public struct ServiceHost: Sendable {
 extension ServiceHost {
     /// Keeps venue time in step with what the shards announce; for services without a venue connection of their own.
     ///
-    /// `onPrice` is told each price before venue time moves on to it.
+    /// `onPrice` is told each price before venue time moves on to it, on Redis' loop: it must be short.
     public func followVenueTime(
         onPrice: @escaping @Sendable (PriceUpdate) async -> Void = { _ in }
     ) async throws {
         let states = try await bus.subscribe(matching: Channels.gameStates)
         let prices = try await bus.subscribe(matching: Channels.prices)
-        supervisor.add("venue-time-states", .important) { [venueClock] in
-            for await delivery in states {
-                if case .message(let envelope, _) = delivery { venueClock.observe(envelope.body.state.observedAt) }
+        // On the loop that reads them: a thousand prices a second change no thread.
+        supervisor.add("venue-time-states", .important) { [venueClock, redis] in
+            await withTaskExecutorPreference(redis.taskExecutor) {
+                for await delivery in states {
+                    if case .message(let envelope, _) = delivery { venueClock.observe(envelope.body.state.observedAt) }
+                }
             }
         }
-        supervisor.add("venue-time-prices", .important) { [venueClock] in
-            for await delivery in prices {
-                guard case .message(let envelope, _) = delivery else { continue }
-                await onPrice(envelope.body)
-                venueClock.observe(envelope.body.at)
+        supervisor.add("venue-time-prices", .important) { [venueClock, redis] in
+            await withTaskExecutorPreference(redis.taskExecutor) {
+                for await delivery in prices {
+                    guard case .message(let envelope, _) = delivery else { continue }
+                    await onPrice(envelope.body)
+                    venueClock.observe(envelope.body.at)
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 import Domain
 import ExecutionServiceEngine
 import Hosting
+import Postgres
 import Runtime
 import Wire
 
@@ -39,18 +40,23 @@ enum ExecutionProcess {
         host.relayOutbox()
         // A replay's clock begins at nothing: what is stored says how far it was.
         if host.venueClock.isReplay, let known = try await store.latestVenueTime() { host.venueClock.observe(known) }
-        try await host.followVenueTime()
-        host.supervisor.add("prices", .important) {
-            try await prices.follow(on: host.bus) { await exits.heard($0) }
+        try await host.followVenueTime { price in
+            prices.note(price)
+            await exits.heard(price)
         }
         host.supervisor.add("balance", .important) { try await balance.run(every: settings.balanceInterval) }
-        host.supervisor.add("orders", .critical) { await desk.run() }
+        // On the loop that drives the database's connections: from the hint to the commit nothing changes threads.
+        host.supervisor.add("orders", .critical) {
+            await withTaskExecutorPreference(PostgresPool.executor) { await desk.run() }
+        }
         host.supervisor.onDrain("orders") { await desk.drain() }
         host.supervisor.add("intent-news", .important) {
             try await desk.wakeUps.followIntents(news, on: host.bus) { await desk.offer($0) }
         }
         host.supervisor.add("intent-hints", .important) {
-            try await desk.wakeUps.followHints(news, on: host.bus) { await desk.offer($0) }
+            try await withTaskExecutorPreference(PostgresPool.executor) {
+                try await desk.wakeUps.followHints(news, on: host.bus) { await desk.offer($0) }
+            }
         }
         host.supervisor.add("intent-sweep", .important) {
             try await desk.wakeUps.tick(every: settings.sweepInterval, clock: host.clock)

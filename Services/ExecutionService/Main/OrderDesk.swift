@@ -151,10 +151,8 @@ actor OrderDesk {
             isReconciled: isReconciled, prices: prices, balance: balance.reading(at: host.clock.now))
         let began = host.clock.now
         let isShadow = settings.host.trading.mode == .shadow
-        // On the loop that drives the connection: no statement changes threads.
-        let (decision, claimed) = try await withTaskExecutorPreference(PostgresPool.executor) {
-            try await store.claim(intent, engine: engine, seen: seen, marking: !isShadow, at: now)
-        }
+        let (decision, claimed) = try await store.claim(
+            intent, engine: engine, seen: seen, marking: !isShadow, at: now)
         count(decision)
         guard let claimed else { return }
         let id = claimed.order.request.id

@@ -73,12 +73,13 @@ extension OrderStore {
         }
     }
 
+    /// Writes what is different; a new order's row is there already.
     func write(
         _ booking: OrderBooking, _ before: OrderBooking, _ stored: StoredIntent, _ booked: [BookedFill],
-        at now: VenueInstant, _ transaction: PostgresTransaction
+        isNew: Bool = false, at now: VenueInstant, _ transaction: PostgresTransaction
     ) async throws {
         let game = stored.intent.game
-        try write(booking.order, transaction)
+        if !isNew { try write(booking.order, transaction) }
         for fill in booking.newFills { try write(fill, transaction) }
         if !booking.newFills.isEmpty {
             try booking.position.write(game: game, openedAt: booking.newFills[0].at, transaction)

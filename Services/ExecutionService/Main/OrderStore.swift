@@ -133,16 +133,17 @@ struct OrderStore: Sendable {
             case .send(let attempt):
                 if busy.contains(where: { !$0.permits(intent, reduces: reduces) }) { return (.wait, nil) }
                 if case .wait? = try await budget?.take(.order, at: intent.venue, transaction) { return (.wait, nil) }
-                var order = try await insert(stored, attempt: attempt, reduces: reduces, at: now, transaction)
-                if marking {
-                    let before = OrderBooking(
-                        order: order, reservation: reservation, position: position, intent: .sending, knownFills: [])
-                    var booking = before
-                    booking.apply(.sent)
-                    try await write(booking, before, stored, [], at: now, transaction)
-                    order = booking.order
-                }
-                return (decision, ClaimedOrder(intent: intent, order: order, reduces: reduces, trace: stored.trace))
+                let before = OrderBooking(
+                    order: try order(of: intent, attempt: attempt), reservation: reservation, position: position,
+                    intent: .sending, knownFills: [])
+                var booking = before
+                if marking { booking.apply(.sent) }
+                try await insert(booking.order, stored, reduces: reduces, at: now, transaction)
+                if marking { try await write(booking, before, stored, [], isNew: true, at: now, transaction) }
+                return (
+                    decision,
+                    ClaimedOrder(intent: intent, order: booking.order, reduces: reduces, trace: stored.trace)
+                )
             }
         }
     }
@@ -248,34 +249,39 @@ struct OrderStore: Sendable {
         ).write(transaction)
     }
 
-    /// Stores the order under its venue key before anything is sent.
-    private func insert(
-        _ stored: StoredIntent, attempt: Int, reduces: Bool, at now: VenueInstant, _ transaction: PostgresTransaction
-    ) async throws -> OrderRecord {
-        let intent = stored.intent
-        if stored.state == .approved { try stored.move(to: .sending, transaction) }
-        let order = OrderRecord(
+    /// One attempt of an intent, under its venue key.
+    private func order(of intent: ApprovedIntent, attempt: Int) throws -> OrderRecord {
+        OrderRecord(
             request: try OrderRequest(
                 id: .derived(from: intent.id, attempt: attempt), market: intent.market, outcome: intent.outcome,
                 action: intent.action, limit: intent.limit, quantity: intent.quantity,
                 timeInForce: .immediateOrCancel),
             intent: intent.id, attempt: attempt)
+    }
+
+    /// Stores the order under its venue key before anything is sent; one that is sent at once is marked so from birth.
+    private func insert(
+        _ order: OrderRecord, _ stored: StoredIntent, reduces: Bool, at now: VenueInstant,
+        _ transaction: PostgresTransaction
+    ) async throws {
+        let intent = stored.intent
+        if stored.state == .approved { try stored.move(to: .sending, transaction) }
         try transaction.enqueue(
             """
             INSERT INTO orders (order_id, intent_id, attempt, venue, market_id, outcome, action, limit_price, quantity,
-                venue_at, reduces)
-            VALUES (\(order.request.id.rawValue), \(intent.id.rawValue), \(attempt), \(intent.venue.rawValue),
+                venue_at, reduces, state, sent_at)
+            VALUES (\(order.request.id.rawValue), \(intent.id.rawValue), \(order.attempt), \(intent.venue.rawValue),
                 \(intent.market.rawValue), \(intent.outcome.rawValue), \(intent.action.rawValue),
-                \(intent.limit.tenThousandths), \(intent.quantity.hundredths), \(now.microseconds), \(reduces))
+                \(intent.limit.tenThousandths), \(intent.quantity.hundredths), \(now.microseconds), \(reduces),
+                \(order.state.rawValue), CASE WHEN \(order.state == .sent) THEN now() END)
             """)
         try await AuditEntry(
             .orderStored, intent: intent.id, order: order.request.id, market: intent.market, game: intent.game,
             details: [
-                "attempt": "\(attempt)", "limit": "\(intent.limit)", "quantity": "\(intent.quantity)",
+                "attempt": "\(order.attempt)", "limit": "\(intent.limit)", "quantity": "\(intent.quantity)",
                 "reduces": "\(reduces)",
             ]
         ).write(transaction)
-        return order
     }
 }
 

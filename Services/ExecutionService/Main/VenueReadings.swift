@@ -1,4 +1,3 @@
-import Bus
 import Domain
 import Hosting
 import Logging
@@ -42,14 +41,6 @@ final class LatestPrices: Sendable {
 
     init(metrics: MetricsRegistry) {
         refused = metrics.counter("prices_not_kept_total", "Prices of more markets than are kept.")
-    }
-
-    func follow(on bus: Bus, heard: (PriceUpdate) async -> Void = { _ in }) async throws {
-        for await delivery in try await bus.subscribe(matching: Channels.prices) {
-            guard case .message(let envelope, _) = delivery else { continue }
-            note(envelope.body)
-            await heard(envelope.body)
-        }
     }
 
     func note(_ price: PriceUpdate) {

@@ -39,8 +39,14 @@ struct GameShard: Sendable {
     func start() {
         let announcer = Announcer(host: host)
         let supervisor = host.supervisor
-        supervisor.add("hints", .important) { await lanes.hints.run { await announcer.announce($0) } }
-        supervisor.add("messages", .critical) { await lanes.messages.run { await announcer.announce($0) } }
+        // On the loop that writes them: what was decided leaves without a change of thread.
+        let loop = host.redis.taskExecutor
+        supervisor.add("hints", .important) {
+            await withTaskExecutorPreference(loop) { await lanes.hints.run { await announcer.announce($0) } }
+        }
+        supervisor.add("messages", .critical) {
+            await withTaskExecutorPreference(loop) { await lanes.messages.run { await announcer.announce($0) } }
+        }
         supervisor.add("records", .important) { await commands.keepRecords(in: journal) }
         supervisor.add("journal", .important) { await journal.run() }
         // Half of the drain's bound at most: what is not stored by then is on disk.

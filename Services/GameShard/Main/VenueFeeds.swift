@@ -62,11 +62,14 @@ struct VenueFeeds: Sendable {
     func start(telling watcher: GameWatcher, polling poller: ScorePoller) {
         host.supervisor.add("books", .important) { try await books.run() }
         host.supervisor.add("book-events", .critical) {
-            for await batch in books.events {
-                let arrived = batch.compactMap { event -> VenueInstant? in
-                    if case .arrived(let instant) = event { instant } else { nil }
+            // From a price to its announcement on the loop that writes it.
+            await withTaskExecutorPreference(host.redis.taskExecutor) {
+                for await batch in books.events {
+                    let arrived = batch.compactMap { event -> VenueInstant? in
+                        if case .arrived(let instant) = event { instant } else { nil }
+                    }
+                    await watcher.take(batch.compactMap(Self.event), arrivedUpTo: arrived.max())
                 }
-                await watcher.take(batch.compactMap(Self.event), arrivedUpTo: arrived.max())
             }
         }
         if let venueClock {

@@ -202,9 +202,9 @@ struct PortfolioReader {
             """
             SELECT i.market_id, i.outcome, m.outcome_team FROM intents i JOIN market_mappings m USING (market_id)
             WHERE i.game_id = \(game.rawValue) AND i.action = 'buy' AND (i.state IN ('approved', 'sending')
-                OR (EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id AND o.filled > 0)
-                    AND EXISTS (SELECT FROM positions p WHERE p.market_id = i.market_id AND p.state = 'open'
-                        AND p.net_quantity <> 0)))
+                OR (i.market_id = ANY(ARRAY(SELECT p.market_id FROM positions p
+                        WHERE p.game_id = \(game.rawValue) AND p.state = 'open' AND p.net_quantity <> 0))
+                    AND EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id AND o.filled > 0)))
             ORDER BY i.created_at, i.intent_id
             """
         ) { row in

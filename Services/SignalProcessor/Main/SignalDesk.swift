@@ -2,6 +2,7 @@ import Bus
 import Domain
 import Hosting
 import Logging
+import NIOConcurrencyHelpers
 import Postgres
 import Resilience
 import Runtime
@@ -15,8 +16,9 @@ actor SignalDesk {
     private let rules: RuleStore
     private var engine: SignalProcessorEngine
     private var ruleAlarm = RuleAlarm()
-    private var book = MarkBook()
-    private let unmarked: Counter
+    /// Under a lock of its own: a thousand prices a second wait for no signal, and no signal for them.
+    private nonisolated let book = NIOLockedValueBox(MarkBook())
+    private nonisolated let unmarked: Counter
 
     init(host: ServiceHost, store: SignalStore, rules: RuleStore, limits: TradingLimits) {
         self.host = host
@@ -27,10 +29,10 @@ actor SignalDesk {
     }
 
     /// The prices that open positions are valued at.
-    var marks: MarkBook.Marks { book.marks }
+    nonisolated var marks: MarkBook.Marks { book.withLockedValue { $0.marks } }
 
-    func observe(_ price: PriceUpdate) {
-        if !book.observe(price) { unmarked.increment() }
+    nonisolated func observe(_ price: PriceUpdate) {
+        if !book.withLockedValue({ $0.observe(price) }) { unmarked.increment() }
     }
 
     /// Opens the account and reads the rules; nothing is decided before.

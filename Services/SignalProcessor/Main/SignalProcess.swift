@@ -1,5 +1,6 @@
 import Domain
 import Hosting
+import Postgres
 import Runtime
 import SignalProcessorEngine
 
@@ -18,14 +19,17 @@ enum SignalProcess {
         try await desk.prepare(initialBankroll: settings.order.initialBankroll)
 
         host.relayOutbox()
-        try await host.followVenueTime { await desk.observe($0) }
+        try await host.followVenueTime { desk.observe($0) }
         host.supervisor.add("rules", .important) { try await desk.followRules() }
-        host.supervisor.add("signals", .important) { try await desk.run() }
+        // On the loop that drives the database's connections: from the journal to the commit nothing changes threads.
+        host.supervisor.add("signals", .important) {
+            try await withTaskExecutorPreference(PostgresPool.executor) { try await desk.run() }
+        }
         let losses = LossAlarm(
             host: host, store: store,
             watch: DailyLossWatch(limit: settings.dailyLoss, warnPercent: Int64(settings.dailyLossWarnPercent)))
         host.supervisor.add("daily-loss", .important) {
-            try await losses.run(every: settings.dailyLossInterval) { await desk.marks }
+            try await losses.run(every: settings.dailyLossInterval) { desk.marks }
         }
         host.sendHeartbeats()
     }
