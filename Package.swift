@@ -134,6 +134,12 @@ let package = Package(
         engine("MarketDiscovery"),
         engine("SignalProcessor"),
         engine("ExecutionService"),
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "OrchestratorEngine", "GameShardEngine", "MarketDiscoveryEngine", "SignalProcessorEngine",
+                "ExecutionServiceEngine", "Domain", "Resilience", heap, crypto,
+            ], path: "Services/Simulation", swiftSettings: settings),
 
         // Roof.
         main("Orchestrator", hosted + ["OrchestratorEngine", "Venues", "Alerting", httpServer]),
@@ -227,7 +233,7 @@ let package = Package(
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("Orchestrator", ["Orchestrator", "OrchestratorEngine", "Alerting"] + hosted),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
-        test("Simulation", ["OrchestratorEngine", "GameShardEngine", "Domain", "Resilience", heap]),
+        test("Simulation", ["Simulation", "Domain", "Resilience"]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
         test("SignalProcessorEngine", ["SignalProcessorEngine", "ExecutionServiceEngine", "Domain", "Resilience"]),
         test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),

@@ -1,9 +1,9 @@
 import Domain
 import Foundation
-import GameShardEngine
-import OrchestratorEngine
 import Resilience
 import Testing
+
+@testable import Simulation
 
 /// Schedules of trouble on real engines, each from one seed: what must hold always, and what calm must mend.
 ///
@@ -136,7 +136,7 @@ import Testing
     struct Outcome {
         let problems: [String]
         let history: [String]
-        let hash: EventHash
+        let hash: String
         let reservations: Int
         let moves: Int
         let longestUnowned: Duration
@@ -177,7 +177,7 @@ import Testing
             if !open.isEmpty { problems.append("in the end a standby still tells \(open)") }
         }
         return Outcome(
-            problems: problems, history: simulation.history ?? [], hash: simulation.hash,
+            problems: problems, history: simulation.history ?? [], hash: simulation.log.digest,
             reservations: simulation.database.reservations,
             moves: simulation.database.moves, longestUnowned: simulation.watch.longestUnowned,
             longestZombie: simulation.watch.longestZombie)

@@ -37,7 +37,7 @@ struct Simulation {
     var lossPercent = 0
     var failPercent = 0
     var watch = Watch()
-    var hash = EventHash()
+    var log = EventLog()
     var violations: [String] = []
     var operatorOrders: [CommandID: OperatorOrder] = [:]
     /// A mistake made on purpose, to see that it is found.

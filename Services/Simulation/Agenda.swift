@@ -27,16 +27,3 @@ struct Agenda<Happening> {
         return (MachineInstant.origin.advanced(by: .nanoseconds(first.at)), first.happening)
     }
 }
-
-/// FNV-1a over what happened, so that two runs can be compared, in one process and across processes.
-struct EventHash: Hashable {
-    private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
-
-    mutating func add(_ number: Int64) {
-        var rest = UInt64(bitPattern: number)
-        for _ in 0..<8 {
-            value = (value ^ (rest & 0xff)) &* 0x100_0000_01b3
-            rest >>= 8
-        }
-    }
-}

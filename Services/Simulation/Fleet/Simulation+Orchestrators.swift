@@ -158,7 +158,7 @@ extension Simulation {
             orchestrators[index].lane.append(effect)
             advanceLane(index)
         case .sendCommand(let command):
-            hash.add(Int64(command.epoch.number) << 1 | (command.isAssignment ? 1 : 0))
+            log.add(Int64(command.epoch.number) << 1 | (command.isAssignment ? 1 : 0))
             if process.hasBus { tellShard(command) }
             if plant == .obediencePresumed, !command.isAssignment {
                 let answer = Acknowledgement(
@@ -235,7 +235,7 @@ extension Simulation {
             let isOurs = database.isLed(by: index, term, at: now)
             if isDone, isOurs { watchHandOver(changes) }
             let isStored = isDone && isOurs && database.assign(changes)
-            if isStored { for change in changes { hash.add(change.to.epoch.number) } }
+            if isStored { for change in changes { log.add(change.to.epoch.number) } }
             if isStored, !isLost { return .committed(batch: batch, pregame: [:]) }
             let stored = isLost ? nil : database.rows.compactMapValues(\.seat)
             return .commitFailed(batch: batch, stored: stored)

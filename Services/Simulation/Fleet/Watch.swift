@@ -42,7 +42,7 @@ extension Simulation {
             }
             for index in shards.indices { checkZombie(game, on: index) }
         }
-        hash.add(Int64(shards.reduce(0) { $0 * 31 + $1.engine.watched.count }))
+        log.add(Int64(shards.reduce(0) { $0 * 31 + $1.engine.watched.count }))
     }
 
     private mutating func checkZombie(_ game: GameID, on index: Int) {
