@@ -13,6 +13,10 @@ public struct HeartbeatContent: Sendable {
     public var games: [Heartbeat.WatchedGame]
     public var capacity: Int?
     public var shardType: String?
+    /// What tells an older life from a newer one, in microseconds since 1970; nil for the start of the process.
+    public var startedAt: Int64?
+    /// False when another process has our name: nobody is told that we are there but whoever started us.
+    public var isSaid = true
 
     public init(
         status: ServiceStatus, checks: [String: Bool], games: [Heartbeat.WatchedGame] = [], capacity: Int? = nil,
@@ -93,12 +97,14 @@ public actor HeartbeatSender {
         let content = await content()
         let heartbeat = Heartbeat(
             service: host.context.service, instance: host.settings.instance, incarnation: host.incarnation,
-            processID: Int32(host.context.processID), startedAt: host.context.startedAt, beat: beat,
+            processID: Int32(host.context.processID), startedAt: content.startedAt ?? host.context.startedAt,
+            beat: beat,
             status: status ?? content.status, checks: content.checks, metrics: host.context.metrics.snapshot(),
             games: content.games, capacity: content.capacity, shardType: content.shardType,
             build: host.settings.build)
         await onSent(beat, host.clock.now)
         tellSupervisor(heartbeat.status)
+        guard content.isSaid else { return }
         do {
             _ = try await host.bus.publish(heartbeat, on: channel)
             try await writeKey(heartbeat)

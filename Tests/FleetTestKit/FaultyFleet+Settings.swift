@@ -34,7 +34,8 @@ extension FaultyFleet {
         // What a signal is refused for must be its epoch, and nothing before it.
         environment.merge([
             "SIGNAL_DEBOUNCE_SECS": "3", "MAX_ENTRIES_PER_SIDE": "1000", "MAX_GAME_EXPOSURE": "-1",
-            "MAX_SPORT_EXPOSURE": "-1", "MAX_DAILY_LOSS": "100000000", "INITIAL_BANKROLL": "10000000",
+            "MAX_SPORT_EXPOSURE": "-1", "MAX_POSITION_PER_MARKET": "-1", "MAX_TOTAL_EXPOSURE": "-1",
+            "MAX_DAILY_LOSS": "100000000", "INITIAL_BANKROLL": "10000000",
             "MAX_POSITION_PCT": "0.1", "MAX_ORDERS_PER_MINUTE": "60", "MAX_ORDERS_PER_HOUR": "100000",
         ]) { $1 }
         for key in ["PATH", "HOME", "LD_LIBRARY_PATH"] { environment[key] = ProcessInfo.processInfo.environment[key] }

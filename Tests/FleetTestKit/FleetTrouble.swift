@@ -67,6 +67,13 @@ extension FaultyFleet {
             }
     }
 
+    /// What became of the signals of the last half minute, for whoever wonders why none is approved.
+    public func recentVerdicts() async throws -> [String: Int] {
+        let rows = try await database.query(
+            "SELECT verdict, count(*) AS n FROM signals WHERE received_at > now() - interval '30 s' GROUP BY 1")
+        return try Dictionary(uniqueKeysWithValues: rows.map { (try $0.text("verdict"), try $0.int("n")) })
+    }
+
     /// Signals that were approved so far; throws while PostgreSQL is away.
     public func approvals() async throws -> Int {
         try await database.first("SELECT count(*) AS n FROM signals WHERE verdict = 'approved'")?.int("n") ?? 0

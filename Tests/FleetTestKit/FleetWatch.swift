@@ -28,6 +28,8 @@ public final class FleetWatch: Sendable {
     private struct State {
         var beats: [ShardID: Beat] = [:]
         var services: [String: Beat] = [:]
+        var orchestrators: [String: MachineInstant] = [:]
+        var grants: [Int64: MachineInstant] = [:]
         var showings: [GameID: [Showing: MachineInstant]] = [:]
         var notifications: [Heard] = []
         var signals: [GameID: Signal] = [:]
@@ -45,13 +47,20 @@ public final class FleetWatch: Sendable {
         let services = try await bus.subscribe(to: Channels.heartbeats)
         let notifications = try await bus.subscribe(to: Channels.notifications)
         let signals = try await bus.subscribe(to: Channels.signals)
-        await withTaskGroup(of: Void.self) { tasks in
+        var grants: [Subscription<LeaseGrant>] = []
+        for shard in FaultyFleet.shards { grants.append(try await bus.subscribe(to: Channels.grants(shard))) }
+        await withTaskGroup(of: Void.self) { [grants] tasks in
             tasks.addTask { for await delivery in heartbeats { self.hear(delivery) } }
             tasks.addTask {
                 for await delivery in services {
                     guard case .message(let envelope, _) = delivery else { continue }
                     let beat = Beat(at: self.clock.now, heartbeat: envelope.body)
-                    self.state.withLockedValue { $0.services[envelope.body.service] = beat }
+                    self.state.withLockedValue { state in
+                        state.services[envelope.body.service] = beat
+                        if envelope.body.service == "orchestrator" {
+                            state.orchestrators[envelope.body.instance] = beat.at
+                        }
+                    }
                 }
             }
             tasks.addTask {
@@ -60,6 +69,9 @@ public final class FleetWatch: Sendable {
                     let heard = Heard(at: self.clock.now, notification: envelope.body)
                     self.state.withLockedValue { $0.notifications.append(heard) }
                 }
+            }
+            for subscription in grants {
+                tasks.addTask { for await delivery in subscription { self.hear(delivery) } }
             }
             tasks.addTask {
                 for await delivery in signals {
@@ -84,6 +96,14 @@ public final class FleetWatch: Sendable {
         }
     }
 
+    private func hear(_ delivery: Delivery<LeaseGrant>) {
+        guard case .message(let envelope, _) = delivery else { return }
+        let now = clock.now
+        state.withLockedValue { state in
+            if state.grants[envelope.body.term] == nil { state.grants[envelope.body.term] = now }
+        }
+    }
+
     private func note(_ signal: Signal) {
         state.withLockedValue { state in
             state.signals[signal.game] = signal
@@ -94,6 +114,10 @@ public final class FleetWatch: Sendable {
     public var beats: [ShardID: Beat] { state.withLockedValue { $0.beats } }
     /// Of services that are not shards, by their name.
     public var services: [String: Beat] { state.withLockedValue { $0.services } }
+    /// When each instance of the orchestrator was last heard.
+    public var orchestrators: [String: MachineInstant] { state.withLockedValue { $0.orchestrators } }
+    /// When a shard was first granted a lease under this term.
+    public func grant(under term: Int64) -> MachineInstant? { state.withLockedValue { $0.grants[term] } }
     public var notifications: [Heard] { state.withLockedValue { $0.notifications } }
     public var signalCount: Int { state.withLockedValue { $0.signalCount } }
 

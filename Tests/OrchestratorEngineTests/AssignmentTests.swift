@@ -45,6 +45,7 @@ import Testing
         #expect(loads == ["s1": 10, "s2": 10, "s3": 10])
     }
 
+    // CHECKLIST R51.
     @Test func `without capacity the rest waits, is listed and alerted, and a new shard takes it`() {
         var fleet = Fleet()
         fleet.beat("s1")
@@ -67,6 +68,7 @@ import Testing
         #expect(fleet.recovered == [.capacityExhausted])
     }
 
+    // CHECKLIST N6.
     @Test func `a lost discovery answer is asked again within two cycles`() {
         var fleet = Fleet()
         fleet.beat("s1")
@@ -153,6 +155,7 @@ import Testing
         #expect(fleet.changes.map(\.count) == [1, 1, 1])
     }
 
+    // CHECKLIST N5.
     @Test func `a final game frees its seat and its shard is told`() throws {
         var fleet = Fleet()
         fleet.beat("s1", capacity: 1)

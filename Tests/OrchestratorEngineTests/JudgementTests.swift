@@ -26,6 +26,7 @@ import Testing
         #expect(fleet.notes.contains(.shardDead("s1", games: ["g1"])))
     }
 
+    // CHECKLIST N4.
     @Test func `a Redis outage of 30 seconds moves no game`() {
         var fleet = Fleet()
         fleet.beat("s1")
@@ -112,6 +113,7 @@ import Testing
         #expect(fleet.recovered == [.allShardsUnhealthy])
     }
 
+    // CHECKLIST R60.
     @Test func `half of the shards dead is no fleet alert`() {
         var fleet = Fleet()
         fleet.send(discovery)

@@ -32,7 +32,7 @@ import Testing
         Dictionary(grouping: fleet.state.games, by: { $0.shard ?? "none" }).mapValues(\.count)
     }
 
-    // CHECKLIST R46
+    // CHECKLIST R45, R46
     @Test func `a restarted shard that reads nothing is given its games after five seconds, ten a second`() {
         var fleet = Fleet()
         fleet.beat("s1", capacity: 200)

@@ -19,6 +19,7 @@ import Testing
         Dictionary(uniqueKeysWithValues: Fleet.games(count).map { ($0.id, epoch) })
     }
 
+    // CHECKLIST R40.
     @Test func `a dead shard's games move together under a higher epoch`() {
         var fleet = fleet(10)
         fleet.pass(.milliseconds(1_900), hearing: [.init(shard: "s2")])
@@ -31,6 +32,32 @@ import Testing
         }
         #expect(fleet.assigns.count == 10)
         #expect(fleet.notes.contains(.shardDead("s1", games: Fleet.games(10).map(\.id))))
+    }
+
+    // CHECKLIST R39, N7: wherever the end falls between two heartbeats and two ticks.
+    @Test func `a shard that dies is known as dead between one and a half and two seconds and a tick later`() {
+        let policy = OrchestratorPolicy()
+        var latest = Duration.zero
+        for step in 0..<20 {
+            var fleet = fleet(3)
+            let rest = Duration.milliseconds(25 * step)
+            fleet.pass(.seconds(1), hearing: [.init(shard: "s1", games: watched(3)), .init(shard: "s2")])
+            // The last words, and then nothing; the ticks go on at their own rate.
+            fleet.now = fleet.now.advanced(by: .milliseconds(7 * step % 100))
+            fleet.beat("s1", watched(3))
+            let died = fleet.now.advanced(by: rest)
+            _ = fleet.take()
+            while !fleet.notes.contains(.shardDead("s1", games: Fleet.games(3).map(\.id))) {
+                fleet.pass(.milliseconds(100), hearing: [.init(shard: "s2")])
+                guard fleet.now.since(died) < .seconds(10) else { break }
+            }
+            let took = fleet.now.since(died)
+            latest = max(latest, took)
+            #expect(
+                took >= policy.shardTimeout - policy.heartbeatInterval
+                    && took <= policy.shardTimeout + .milliseconds(100))
+        }
+        #expect(latest > policy.shardTimeout - .milliseconds(100))
     }
 
     @Test func `no game is given away before the lease of the last grant is over`() {
@@ -170,6 +197,7 @@ import Testing
         #expect(fleet.grants.contains("s1"))
     }
 
+    // CHECKLIST R50, N5.
     @Test func `a zombie game is revoked after three heartbeats and a fresh assignment never`() {
         var fleet = fleet(1)
         for beat in 1...2 {
@@ -204,6 +232,7 @@ import Testing
         #expect(fleet.state.games.allSatisfy { $0.shard == "s2" && $0.epoch == 2 })
     }
 
+    // CHECKLIST R49.
     @Test func `a missing game is sent again with its epoch, and after the grace under a higher one`() throws {
         var fleet = fleet(1)
         fleet.beat("s1")
@@ -244,6 +273,7 @@ import Testing
         #expect(fleet.changes.first?.first?.reason == .refused)
     }
 
+    // CHECKLIST R42.
     @Test func `a draining shard's games are revoked first and assigned when it let go`() throws {
         var fleet = fleet(3)
         fleet.beat("s1", watched(3), status: .stopping)
@@ -279,6 +309,7 @@ import Testing
         #expect(!fleet.grants.contains("s1"))
     }
 
+    // CHECKLIST R41.
     @Test func `a check that fails for a moment costs nothing, one that lasts moves the games`() {
         var fleet = fleet(2)
         let ill = Fleet.Beat(shard: "s1", games: watched(2), failedChecks: ["scores"])
@@ -299,6 +330,7 @@ import Testing
         #expect(Set(fleet.revokes.map(\.game)) == ["g000", "g001"])
     }
 
+    // CHECKLIST N3.
     @Test func `a restarted orchestrator reassigns nothing that is well`() {
         let desired = (0..<50).map { Fleet.desired(Fleet.games(50)[$0].id, on: $0 < 25 ? "s1" : "s2", epoch: 3) }
         var fleet = Fleet(rehydratedWith: desired)

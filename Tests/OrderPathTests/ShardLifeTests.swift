@@ -37,6 +37,30 @@ import Testing
         #expect(try await rig.number("SELECT count(*) AS n FROM shard_lives") == 1)
     }
 
+    // However close two claims are, and whatever the clock does in between: heartbeats are told apart by it.
+    @Test func `of claims at the same moment the one that stands is the latest`() async throws {
+        let rig = try await Rig()
+        var last: Int64 = 0
+        for round in 1...5 {
+            let claims = try await withThrowingTaskGroup(of: (Incarnation, Int64).self) { tasks in
+                for number in 1...4 {
+                    let life = Incarnation(stringLiteral: "life-\(round)-\(number)")
+                    let store = shard(rig, life)
+                    tasks.addTask { (life, try await store.claim()) }
+                }
+                return try await tasks.reduce(into: [Incarnation: Int64]()) { $0[$1.0] = $1.1 }
+            }
+            #expect(Set(claims.values).count == 4)
+            let holder = try await rig.text("SELECT incarnation AS t FROM shard_lives")
+            #expect(claims.max { $0.value < $1.value }?.key.rawValue == holder)
+            #expect(claims.values.allSatisfy { $0 > last })
+            last = claims.values.max() ?? 0
+            // A clock that is set back.
+            try await rig.pool.execute("UPDATE shard_lives SET started_at = started_at + interval '1 hour'")
+            last += 3_600_000_000
+        }
+    }
+
     @Test func `a signal of a life that was replaced reserves nothing, under whatever epoch`() async throws {
         let rig = try await Rig()
         for number in 1...4 { try await rig.addGame(GameID(stringLiteral: "game-\(number)")) }

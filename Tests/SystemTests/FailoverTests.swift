@@ -1,5 +1,7 @@
+import Domain
 import FleetTestKit
 import Foundation
+import Postgres
 import TestKit
 import Testing
 
@@ -17,6 +19,7 @@ import Testing
         log.firings.filter { fleetKinds.contains($0.kind) && !$0.isHeld }
     }
 
+    // CHECKLIST R39, R40, R60, N4.
     @Test(.timeLimit(.minutes(10)))
     func `whatever happens to a shard, its games go on elsewhere and its stale signals reserve nothing`() async throws {
         try await FaultyFleet.run(executables: Executable.folder.path, games: 6) { fleet in
@@ -48,6 +51,7 @@ import Testing
         }
     }
 
+    // CHECKLIST R42, R43: one row for each move, that says whence, where to and why.
     @Test(.timeLimit(.minutes(5)))
     func `a shard that is asked to stop lets its games go, and each is watched elsewhere under the next epoch`()
         async throws
@@ -68,6 +72,16 @@ import Testing
                 }
             }
             #expect(try await fleet.unowned() == 0)
+            let rows = try await fleet.database.query(
+                """
+                SELECT game_id, to_shard, reason, count(*) OVER (PARTITION BY game_id) AS n FROM assignment_log
+                WHERE from_shard = 'shard-01' ORDER BY game_id
+                """)
+            #expect(try rows.map { try GameID($0.text("game_id")) } == held.keys.sorted())
+            for row in rows {
+                #expect(try row.text("to_shard") == "shard-02" && row.text("reason") == "drained")
+                #expect(try row.int("n") == 1)
+            }
         }
     }
 }

@@ -46,11 +46,49 @@ import Testing
             }
             try await eventually(within: .seconds(60), "the second watches all") { try await allAreShown() }
             #expect(first.isRunning)
+            // By the orchestrator's word and by the database's.
+            let life = try await database.run(sql: "SELECT incarnation FROM shard_lives WHERE shard = 'shard-01'")
+            #expect(suite.log("again").contains("shard claimed"))
+            let known = try await suite.status("orchestrator-1")?.fleet.shards.first?.incarnation
+            #expect(known.map { life.contains($0) } == true)
             // The older one may go: nothing depends on it.
             _ = await first.kill9()
             try await eventually(within: .seconds(60), "the second still watches all") { try await allAreShown() }
             #expect(try await SeededGames.owners(database) == before)
             #expect(!suite.log("again").contains("another process has this shard's name"))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func `one that was replaced is not taken for the other when that dies: its games go to another shard`() async throws
+    {
+        let games = SeededGames.names(4)
+        try await withLeader(games, ownedBy: ["shard-01"], ["REBALANCE_AFTER_SECS": "600"]) { suite, _ in
+            let first = try suite.spawnShard("shard-01")
+            let later = try suite.spawn("game-shard", as: "again", ["SHARD_ID": "shard-01"])
+            try suite.spawnShard("shard-02")
+            // Whichever of the two claimed the name last.
+            func replaced() -> (old: ChildProcess, new: ChildProcess)? {
+                let mark = "another process has this shard's name"
+                if suite.log("shard-01").contains(mark) { return (first, later) }
+                return suite.log("again").contains(mark) ? (later, first) : nil
+            }
+            try await eventually(within: .seconds(60), "one knows that it is replaced") { replaced() != nil }
+            let (old, new) = try #require(replaced())
+            try await eventually(within: .seconds(60), "the other watches all") {
+                let shards = try await suite.status("orchestrator-1")?.fleet.shards
+                return shards?.map(\.status) == ["healthy", "healthy"]
+                    && shards?.first { $0.shard == "shard-01" }?.observed == games.count
+            }
+            _ = await new.kill9()
+            try await eventually(within: .seconds(60), "another shard watches them") {
+                let shown = try await suite.status("orchestrator-1")?.fleet.games
+                return shown?.count == games.count
+                    && shown?.allSatisfy { $0.shard == "shard-02" && $0.state == "watched" } == true
+            }
+            #expect(old.isRunning)
+            let shards = try await suite.status("orchestrator-1")?.fleet.shards
+            #expect(shards?.first { $0.shard == "shard-01" }?.status == "dead")
         }
     }
 

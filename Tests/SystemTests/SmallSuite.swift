@@ -149,6 +149,7 @@ struct SuiteView: Decodable, Sendable {
         struct Shard: Decodable, Sendable {
             let shard: String
             let status: String
+            let incarnation: String?
             let observed: Int
         }
 
@@ -204,6 +205,7 @@ struct SuiteWorld: Sendable {
         let kind: String
         let state: String
         let fingerprint: String
+        let source: String
         let detail: [String: String]
     }
 
@@ -265,7 +267,7 @@ struct SuiteWorld: Sendable {
         return (json?["alerts"] as? [[String: Any]] ?? []).map { alert in
             Heard(
                 kind: alert["kind"] as? String ?? "", state: alert["state"] as? String ?? "",
-                fingerprint: alert["fingerprint"] as? String ?? "",
+                fingerprint: alert["fingerprint"] as? String ?? "", source: alert["source"] as? String ?? "",
                 detail: alert["detail"] as? [String: String] ?? [:])
         }
     }

@@ -6,7 +6,7 @@ import Foundation
 // `linesman-bench path [--seconds N]`
 // `linesman-bench order-faults [--submits N] [--seed N]`
 // `linesman-bench kill-switch [--rounds N]`
-// `linesman-bench fleet-faults [failover] [redis-away] [busy] [alerts] [recovery]
+// `linesman-bench fleet-faults [failover] [redis-away] [busy] [alerts] [storm] [leadership] [recovery]
 //     [--rounds N] [--away SECONDS] [--minutes N]`
 //
 // Exit code: 0 when every bar that was measured is met, 1 when one is missed, a promise is broken or something cannot

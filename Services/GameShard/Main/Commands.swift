@@ -97,13 +97,15 @@ struct Commands: Sendable {
 
     /// Says once that another process has our name, which has all games then.
     ///
-    /// This one stays: started again by a supervisor it would take the name back, and so on for ever.
+    /// This one stays: started again by a supervisor it would take the name back, and so on for ever. It is heard no
+    /// more, so that it is not taken for the other when that one dies.
     func watchName() async throws {
         while !Task.isCancelled {
             // Without an answer nobody has taken it.
             let successor = try? await store.successor()
             if let successor {
                 tellReplaced(by: successor)
+                await watcher.replaced()
                 return
             }
             try await host.clock.sleep(for: Self.nameInterval)

@@ -79,13 +79,18 @@ struct GameShard: Sendable {
     /// Says how the shard is, with checks that were measured.
     ///
     /// At a stop it first says what it had to say, then lets its games go: the last heartbeat shows none, which the
-    /// orchestrator takes for an acknowledgement, so that nobody waits for a lease to end.
-    func sendHeartbeats() {
+    /// orchestrator takes for an acknowledgement, so that nobody waits for a lease to end. `claimedAt` is when the name
+    /// was claimed: who claimed it last has it for the database, so for the orchestrator too (decision 0060).
+    func sendHeartbeats(claimedAt: Int64) {
         let board = host.measureHealth(feeds.probes(poller) + [journalProbe])
         host.sendHeartbeats(
             on: Channels.heartbeat(commands.shard), hurriedBy: watcher.news,
             onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },
-            content: { await watcher.content(checks: board.checks) })
+            content: {
+                var content = await watcher.content(checks: board.checks)
+                content.startedAt = claimedAt
+                return content
+            })
         host.supervisor.onDrain("games") {
             await watcher.handle(.drain)
             await lanes.messages.finish()

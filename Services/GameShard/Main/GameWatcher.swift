@@ -18,6 +18,7 @@ actor GameWatcher {
     private let blind: Gauge
     private var told: [Heartbeat.WatchedGame] = []
     private var hasRead = false
+    private var isReplaced = false
     private var counters: [ShardCount: Counter] = [:]
     private var standing = Standing.silent
     private var polled: [Sport: Set<GameID>] = [:]
@@ -103,10 +104,15 @@ actor GameWatcher {
         let games = games
         told = games
         blind.set(games.count { $0.missingBooks != 0 })
-        return HeartbeatContent(
+        var content = HeartbeatContent(
             status: status, checks: checks, games: games,
             capacity: engine.rules.maximumGames, shardType: engine.rules.takesSports ? "sports" : "crypto")
+        content.isSaid = !isReplaced
+        return content
     }
+
+    /// Another process has our name: it alone speaks for it from now on.
+    func replaced() { isReplaced = true }
 
     private func carryOut(_ effect: ShardEffect) {
         switch effect {

@@ -21,20 +21,29 @@ struct ShardStore: Sendable {
     /// Makes this life the one that may trade under the shard's name, in place of any other that may still run.
     ///
     /// Once at the start, before anything is read: the games of the name are this life's until the next one claims.
-    func claim() async throws {
+    ///
+    /// - Returns: when, by the database's clock in microseconds since 1970; of two lives the one that claimed later has
+    ///   the later instant, however close they are.
+    @discardableResult
+    func claim() async throws -> Int64 {
         let name = shard.rawValue
         let life = incarnation.rawValue
-        let last = try await pool.retryingTransaction("shard life") { transaction in
+        let (last, claimedAt) = try await pool.retryingTransaction("shard life") { transaction in
             let last = try await transaction.first(
                 "SELECT incarnation FROM shard_lives WHERE shard = \(name) FOR UPDATE")?.text("incarnation")
-            try await transaction.execute(
+            // Evaluated once the row is ours.
+            let claimed = try await transaction.first(
                 """
-                INSERT INTO shard_lives (shard, incarnation) VALUES (\(name), \(life))
-                ON CONFLICT (shard) DO UPDATE SET incarnation = excluded.incarnation, started_at = now()
+                INSERT INTO shard_lives AS held (shard, incarnation, started_at)
+                VALUES (\(name), \(life), clock_timestamp())
+                ON CONFLICT (shard) DO UPDATE SET incarnation = excluded.incarnation,
+                    started_at = GREATEST(clock_timestamp(), held.started_at + interval '1 microsecond')
+                RETURNING (extract(epoch FROM started_at) * 1000000)::bigint AS claimed_at
                 """)
-            return last
+            return (last, try claimed?.int64("claimed_at") ?? 0)
         }
         log.info("shard claimed", metadata: ["last_incarnation": "\(last ?? "none")"])
+        return claimedAt
     }
 
     /// Every game that is assigned here, with its epoch and the markets to follow; none once another life has claimed.

@@ -5,7 +5,7 @@ await ProcessRunner.run(service: "game-shard", knownSettings: SettingsCatalogue.
     let settings = try context.settings(GameShardSettings.init)
     let host = try await ServiceHost.start(settings.host, in: context)
     let shard = try GameShard(settings, host)
-    try await shard.commands.store.claim()
+    let claimedAt = try await shard.commands.store.claim()
     shard.start()
-    shard.sendHeartbeats()
+    shard.sendHeartbeats(claimedAt: claimedAt)
 }

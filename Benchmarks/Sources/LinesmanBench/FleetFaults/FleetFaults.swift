@@ -13,6 +13,8 @@ enum FleetFaults {
         case redisAway = "redis-away"
         case busy
         case alerts
+        case storm
+        case leadership
         case recovery
     }
 
@@ -27,6 +29,8 @@ enum FleetFaults {
             case .redisAway: try await RedisAwayBench.run(bench, &report)
             case .busy: try await BusyBench.run(bench, &report)
             case .alerts: try await AlertsBench.run(bench, &report)
+            case .storm: try await StormBench.run(bench, &report)
+            case .leadership: try await LeadershipBench.run(bench, &report)
             case .recovery: try await RecoveryBench.run(bench, &report)
             }
             report.set("\(bench.key)_load_after", to: .text(FleetBench.load))

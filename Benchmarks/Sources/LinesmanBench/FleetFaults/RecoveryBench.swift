@@ -36,7 +36,9 @@ enum RecoveryBench {
                 bench.say(
                     "round \(round) of \(rounds): \(trouble.name), whole after \(length); load \(FleetBench.load)")
                 outcomes.append(outcome)
-                if outcome.recovery == nil { try await fleet.untilReady(within: .seconds(120)) }
+                guard outcome.recovery == nil else { continue }
+                bench.say("whole \(fleet.isWhole); signals of the last 30 s: \(try await fleet.recentVerdicts())")
+                try await fleet.untilReady(within: .seconds(120))
             }
             return outcomes
         }

@@ -1,0 +1,105 @@
+import Foundation
+import Runtime
+import Servers
+import TestKit
+import Testing
+import Wire
+
+/// Alerts while the leader changes: none is lost, none is told twice by one, and each has its end.
+@Suite(.serialized) struct AlertSuccessionTests {
+    private static let kind = "AllShardsUnhealthy"
+    private static let shards = ["shard-01", "shard-02"]
+
+    /// What the sink took of a kind, as `SOURCE STATE`, in order.
+    private func told(_ kind: String, _ suite: SmallSuite) -> [String] {
+        suite.world.heard.filter { $0.kind == kind }.map { "\($0.source) \($0.state)" }
+    }
+
+    private func startTwo(_ suite: SmallSuite) async throws {
+        for name in ["market-discovery", "signal-processor"] { try suite.spawn(name) }
+        for shard in Self.shards { try suite.spawnShard(shard) }
+        try suite.spawnOrchestrator("1")
+        try await eventually(within: .seconds(60), "the first leads") {
+            guard let status = try await suite.status("orchestrator-1") else { return false }
+            return status.fleet.isLeading && status.isAllHealthy && status.fleet.shards.count == 2
+        }
+        try suite.spawnOrchestrator("2")
+        try await eventually(within: .seconds(60), "the second stands by and hears") {
+            guard let status = try await suite.status("orchestrator-2") else { return false }
+            return !status.fleet.isLeading && status.fleet.shards.count == 2
+                && status.fleet.services.contains { $0.service == "orchestrator" && $0.instance == "1" }
+        }
+    }
+
+    /// Writes a rule that nobody understands, or one that is, and says so.
+    private func writeRule(_ conditions: String, _ database: TestDatabase, _ peer: BusPeer) async throws {
+        try await database.run(
+            sql: """
+                INSERT INTO trading_rules (rule_id, kind, conditions, action, status)
+                VALUES ('broken', 'operator', '\(conditions)', '{"type":"reject"}', 'active')
+                ON CONFLICT (rule_id) DO UPDATE SET conditions = excluded.conditions
+                """)
+        _ = try await peer.bus.publish(RulesChanged(), on: Channels.rules)
+    }
+
+    // CHECKLIST N28, N35, R20.
+    @Test(.timeLimit(.minutes(6)))
+    func `what a killed leader had fired is told by it and by the next, once each, and so is its end`() async throws {
+        try await withOwnRedis { redis in
+            try await withPostgres { database in
+                try await SmallSuite.with(redis: redis.url, database: database.url) { suite in
+                    let peer = try BusPeer(redis.url)
+                    defer { Task { await peer.stop() } }
+                    try await startTwo(suite)
+                    try await writeRule(#"{"spotr":"nba"}"#, database, peer)
+                    try await eventually(within: .seconds(60), "a service's alert, by the leader") {
+                        told("tradingRuleRefused", suite) == ["signal-processor/1 firing"]
+                    }
+                    #expect(suite.alerts(in: "alerts.log").contains { $0.contains("tradingRuleRefused") })
+
+                    // Written, and not yet delivered.
+                    suite.world.behave(.fails)
+                    for shard in Self.shards { _ = try await suite.process(shard).kill9() }
+                    try await eventually(within: .seconds(60), "the first's file") {
+                        suite.alerts(in: "alerts.log").contains { $0.contains(Self.kind) }
+                    }
+                    _ = try await suite.process("orchestrator-1").kill9()
+                    #expect(told(Self.kind, suite).isEmpty)
+                    suite.world.behave(.takes)
+                    try await eventually(within: .seconds(60), "the next leader tells what is still so") {
+                        told(Self.kind, suite) == ["orchestrator/2 firing"]
+                    }
+
+                    // What the service had told through the dead leader is ended by the service.
+                    try await writeRule(#"{"sport":"nhl"}"#, database, peer)
+                    try await eventually(within: .seconds(60), "its end") {
+                        told("tradingRuleRefused", suite).last == "signal-processor/1 recovered"
+                    }
+                    for shard in Self.shards { try suite.spawnShard(shard) }
+                    try await eventually(within: .seconds(60), "the next leader tells the end") {
+                        told(Self.kind, suite) == ["orchestrator/2 firing", "orchestrator/2 recovered"]
+                    }
+
+                    // The first comes back: what it had written is not lost, and is over.
+                    try suite.spawnOrchestrator("1")
+                    let all =
+                        ["orchestrator/2 firing", "orchestrator/2 recovered"]
+                        + ["orchestrator/1 firing", "orchestrator/1 recovered"]
+                    try await eventually(within: .seconds(60), "the first delivers what it owed, with its end") {
+                        told(Self.kind, suite) == all
+                    }
+                    try await eventually(within: .seconds(60), "the operator is told that it is back") {
+                        suite.world.count("OrchestratorUnhealthy", "recovered") == 1
+                    }
+                    #expect(told(Self.kind, suite) == all)
+                    #expect(
+                        told("OrchestratorUnhealthy", suite).map { $0.split(separator: " ").last } == [
+                            "firing", "recovered",
+                        ])
+                    let rule = told("tradingRuleRefused", suite)
+                    #expect(rule == ["signal-processor/1 firing", "signal-processor/1 recovered"], "\(rule)")
+                }
+            }
+        }
+    }
+}
