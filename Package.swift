@@ -111,7 +111,7 @@ let package = Package(
             resources: [
                 "M0001-fleet", "M0002-trading", "M0003-records", "M0004-positions", "M0005-failures", "M0006-drains",
                 "M0007-lives", "M0008-balances", "M0009-desk", "M0010-audit", "M0011-exits",
-                "M0012-reconciliation",
+                "M0012-reconciliation", "M0013-plans",
             ].map { .embedInCode("Migrations/\($0).sql") }),
         shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
         shared(
@@ -194,8 +194,9 @@ let package = Package(
         .target(
             name: "OrderTestKit",
             dependencies: [
-                "Domain", "Hosting", "Postgres", "PostgresTestKit", "Recording", "Redis", "Resilience", "Runtime",
-                "Servers", "TestKit", log, httpClient, .product(name: "NIOHTTP1", package: "swift-nio"),
+                "Bus", "BusTestKit", "Domain", "Hosting", "Postgres", "PostgresTestKit", "Recording", "Redis",
+                "Resilience", "Runtime", "Servers", "TestKit", "Wire", log, httpClient,
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio,
             path: "Tests/OrderTestKit", swiftSettings: settings),
         test("Redis", ["Redis", "RedisTestKit", "Runtime", "Resilience", "Servers"] + nio),

@@ -8,8 +8,7 @@ struct LinesmanCommand: AsyncParsableCommand {
         abstract: "Trades live prediction markets on sports games, and stays correct while things break.",
         subcommands: [
             UpCommand.self, DemoCommand.self, StatusCommand.self, WhyCommand.self, AuditCommand.self,
-            DrainCommand.self, ReassignCommand.self, KillSwitchCommand.self, ReconcileCommand.self,
-            DeadLettersCommand.self,
-            RecordCommand.self, ConfigCommand.self, CheckCommand.self,
+            DrainCommand.self, ReassignCommand.self, KillSwitchCommand.self, ReconcileCommand.self, TermsCommand.self,
+            DeadLettersCommand.self, RecordCommand.self, ConfigCommand.self, CheckCommand.self,
         ])
 }

@@ -60,8 +60,9 @@ public struct ArbitrageSignal: Hashable, Sendable, Codable, Identifiable {
     public let createdAt: VenueInstant
     public let expiresAt: VenueInstant
 
-    /// - Throws: `inconsistent` when the legs do not back each team once, cost a dollar or more, or are the same
-    ///   contract, or when the signal would expire before it was made.
+    /// - Throws: `inconsistent` when the legs do not back each team once, are the same contract, cost a dollar or more,
+    ///   or, with the fees of all that can be had, more than they pay; or when the signal would expire before it was
+    ///   made.
     public init(
         id: SignalID, game: GameID, sport: Sport, epoch: Epoch, shard: ShardID, legs: [ArbitrageLeg],
         createdAt: VenueInstant, expiresAt: VenueInstant
@@ -78,6 +79,12 @@ public struct ArbitrageSignal: Hashable, Sendable, Codable, Identifiable {
             throw DomainError(
                 .inconsistent, field: "arbitrage.price", value: FixedPoint.format(price, scale: 4),
                 expected: "together less than the dollar they pay")
+        }
+        let most = CountStep.whole.down(min(legs[0].available, legs[1].available))
+        let profit = legs.reduce(Price.one * most) { $0 - $1.cost(of: most) }
+        guard profit >= .zero else {
+            throw DomainError(
+                .inconsistent, field: "arbitrage.profit", value: "\(profit)", expected: "0 or more after both fees")
         }
         guard expiresAt > createdAt else {
             throw DomainError(

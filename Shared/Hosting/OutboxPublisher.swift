@@ -29,6 +29,8 @@ public struct OutboxPublisher: Sendable {
     public func publish(_ row: OutboxRow) async throws {
         switch row.topic {
         case Channels.intents.name: try await publish(row, on: Channels.intents)
+        case Channels.plans.name: try await publish(row, on: Channels.plans)
+        case Channels.planResults.name: try await publish(row, on: Channels.planResults)
         case Channels.orders.name: try await publish(row, on: Channels.orders)
         case Channels.positions.name: try await publish(row, on: Channels.positions)
         case Channels.killSwitch.name: try await publish(row, on: Channels.killSwitch)

@@ -72,9 +72,12 @@ public enum Channels {
     public static let gamesEnded = Channel<GameEnded>("games:ended", .journaled(keeping: 1_000))
 
     public static let signals = Channel<SignalMessage>("signals:new", .journaled(keeping: 10_000))
+    public static let arbitrages = Channel<ArbitrageMessage>("arbitrage:new", .journaled(keeping: 10_000))
     public static let intents = Channel<IntentMessage>("execution:requests", .truth(keeping: 10_000))
     /// Ahead of `intents`, so that nobody waits for the relay; who misses it is told there.
     public static let intentHints = Channel<IntentHint>("execution:hints", .hint)
+    public static let plans = Channel<PlanMessage>("execution:plans", .truth(keeping: 10_000))
+    public static let planResults = Channel<PlanResult>("execution:plan_results", .truth(keeping: 10_000))
     public static let orders = Channel<OrderUpdate>("execution:results", .truth(keeping: 10_000))
     public static let positions = Channel<PositionUpdate>("positions:updates", .truth(keeping: 10_000))
     public static let killSwitch = Channel<KillSwitchChange>("trading:kill_switch", .truth(keeping: 100))

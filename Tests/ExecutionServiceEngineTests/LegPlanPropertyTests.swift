@@ -65,7 +65,7 @@ private struct PlanRun {
         crashes += 1
         kinds.insert("crash")
         let before = plan
-        let (resumed, effects) = LegPlan.resumed(approved, orders: stored, at: now)
+        let (resumed, effects) = LegPlan.resumed(approved, orders: stored, alone: plan.aloneFor, at: now)
         plan = resumed
         if plan.held != before.held || plan.spent != before.spent || plan.inFlight != before.inFlight {
             violations.append("resumed as \(plan) from \(before)")

@@ -174,7 +174,7 @@ struct LegPlanTests {
             #expect(
                 driven.alerts == [
                     .missedLeg(leg: 1, naked: .contracts(10)), .heldBack(leg: 1, naked: .contracts(10)),
-                    .nakedTooLong(leg: 1, naked: .contracts(10)),
+                    .staysNaked(leg: 1, naked: .contracts(10)), .nakedTooLong(leg: 1, naked: .contracts(10)),
                 ])
             driven.handle(.permission(.all))
             #expect(driven.order != nil)
@@ -215,6 +215,15 @@ struct LegPlanTests {
         effects = plan.handle(
             .answered(number: 2, answer(10, at: .cents(45), venue: cover.venue)), at: driven.now)
         #expect(effects.first?.outcome?.pairs == .contracts(10) && plan.phase == .finished)
+
+        let late = LegPlan.resumed(
+            driven.plan.plan, orders: [(enter, filled)], alone: .seconds(31), at: driven.now)
+        #expect(late.plan.aloneFor == .seconds(31))
+        #expect(
+            late.effects == [
+                .alert(.missedLeg(leg: 1, naked: .contracts(10))), .alert(.staysNaked(leg: 1, naked: .contracts(10))),
+                .alert(.nakedTooLong(leg: 1, naked: .contracts(10))),
+            ], "what passed before the restart counts")
 
         let fresh = LegPlan.resumed(driven.plan.plan, orders: [], at: driven.now)
         #expect(fresh.effects.first?.outcome?.ending == .flat)

@@ -26,9 +26,10 @@ public enum BusyGame {
             let due = change == 0 ? [0, 1] : [isMove ? 0 : change % 2]
             for index in due {
                 let isCheap = index == 0 && phase < bargain && change >= changesPerSecond
-                let bid: Int64 = index == 1 ? 10 : isCheap ? 39 : 88
+                // Away's is so wide that both teams together never cost less than the dollar they pay.
+                let (bid, ask): (Int64, Int64) = index == 1 ? (10, 62) : isCheap ? (39, 41) : (88, 90)
                 let quote = RecordedQuote(
-                    market: markets[index], bid: .cents(bid), ask: .cents(bid + 2),
+                    market: markets[index], bid: .cents(bid), ask: .cents(ask),
                     bidSize: .contracts(isMove ? 5_000 : 5_000 + Int64(change / 2 % 2) * 10),
                     askSize: .contracts(5_000))
                 entries.append(RecordingEntry(at: start.advanced(by: pause * change), fact: .quote(quote)))

@@ -17,7 +17,8 @@ public enum GeneratedGame {
             // Both markets at the start, then one a second.
             let due = second == 0 ? [0, 1] : [Int(second % 2)]
             for index in due {
-                let bid = 40 + second / 2 % 2
+                // Both teams together cost a dollar or more at any moment: there is nothing but an opinion to trade on.
+                let bid = index == 0 ? 40 + second / 2 % 2 : 59 - second / 2 % 2
                 let quote = RecordedQuote(
                     market: markets[index].id, bid: .cents(bid), ask: .cents(bid + 1), bidSize: .contracts(5_000),
                     askSize: .contracts(5_000))

@@ -43,6 +43,7 @@ final class FakeVenue: ExecutionVenue {
         var cancels: [VenueOrderID] = []
         var isProvisional = false
         var standings: [FillID: FillStanding] = [:]
+        var cancelsFail = 0
     }
 
     struct Unreachable: Error {}
@@ -76,6 +77,7 @@ final class FakeVenue: ExecutionVenue {
     func own(_ balance: Money?) { state.withLockedValue { $0.balance = balance } }
     /// How often it was asked for the whole account.
     var looks: Int { state.withLockedValue { $0.looks } }
+    func failCancels(_ count: Int) { state.withLockedValue { $0.cancelsFail = count } }
     func failPages(_ fail: Bool) { state.withLockedValue { $0.pagesFail = fail } }
     var submits: [OrderID] { state.withLockedValue { $0.submits } }
     /// Orders that the venue has, so each would be paid for.
@@ -86,9 +88,13 @@ final class FakeVenue: ExecutionVenue {
     func cancel(_ order: VenueOrderID, deadline: MachineInstant) async -> Bool {
         state.withLockedValue { state in
             state.cancels.append(order)
+            if state.cancelsFail > 0 {
+                state.cancelsFail -= 1
+                return false
+            }
             state.resting = state.resting.filter { "venue-\($0)" != order.rawValue }
+            return true
         }
-        return true
     }
 
     func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {

@@ -143,6 +143,9 @@ struct LimitsInTheDatabaseTests {
             id: "a1", game: "game-1", sport: .nba, epoch: .first, shard: "shard-01", legs: legs, createdAt: tipOff,
             expiresAt: tipOff.advanced(by: .seconds(10)))
         let marks = try rig.mark(50, of: "game-1")
+        try await rig.pool.transaction("terms") {
+            try await SameTerms.match(rig.home("game-1"), away, note: "read both", by: "test", $0)
+        }
         let view = try await rig.pool.transaction("view") { transaction in
             try await PortfolioReader(
                 transaction: transaction, account: rig.account, statistics: rig.statistics,

@@ -24,7 +24,7 @@ final class OrderPath: Sendable {
     let directory: TemporaryDirectory
     private let redis: PrivateRedis
     private let client: RedisClient
-    private let bus: Bus
+    let bus: Bus
     private let publisher: Task<Void, any Error>
     private let signals = NIOLockedValueBox<[AsyncStream<String>.Continuation]>([])
     /// The metrics of each service's last life.
@@ -75,15 +75,20 @@ final class OrderPath: Sendable {
 
     /// Waits until an alert with this fingerprint is in a file.
     func untilAlert(_ fingerprint: String) async throws {
-        try await eventually("an alert \(fingerprint)") {
-            let files = try FileManager.default.contentsOfDirectory(atPath: directory.path).filter {
-                $0.hasPrefix("alerts") && $0.hasSuffix(".log")
-            }
-            return files.contains { name in
-                FileManager.default.contents(atPath: "\(directory.path)/\(name)").map {
-                    String(decoding: $0, as: UTF8.self).contains("\"fingerprint\":\"\(fingerprint)\"")
-                } ?? false
-            }
+        try await eventually("an alert \(fingerprint)") { try alerts(fingerprint) > 0 }
+    }
+
+    /// How many firings and recoveries of a fingerprint were told.
+    func alerts(_ fingerprint: String) throws -> Int {
+        let files = try FileManager.default.contentsOfDirectory(atPath: directory.path).filter {
+            $0.hasPrefix("alerts") && $0.hasSuffix(".log")
+        }
+        return files.reduce(0) { count, name in
+            let text = FileManager.default.contents(atPath: "\(directory.path)/\(name)") ?? Data()
+            return count
+                + String(decoding: text, as: UTF8.self).split(separator: "\n").count {
+                    $0.contains("\"fingerprint\":\"\(fingerprint)\"")
+                }
         }
     }
 

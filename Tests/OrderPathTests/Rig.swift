@@ -182,12 +182,15 @@ struct Rig: Sendable {
         let held = try await number(
             """
             SELECT count(*) AS n FROM reservations r JOIN intents i USING (reservation_id)
-            WHERE (r.state = 'held') <> (i.state IN ('approved', 'sending'))
+                LEFT JOIN plans p USING (plan_id)
+            WHERE CASE WHEN p.plan_id IS NULL THEN (r.state = 'held') <> (i.state IN ('approved', 'sending'))
+                ELSE r.state = 'held' AND p.state = 'finished' OR r.state <> 'held' AND p.finished_at IS NULL END
             """)
-        #expect(held == 0, "a reservation is held exactly as long as its intent lives", sourceLocation: location)
+        #expect(held == 0, "a reservation is held as long as its intent or plan lives", sourceLocation: location)
         let doubled = try await number(
             """
-            SELECT count(*) AS n FROM (SELECT intent_id FROM orders WHERE coalesce(reason, '') <> 'not_accepted'
+            SELECT count(*) AS n FROM (SELECT intent_id FROM orders
+                WHERE coalesce(reason, '') <> 'not_accepted' AND purpose IS NULL
                 GROUP BY intent_id HAVING count(*) > 1) AS doubled
             """)
         #expect(doubled == 0, "one order per intent that may have reached the venue", sourceLocation: location)

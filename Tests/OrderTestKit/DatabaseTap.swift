@@ -10,13 +10,16 @@ struct DatabaseTap: Tap {
     private struct Transaction {
         var hasOrder = false
         var news: News?
+        /// What its commit is when it is about a plan.
+        var plan: Write?
     }
 
     private enum News { case sent, unknown, answer, found, absent }
 
     /// What a statement does, as far as it matters here.
     private enum Kind {
-        case begin, commit, insertOrder, changeOrder, fill, position, cash, reservation, outbox, other
+        case begin, commit, insertOrder, changeOrder, fill, position, cash, reservation, outbox, takePlan, endPlan,
+            other
 
         init(_ text: String) {
             let words = text.split(separator: " ", maxSplits: 3).prefix(3).joined(separator: " ")
@@ -31,6 +34,7 @@ struct DatabaseTap: Tap {
                 case "UPDATE bankroll SET": .cash
                 case "UPDATE reservations SET": .reservation
                 case "INSERT INTO outbox": .outbox
+                case "UPDATE plans SET": text.contains("SET state = 'finished'") ? .endPlan : .takePlan
                 default: .other
                 }
         }
@@ -112,6 +116,7 @@ struct DatabaseTap: Tap {
         case .commit: return commit()
         case .insertOrder:
             transaction.hasOrder = true
+            transaction.plan = Self.legs[bind.values(at: offset).last ?? ""]
             return .claimOrder
         case .changeOrder: return order(bind.values(at: offset))
         case .fill: return isAnswer ? .answerFill : nil
@@ -119,15 +124,23 @@ struct DatabaseTap: Tap {
         case .cash: return isAnswer ? .answerCash : nil
         case .reservation: return isAnswer ? .answerReservation : nil
         case .outbox: return isAnswer ? .answerOutbox : nil
+        case .takePlan: transaction.plan = .takePlan
+        case .endPlan: transaction.plan = .endPlan
         case .other: break
         }
         return nil
     }
 
+    /// By what an order of a plan is for, which is the last that is said of it.
+    private static let legs: [String: Write] = [
+        "enter": .enterCommit, "cover": .coverCommit, "unwind": .unwindCommit,
+    ]
+
     private var isAnswer: Bool { transaction.news == .answer }
 
     private mutating func commit() -> Write? {
         defer { transaction = Transaction() }
+        if let plan = transaction.plan { return plan }
         if transaction.hasOrder { return .claimCommit }
         return switch transaction.news {
         case .unknown?: .unknownCommit

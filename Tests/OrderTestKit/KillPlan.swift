@@ -42,7 +42,7 @@ public final class KillPlan: Sendable {
     public func arm() {
         state.withLockedValue { state in
             guard let next = state.waiting.popLast() else { return }
-            let isRare = next.write == .cancel || next.write == .absentCommit
+            let isRare = [.cancel, .absentCommit, .unwindCommit].contains(next.write)
             state.armed[next, default: 0] += isRare ? 0 : Int.random(in: 0...3, using: &state.generator)
         }
     }

@@ -24,7 +24,16 @@ public enum Write: String, CaseIterable, Sendable {
     case foundCommit = "found: commit"
     case absentCommit = "proven absent: commit"
     case cancel
+    /// A plan becomes this process'.
+    case takePlan = "plan taken: commit"
+    case enterCommit = "enter: commit"
+    case coverCommit = "cover: commit"
+    case unwindCommit = "unwind: commit"
+    /// What a plan came to, and what is left of its reservation.
+    case endPlan = "plan ended: commit"
 
+    /// Whether it belongs to plans of two legs only.
+    public var isOfPlan: Bool { [.takePlan, .enterCommit, .coverCommit, .unwindCommit, .endPlan].contains(self) }
     public var isRequest: Bool { [.submit, .readFills, .find, .cancel].contains(self) }
 }
 
@@ -53,7 +62,14 @@ public struct KillPoint: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(write.rawValue), \(moment.rawValue)" }
 
     /// Every point at which a service is killed, in the order of an order's life.
-    public static let all: [KillPoint] = Write.allCases.flatMap { write in
-        KillMoment.allCases.filter { $0 != .torn || write == .submit }.map { KillPoint(write, $0) }
+    public static let all = each { !$0.isOfPlan }
+
+    /// Every point at which it is killed while it works on plans, whose orders have no claims of their own.
+    public static let ofPlans = each { ![.claimCommit, .cancel].contains($0) }
+
+    private static func each(_ isMeant: (Write) -> Bool) -> [KillPoint] {
+        Write.allCases.filter(isMeant).flatMap { write in
+            KillMoment.allCases.filter { $0 != .torn || write == .submit }.map { KillPoint(write, $0) }
+        }
     }
 }

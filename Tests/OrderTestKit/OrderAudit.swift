@@ -21,6 +21,7 @@ struct OrderAudit: Sendable {
     private func books() async throws -> [String] {
         let rules: [(String, SQL)] = [
             ("intents without an end", "SELECT count(*) AS n FROM intents WHERE state IN ('approved', 'sending')"),
+            ("plans without an end", "SELECT count(*) AS n FROM plans WHERE state <> 'finished'"),
             (
                 "orders without an end",
                 "SELECT count(*) AS n FROM orders WHERE state IN ('stored', 'sent', 'unknown', 'resting')"
@@ -29,14 +30,14 @@ struct OrderAudit: Sendable {
             (
                 "intents that were done without an order",
                 """
-                SELECT count(*) AS n FROM intents i WHERE state = 'done'
+                SELECT count(*) AS n FROM intents i WHERE state = 'done' AND plan_id IS NULL
                     AND NOT EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id)
                 """
             ),
             (
                 "intents filled by more than they asked for",
                 """
-                SELECT count(*) AS n FROM intents i WHERE quantity < (SELECT coalesce(sum(f.quantity), 0)
+                SELECT count(*) AS n FROM intents i WHERE plan_id IS NULL AND quantity < (SELECT coalesce(sum(f.quantity), 0)
                     FROM orders o JOIN fills f USING (order_id) WHERE o.intent_id = i.intent_id)
                 """
             ),
@@ -44,7 +45,7 @@ struct OrderAudit: Sendable {
                 "intents with two orders that may have reached the venue",
                 """
                 SELECT count(*) AS n FROM (SELECT intent_id FROM orders WHERE coalesce(reason, '') <> 'not_accepted'
-                    GROUP BY intent_id HAVING count(*) > 1) AS doubled
+                    AND purpose IS NULL GROUP BY intent_id HAVING count(*) > 1) AS doubled
                 """
             ),
             (
@@ -81,7 +82,11 @@ struct OrderAudit: Sendable {
     /// Every order that the venue has is one of ours, once, and says the same.
     private func orders() async throws -> [String] {
         let rows = try await world.pool.query(
-            "SELECT order_id, intent_id, state, filled, venue_order_id FROM orders")
+            """
+            SELECT order_id, CASE WHEN purpose IS NULL THEN intent_id ELSE order_id END AS intent_id, state, filled,
+                venue_order_id
+            FROM orders
+            """)
         var ours: [String: Ours] = [:]
         for row in rows {
             ours[try row.text("order_id")] = Ours(

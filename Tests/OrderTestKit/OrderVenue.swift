@@ -3,6 +3,7 @@ import Domain
 import Foundation
 import NIOCore
 import NIOHTTP1
+import Recording
 import Runtime
 import Servers
 import TestKit
@@ -54,10 +55,13 @@ struct OrderVenue: Sendable {
     let port: Int
 
     /// Starts it, and lets it play in wall time.
-    static func start(in folder: String, executables: String, _ duplicates: Duplicates) async throws -> OrderVenue {
+    static func start(
+        in folder: String, executables: String, _ duplicates: Duplicates,
+        playing recorded: (VenueInstant) throws -> Recording
+    ) async throws -> OrderVenue {
         let start = VenueInstant.epoch.advanced(by: .seconds(Int64(Date().timeIntervalSince1970)))
         let recording = "\(folder)/orders.recording"
-        try OrderMarkets.recording(from: start).text.write(toFile: recording, atomically: true, encoding: .utf8)
+        try recorded(start).text.write(toFile: recording, atomically: true, encoding: .utf8)
         let ready = "\(folder)/venue.json"
         var environment = [
             "SIMULATOR_RECORDING": recording, "SIMULATOR_READY_FILE": ready, "SIMULATOR_BALANCE": "100000000",

@@ -5,6 +5,7 @@ import Logging
 import NIOConcurrencyHelpers
 import Postgres
 import PostgresTestKit
+import Recording
 import Redis
 import Resilience
 import Runtime
@@ -65,7 +66,8 @@ final class OrderWorld: Sendable {
 
     init(
         _ name: String, in parent: String, executables: String, postgres: PrivatePostgres,
-        _ duplicates: OrderVenue.Duplicates, _ plan: KillPlan, _ more: [String: String] = [:]
+        _ duplicates: OrderVenue.Duplicates, _ plan: KillPlan, _ more: [String: String] = [:],
+        playing recorded: (VenueInstant) throws -> Recording = { try OrderMarkets.recording(from: $0) }
     ) async throws {
         self.name = name
         self.plan = plan
@@ -76,7 +78,7 @@ final class OrderWorld: Sendable {
         try await postgres.createDatabase(name)
         pool = try makePool(postgres.socketURL(database: name), application: "rehearsal") { $0.maxConnections = 4 }
         redis = try await PrivateRedis.start(in: path)
-        venue = try await OrderVenue.start(in: path, executables: executables, duplicates)
+        venue = try await OrderVenue.start(in: path, executables: executables, duplicates, playing: recorded)
         let life = Life()
         self.life = life
         let unknown = UnknownOrders()

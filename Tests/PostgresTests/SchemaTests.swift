@@ -243,9 +243,9 @@ import Testing
                     "consumed", "consumer_positions", "daily_stats", "drained_shards", "fills", "foreign_fills",
                     "game_states", "games", "intents", "journal_dead_letters", "journal_positions", "kill_switch",
                     "kill_switch_acknowledgements", "leadership", "market_mappings", "orders", "outbox",
-                    "outbox_dead_letters", "positions", "reconciliation_accepted", "reconciliation_requests",
-                    "reconciliations", "reservations", "schema_migrations", "shard_lives", "signals", "trading_rules",
-                    "venue_balances",
+                    "outbox_dead_letters", "plans", "positions", "reconciliation_accepted", "reconciliation_requests",
+                    "reconciliations", "reservations", "same_terms", "schema_migrations", "shard_lives", "signals",
+                    "trading_rules", "venue_balances",
                 ])
             #expect(try rows.filter { try !$0.bool("keyed") }.map { try $0.text("relname") } == ["ticks"])
         }

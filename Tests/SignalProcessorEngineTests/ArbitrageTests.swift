@@ -24,6 +24,7 @@ private func bothKnown() -> PortfolioView {
     var view = freshPortfolio()
     view.marketTeam = nil
     view.marketTeams = ["GAME-1-HOME": .home, "POLY-1-HOME": .home]
+    view.paySameTerms = true
     return view
 }
 
@@ -55,6 +56,9 @@ struct ArbitrageTests {
 
     @Test func `legs that are no arbitrage cannot be made`() throws {
         #expect(throws: DomainError.self) { try makeArbitrage(home: 50, away: 50) }
+        #expect(throws: DomainError.self, "less than a dollar, and more with the fees") {
+            try makeArbitrage(home: 49, away: 49)
+        }
         let leg = try ArbitrageLeg(
             market: "A", venue: .kalshi, outcome: .yes, backs: .home, price: .cents(40), available: .contracts(1))
         for legs in [[], [leg], [leg, leg], [leg, leg, leg]] {
@@ -81,9 +85,11 @@ struct ArbitrageTests {
         }
         #expect(try reason() == nil)
         #expect(try reason(signal: makeArbitrage(created: tipOff.advanced(by: .seconds(-10)))) == .staleSignal)
-        #expect(try reason(signal: makeArbitrage(home: 49, away: 49)) == .edgeBelowMinimum)
+        #expect(try reason(signal: makeArbitrage(home: 48, away: 49)) == .edgeBelowMinimum)
         #expect(try reason({ $0.marketTeams = [:] }) == .noMarket)
         #expect(try reason({ $0.marketTeams["POLY-1-HOME"] = .away }) == .noMarket)
+        #expect(try reason({ _ in }, { $0.venues = [.kalshi] }) == .noGateway)
+        #expect(try reason({ $0.paySameTerms = false }) == .differentTerms)
         #expect(try reason(signal: makeArbitrage(available: [100, 20])) == .insufficientLiquidity)
         #expect(try reason({ $0.dailyProfit = .dollars(-100) }) == .dailyLoss)
         #expect(try reason({ $0.markedProfit = nil }) == .unmarkedPosition)
@@ -111,10 +117,12 @@ struct ArbitrageTests {
         for _ in 0..<500 {
             let home = Int64.random(in: 5...94, using: &random)
             let away = Int64.random(in: 1...(99 - home), using: &random)
-            let signal = try makeArbitrage(
-                home: home, away: away,
-                available: [.random(in: 1...400, using: &random), .random(in: 1...400, using: &random)],
-                venues: [Venue.allCases, Venue.allCases].map { $0.randomElement(using: &random) ?? .kalshi })
+            let available = (0..<2).map { _ in Int64.random(in: 1...400, using: &random) }
+            let venues = (0..<2).map { _ in Venue.allCases.randomElement(using: &random) ?? .kalshi }
+            // What the fees take is none.
+            guard let signal = try? makeArbitrage(home: home, away: away, available: available, venues: venues) else {
+                continue
+            }
             var view = bothKnown()
             view.gameExposure = .cents(.random(in: 0...5_000, using: &random))
             view.reserved = .dollars(.random(in: 0...900, using: &random))

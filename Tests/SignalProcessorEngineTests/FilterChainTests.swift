@@ -44,6 +44,7 @@ struct Wrong: Sendable, CustomTestStringConvertible {
             reason: .ruleBlocked,
             written: [WrittenRule(id: "no-nba", conditions: ["sport": .text("nba")], action: "reject")]),
         Wrong(reason: .noMarket, portfolio: { $0.marketTeam = nil }),
+        Wrong(reason: .noGateway, limits: { $0.venues = [.polymarket] }),
         Wrong(reason: .sizeZero, signal: { try makeSignal(probability: 0.5) }),
         Wrong(reason: .insufficientLiquidity, signal: { try makeSignal(available: 19) }),
         Wrong(reason: .dailyLoss, portfolio: { $0.dailyProfit = .dollars(-100) }),
@@ -79,8 +80,9 @@ struct FilterChainTests {
     }
 
     @Test func `every reason has its case above, in the order of the chain`() {
-        // Only an arbitrage with both legs is refused for what it would earn.
-        #expect(Wrong.each.map(\.reason) == RefusalReason.allCases.filter { $0 != .profitBelowMinimum })
+        // Only an arbitrage with both legs is refused for its terms, and for what it would earn.
+        let ofBothLegs: Set<RefusalReason> = [.differentTerms, .profitBelowMinimum]
+        #expect(Wrong.each.map(\.reason) == RefusalReason.allCases.filter { !ofBothLegs.contains($0) })
     }
 
     @Test func `a signal with nothing wrong is approved and reserves price and fee`() throws {

@@ -25,10 +25,12 @@ struct RealFleet {
     }
 
     /// Starts the simulated venue, then the five; does not wait for them.
+    ///
+    /// `recording` is a file's path; the recorded game of old when not given.
     mutating func start(
-        redis: String, database: String, speed: Int = 1, _ more: [String: String] = [:]
+        redis: String, database: String, speed: Int = 1, recording: String? = nil, _ more: [String: String] = [:]
     ) async throws {
-        try await startVenue(redis: redis, database: database, speed: speed, more)
+        try await startVenue(redis: redis, database: database, speed: speed, recording: recording, more)
         for service in Self.services { try spawn(service, environment) }
     }
 
@@ -41,7 +43,7 @@ struct RealFleet {
     }
 
     private mutating func startVenue(
-        redis: String, database: String, speed: Int, _ more: [String: String]
+        redis: String, database: String, speed: Int, recording: String? = nil, _ more: [String: String]
     ) async throws {
         let recordings = Executable.environment(temporary: folder.path)["LINESMAN_RECORDINGS"] ?? ""
         let ready = "\(folder.path)/venue.json"
@@ -49,7 +51,7 @@ struct RealFleet {
             "venue-simulator",
             [
                 "SIMULATOR_READY_FILE": ready, "SIMULATOR_SPEED": "\(speed)",
-                "SIMULATOR_RECORDING": "\(recordings)/tor-at-cle-2026-04-20.recording",
+                "SIMULATOR_RECORDING": recording ?? "\(recordings)/tor-at-cle-2026-04-20.recording",
             ])
         try await eventually(within: .seconds(30), "the venue listens") {
             FileManager.default.fileExists(atPath: ready)

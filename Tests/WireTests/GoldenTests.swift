@@ -81,6 +81,12 @@ import Wire
         try Self.check(SignalMessage(signal: try Samples.signal()))
         try Self.check(IntentMessage(intent: try Samples.intent()))
         try Self.check(IntentHint(intent: try Samples.intent()))
+        try Self.check(ArbitrageMessage(signal: try Samples.arbitrage()))
+        try Self.check(PlanMessage(plan: try Samples.plan()))
+        try Self.check(
+            PlanResult(
+                plan: "9ab3", game: "401869369", ending: "partial", pairs: .contracts(20),
+                result: try Money(dollars: "0.412500"), nakedMilliseconds: 1_250, orders: 6))
         try Self.check(
             OrderUpdate(
                 order: "3f1c", intent: "9ab2", game: "401869369", market: Samples.ticker, outcome: .yes, action: .buy,

@@ -9,7 +9,8 @@ enum Samples {
         DiscoveryResult.type, ServiceNotification.type, GameStateUpdate.type, PriceUpdate.type, GameEnded.type,
         SignalMessage.type, IntentMessage.type, IntentHint.type, OrderUpdate.type, PositionUpdate.type,
         KillSwitchChange.type, RulesChanged.type, SystemAlert.type, AlertAcknowledgement.type, SequenceMark.type,
-        MarketAssignment.type, StartupStateRequest.type, StartupState.type,
+        MarketAssignment.type, StartupStateRequest.type, StartupState.type, ArbitrageMessage.type, PlanMessage.type,
+        PlanResult.type,
     ]
 
     static func game() throws -> Game {
@@ -43,6 +44,25 @@ enum Samples {
             id: "9ab2", signal: "0b8f-1", reservation: "9ab2", game: "401869369", sport: .nba, market: ticker,
             venue: .kalshi, epoch: Epoch(3), outcome: .yes, action: .buy, limit: .cents(80), quantity: .contracts(12),
             expiresAt: at.advanced(by: .seconds(60)))
+    }
+
+    static func arbitrage() throws -> ArbitrageSignal {
+        try ArbitrageSignal(
+            id: "0b8f-2", game: "401869369", sport: .nba, epoch: Epoch(3), shard: "shard-01",
+            legs: [
+                ArbitrageLeg(
+                    market: ticker, venue: .kalshi, outcome: .yes, backs: .home, price: .cents(45),
+                    available: .contracts(40)),
+                ArbitrageLeg(
+                    market: "KXNBAGAME-26APR20TORCLE-TOR", venue: .kalshi, outcome: .yes, backs: .away,
+                    price: .cents(48), available: .contracts(30)),
+            ],
+            createdAt: at, expiresAt: at.advanced(by: .seconds(10)))
+    }
+
+    static func plan() throws -> ApprovedPlan {
+        try ApprovedPlan(
+            id: "9ab3", signal: arbitrage(), reservation: "9ab3", quantity: .contracts(24), maximumLoss: .dollars(5))
     }
 
     static func fill() throws -> Fill {

@@ -35,6 +35,21 @@ public struct LegOrder: Hashable, Sendable {
     public let action: Action
     public let limit: Price
     public let quantity: Quantity
+
+    public init(
+        number: Int, leg: Int, purpose: Purpose, market: MarketID, venue: Venue, outcome: Outcome, action: Action,
+        limit: Price, quantity: Quantity
+    ) {
+        self.number = number
+        self.leg = leg
+        self.purpose = purpose
+        self.market = market
+        self.venue = venue
+        self.outcome = outcome
+        self.action = action
+        self.limit = limit
+        self.quantity = quantity
+    }
 }
 
 /// What an order of a plan came to, once it is certain.
@@ -78,8 +93,10 @@ public enum LegPlanEffect: Hashable, Sendable {
 }
 
 public enum LegPlanAlert: Hashable, Sendable {
-    /// A leg was missed; the plan covers or unwinds.
+    /// A leg was missed; the plan covers or unwinds, mostly within a moment.
     case missedLeg(leg: Int, naked: Quantity)
+    /// It still stands alone when the patience has ended.
+    case staysNaked(leg: Int, naked: Quantity)
     /// It stands alone longer than the policy allows, and is worked on until it does not.
     case nakedTooLong(leg: Int, naked: Quantity)
     /// The kill switch holds back what would cover or unwind.
@@ -148,6 +165,7 @@ public struct LegPlan: Hashable, Sendable {
     private var clock = NakedClock()
     private var nextTry: MachineInstant?
     private var sent: [LegOrder] = []
+    private var hasAlertedStays = false
     private var hasAlertedTooLong = false
     private var hasAlertedHeldBack = false
 
@@ -168,11 +186,12 @@ public struct LegPlan: Hashable, Sendable {
     ///   - plan: as it was approved.
     ///   - policy: of today.
     ///   - orders: all that it sent, in the order of their numbers, from 1 on; those without an answer are still open.
+    ///   - alone: for how long a leg has stood alone by what was stored, as that counts against the policy.
     ///   - now: machine time of this life.
     /// - Returns: the plan, and what it wants done now.
     public static func resumed(
         _ plan: ApprovedPlan, policy: LegPlanPolicy = LegPlanPolicy(), orders: [(order: LegOrder, answer: LegAnswer?)],
-        at now: MachineInstant
+        alone: Duration = .zero, at now: MachineInstant
     ) -> (plan: LegPlan, effects: [LegPlanEffect]) {
         var resumed = LegPlan(plan, policy: policy)
         resumed.isStopped = true
@@ -190,6 +209,7 @@ public struct LegPlan: Hashable, Sendable {
         var effects: [LegPlanEffect] = []
         if let naked = resumed.naked {
             resumed.phase = .recovering
+            resumed.clock = NakedClock(alone: alone)
             effects.append(.alert(.missedLeg(leg: naked.leg, naked: naked.quantity)))
         }
         return (resumed, effects + resumed.handle(.tick, at: now))
@@ -204,6 +224,9 @@ public struct LegPlan: Hashable, Sendable {
         let leg = held[0] > held[1] ? 0 : 1
         return (leg, held[leg].subtracting(held[1 - leg]))
     }
+
+    /// For how long a leg has stood alone, as that counts against the policy.
+    public var aloneFor: Duration { clock.current }
 
     /// What the plan earns if the naked leg ends worthless; never below the allowed loss.
     public var worstResult: Money { Price.one * pairs - spent }
@@ -295,7 +318,8 @@ public struct LegPlan: Hashable, Sendable {
         effects.append(.send(order))
     }
 
-    private var outcome: LegPlanOutcome {
+    /// What it has come to so far.
+    public var outcome: LegPlanOutcome {
         LegPlanOutcome(
             ending: pairs.isZero ? .flat : (pairs >= plan.quantity ? .complete : .partial), pairs: pairs,
             result: worstResult, nakedFor: clock.longest, orders: orders)
@@ -303,8 +327,12 @@ public struct LegPlan: Hashable, Sendable {
 
     private mutating func alert(into effects: inout [LegPlanEffect]) {
         guard let naked else {
-            (hasAlertedTooLong, hasAlertedHeldBack) = (false, false)
+            (hasAlertedStays, hasAlertedTooLong, hasAlertedHeldBack) = (false, false, false)
             return
+        }
+        if clock.current >= policy.patience, phase == .recovering, !hasAlertedStays {
+            hasAlertedStays = true
+            effects.append(.alert(.staysNaked(leg: naked.leg, naked: naked.quantity)))
         }
         if clock.current > policy.nakedLimit, !hasAlertedTooLong {
             hasAlertedTooLong = true
@@ -435,6 +463,12 @@ private struct NakedClock: Hashable, Sendable {
     private(set) var longest = Duration.zero
     private var lastAt: MachineInstant?
     private var counts = false
+
+    /// - `alone`: what has passed already.
+    init(alone: Duration = .zero) {
+        current = alone
+        longest = alone
+    }
 
     mutating func observe(isNaked: Bool, isWaiting: Bool, at now: MachineInstant) {
         if let lastAt, counts { current += now.since(lastAt) }

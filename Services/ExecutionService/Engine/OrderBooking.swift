@@ -32,8 +32,8 @@ public struct OrderBooking: Hashable, Sendable {
     /// In the order of the news; to be stored.
     public private(set) var newFills: [Fill] = []
     public private(set) var alerts: [ExecutionAlert] = []
-    /// Whether other orders of the same intent go on when this one ends: then the intent and the rest of the
-    /// reservation stay, until the plan that they belong to has finished (`IntentClosing`).
+    /// Whether other orders of the same plan go on when this one ends: then the rest of the reservation stays, until
+    /// the plan has finished.
     private let isPartOfPlan: Bool
     /// What YES was worth when the market was settled; nil while it is not.
     public let settledAt: Price?

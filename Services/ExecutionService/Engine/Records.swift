@@ -66,7 +66,7 @@ public struct ReservationRecord: Hashable, Sendable {
     }
 
     /// Frees the rest; only the first close does anything.
-    mutating func close() {
+    public mutating func close() {
         guard state == .held else { return }
         state = released > .zero ? .committed : .released
         released = amount

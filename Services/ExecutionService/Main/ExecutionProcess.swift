@@ -25,10 +25,12 @@ enum ExecutionProcess {
             savedPercent: Int64(settings.exits.savedPercent), budget: try BudgetStore(settings))
         let prices = LatestPrices(metrics: context.metrics)
         let balance = BalanceReader(host: host, venue: venue, account: account)
-        let (positions, results) = (WakeUps(), WakeUps())
+        let (positions, plans, results) = (WakeUps(), WakeUps(), WakeUps())
         let desk = OrderDesk(
             host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings),
             prices: prices, balance: balance, positions: positions)
+        let legs = LegDesk(
+            host: host, store: store, venue: venue, orders: desk, settings: settings, prices: prices, balance: balance)
         let keeper = PositionKeeper(host: host, store: store, venue: venue)
         let reconciler = Reconciler(
             host: host, store: store, venue: venue, desk: desk, records: ReconciliationStore(account, at: .kalshi),
@@ -50,6 +52,12 @@ enum ExecutionProcess {
             await withTaskExecutorPreference(PostgresPool.executor) { await desk.run() }
         }
         host.supervisor.onDrain("orders") { await desk.drain() }
+        host.supervisor.add("legs", .critical) { try await legs.run(plans.stream) }
+        host.supervisor.onDrain("legs") { await legs.drain() }
+        host.supervisor.add("plan-news", .important) { try await plans.follow(Channels.plans, on: host.bus) }
+        host.supervisor.add("plan-sweep", .important) {
+            try await plans.tick(every: settings.sweepInterval, clock: host.clock)
+        }
         host.supervisor.add("intent-news", .important) {
             try await desk.wakeUps.followIntents(news, on: host.bus) { await desk.offer($0) }
         }

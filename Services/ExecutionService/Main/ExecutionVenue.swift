@@ -1,6 +1,7 @@
 import Domain
 import ExecutionServiceEngine
 import Resilience
+import Runtime
 
 /// What became of a market, as its venue says.
 enum MarketOutcome: Hashable, Sendable {
@@ -32,6 +33,9 @@ protocol ExecutionVenue: Sendable {
     func snapshot(since: VenueInstant?) async throws -> VenueSnapshot?
     /// What the account holds there; nil where our own books are the account.
     func balance() async throws -> Money?
+    /// What rests in a market now, for a leg that stands alone while nobody tells its prices; nil where it cannot be
+    /// asked.
+    func book(of market: MarketID) async throws -> OrderBook?
     /// Asks the venue one thing.
     func ping() async throws
     /// Whether a fill may still be taken back when it is first told: it is booked, and asked about until it is certain.
@@ -41,6 +45,21 @@ protocol ExecutionVenue: Sendable {
 }
 
 extension ExecutionVenue {
+    /// Sends an order once; a venue that does not even keep to the time-out holds up nobody: the order is unknown
+    /// (CHECKLIST H2).
+    func submit(_ order: OrderRequest, within limit: Duration, _ clock: MachineClock) async -> OrderNews {
+        let deadline = clock.now.advanced(by: limit)
+        do {
+            return try await withDeadline(limit + SubmitWindow.grace, clock: clock) {
+                await submit(order, deadline: deadline)
+            }
+        } catch {
+            return .unanswered(reason: error is DeadlineExceeded ? "no_answer" : "interrupted")
+        }
+    }
+
+    func book(of market: MarketID) async throws -> OrderBook? { nil }
+
     /// A fill is final where the venue itself is the clearing house, as Kalshi is.
     var fillsAreProvisional: Bool { false }
     func standings(of fills: [ProvisionalFill]) async throws -> [FillID: FillStanding] {

@@ -98,6 +98,8 @@ struct GatewayVenue: ExecutionVenue {
 
     func balance() async throws -> Money? { keepsBalance ? try await gateway.balance() : nil }
 
+    func book(of market: MarketID) async throws -> OrderBook? { try await rest.orderBook(market).book }
+
     func ping() async throws {
         _ = try await rest.exchangeStatus()
         try watch?.permitOrder()

@@ -129,8 +129,9 @@ actor OrderDesk {
     /// An order that nobody holds: left by an earlier life, or by a transaction whose commit was unknown.
     private func takeUp(_ open: OpenOrder) async throws {
         let id = open.record.request.id
-        // Nobody else may conclude anything of it between its storing and the booking of its answer.
-        if lanes.isInFlight(open.record.intent) { return }
+        // Nobody else may conclude anything of it between its storing and the booking of its answer; a leg is its
+        // plan's.
+        if lanes.isInFlight(open.record.intent) || open.isPartOfPlan { return }
         switch open.record.state {
         case .stored:
             // Marked as sent before anything is written, so it was not.
@@ -177,23 +178,10 @@ actor OrderDesk {
         let file = host.killSwitch.file.read()
         guard file.permitsOrders || (passes && file == .engaged) else { return .refused(reason: "kill_switch_file") }
         if host.killSwitch.current.isNoticed, !passes { return .refused(reason: "kill_switch_notice") }
-        let news = await submit(claimed.order.request, within: limit, from: started)
+        let news = await venue.submit(claimed.order.request, within: limit, host.clock)
         host.context.metrics.histogram("order_answer_seconds", "From the write of an order to its answer.", labels: [:])
             .observe(host.clock.now.since(started))
         return news
-    }
-
-    /// A venue that does not even keep to the time-out holds up nobody: the order is unknown (CHECKLIST H2).
-    private func submit(
-        _ order: OrderRequest, within limit: Duration, from started: MachineInstant
-    ) async -> OrderNews {
-        do {
-            return try await withDeadline(limit + SubmitWindow.grace, clock: host.clock) { [venue] in
-                await venue.submit(order, deadline: started.advanced(by: limit))
-            }
-        } catch {
-            return .unanswered(reason: error is DeadlineExceeded ? "no_answer" : "interrupted")
-        }
     }
 
     /// Books an answer, and goes on trying while the database is away: the answer is in our hands only.

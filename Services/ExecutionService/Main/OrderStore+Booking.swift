@@ -21,7 +21,8 @@ extension OrderStore {
             let before = OrderBooking(
                 order: order, reservation: reservation,
                 position: position ?? Position(market: order.request.market), intent: stored.state,
-                knownFills: Set(booked.map(\.id)), settledAt: end?.value, isRefunded: end != nil && end?.value == nil)
+                knownFills: Set(booked.map(\.id)), settledAt: end?.value, isRefunded: end != nil && end?.value == nil,
+                isPartOfPlan: stored.plan != nil)
             var booking = before
             booking.apply(news)
             if booking != before { try await write(booking, before, stored, booked, at: now, transaction) }

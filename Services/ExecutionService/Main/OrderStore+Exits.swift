@@ -53,7 +53,14 @@ struct ExitPolicy: Sendable {
 }
 
 extension OrderStore {
-    /// Every open position, with the exit that waits for it.
+    /// Whether the position `p` is a leg of an arbitrage that is at work, or that bought pairs: whoever sells it leaves
+    /// the other leg alone (CHECKLIST N13).
+    private static let isHedged: SQL = """
+        EXISTS (SELECT FROM intents l JOIN plans USING (plan_id) WHERE l.market_id = p.market_id
+            AND (plans.state <> 'finished' OR plans.pairs > 0))
+        """
+
+    /// Every open position that is not hedged by another, with the exit that waits for it.
     func heldPositions() async throws -> [MarketID: HeldPosition] {
         let rows = try await pool.query(
             """
@@ -61,7 +68,7 @@ extension OrderStore {
             FROM positions p JOIN market_mappings m USING (market_id) JOIN games g ON g.game_id = p.game_id
                 LEFT JOIN intents i ON i.market_id = p.market_id AND i.exit_reason IS NOT NULL
                     AND i.state IN ('approved', 'sending')
-            WHERE p.state = 'open' AND p.net_quantity <> 0
+            WHERE p.state = 'open' AND p.net_quantity <> 0 AND NOT \(Self.isHedged)
             """)
         return try Dictionary(uniqueKeysWithValues: rows.map { (try MarketID($0.text("market_id")), try .init($0)) })
     }
@@ -83,7 +90,8 @@ extension OrderStore {
                 SELECT p.*, g.sport, m.price_step, m.venue, NULL AS exit_reason, a.epoch FROM positions p
                     JOIN market_mappings m USING (market_id) JOIN games g ON g.game_id = p.game_id
                     LEFT JOIN assignments a ON a.game_id = p.game_id
-                WHERE p.market_id = \(market.rawValue) AND p.state = 'open' FOR UPDATE OF p
+                WHERE p.market_id = \(market.rawValue) AND p.state = 'open' AND NOT \(Self.isHedged)
+                FOR UPDATE OF p
                 """)
             guard let row else { return nil }
             let held = try HeldPosition(row)

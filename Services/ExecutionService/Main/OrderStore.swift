@@ -18,6 +18,8 @@ struct ClaimedOrder: Sendable {
 struct OpenOrder: Sendable {
     let record: OrderRecord
     let intentExpiresAt: VenueInstant
+    /// Of a plan, whose driver sees to it.
+    let isPartOfPlan: Bool
 }
 
 /// The order path in PostgreSQL: every change is one transaction under the account's lock.
@@ -87,14 +89,16 @@ struct OrderStore: Sendable {
         .each(
             """
             SELECT o.order_id, o.intent_id, o.attempt, o.venue_order_id, o.market_id, o.outcome, o.action,
-                o.limit_price, o.quantity, o.filled, o.state, o.reason, i.venue_expires_at
+                o.limit_price, o.quantity, o.filled, o.state, o.reason, i.venue_expires_at,
+                i.plan_id IS NOT NULL AS is_part_of_plan
             FROM orders o JOIN intents i USING (intent_id)
             WHERE o.state IN ('stored', 'sent', 'unknown', 'resting') ORDER BY o.stored_at, o.order_id LIMIT 1000
             """
         ) { row in
             OpenOrder(
                 record: try OrderRecord(row),
-                intentExpiresAt: try VenueInstant(microseconds: row.int64("venue_expires_at")))
+                intentExpiresAt: try VenueInstant(microseconds: row.int64("venue_expires_at")),
+                isPartOfPlan: try row.bool("is_part_of_plan"))
         }
     }
 
@@ -163,12 +167,15 @@ struct OrderStore: Sendable {
 
     /// One order at a time in a market (CHECKLIST H28): two exits of one position would open the other side.
     ///
-    /// The lock is the open order itself, so every path that ends the order frees it.
+    /// The lock is the open order itself, so every path that ends the order frees it; a plan that is worked on has
+    /// both of its markets (decision 0049).
     private func busy(_ key: StoredIntent.Key) -> PostgresQuestion<[BusyOrder]> {
         .each(
             """
             SELECT state, outcome, action FROM orders WHERE market_id = \(key.market)
                 AND state IN ('stored', 'sent', 'unknown', 'resting')
+            UNION ALL SELECT 'sent', i.outcome, i.action FROM plans p JOIN intents i USING (plan_id)
+                WHERE p.state = 'working' AND i.market_id = \(key.market)
             """
         ) {
             BusyOrder(state: try $0.choice("state"), outcome: try $0.choice("outcome"), action: try $0.choice("action"))
@@ -182,14 +189,14 @@ struct OrderStore: Sendable {
     }
 
     /// What was sent lately, and what other intents hold.
-    private struct Figures: Sendable {
+    struct Figures: Sendable {
         let lastMinute: Int
         let lastHour: Int
         let exits: Int
         let reserved: Money
     }
 
-    private func figures(_ key: StoredIntent.Key, at now: VenueInstant) -> PostgresQuestion<Figures?> {
+    func figures(_ key: StoredIntent.Key, at now: VenueInstant) -> PostgresQuestion<Figures?> {
         let minute = now.advanced(by: .seconds(-60)).microseconds
         let hour = now.advanced(by: .seconds(-3_600)).microseconds
         return .first(
@@ -211,7 +218,7 @@ struct OrderStore: Sendable {
         }
     }
 
-    private func sendContext(
+    func sendContext(
         _ intent: ApprovedIntent, cash: Money, _ figures: Figures?, _ seen: VenueReadings, at now: VenueInstant
     ) -> SendContext {
         var context = SendContext()

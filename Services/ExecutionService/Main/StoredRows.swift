@@ -10,6 +10,17 @@ struct StoredIntent: Sendable {
     /// Past its bound in the database's own time.
     let hasExpiredHere: Bool
     let trace: TraceID?
+    /// Whose leg it is.
+    let plan: IntentID?
+
+    /// Reads a row of `intents`, with `sport`, `venue` and `has_expired`, without its reservation.
+    init(_ row: Row) throws {
+        intent = try ApprovedIntent(row)
+        state = try row.choice("state")
+        hasExpiredHere = try row.bool("has_expired")
+        trace = try? TraceID(row.text("trace"))
+        plan = try row.textOrNil("plan_id").map { try IntentID($0) }
+    }
 
     /// An intent's row, locked; what is locked beside it is asked for after it.
     struct Key: Sendable {
@@ -30,12 +41,7 @@ struct StoredIntent: Sendable {
                 FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
                 WHERE i.intent_id = \(sql) FOR UPDATE OF i
                 """
-            ) { row in
-                guard let row else { return nil }
-                return StoredIntent(
-                    intent: try ApprovedIntent(row), state: try row.choice("state"), reservation: nil,
-                    hasExpiredHere: try row.bool("has_expired"), trace: try? TraceID(row.text("trace")))
-            }
+            ) { try $0.map { try StoredIntent($0) } }
         }
 
         var reservation: PostgresQuestion<ReservationRecord?> {
@@ -44,14 +50,7 @@ struct StoredIntent: Sendable {
                 SELECT reservation_id, amount, released, state FROM reservations
                 WHERE reservation_id = (SELECT reservation_id FROM intents WHERE intent_id = \(sql)) FOR UPDATE
                 """
-            ) { row in
-                try row.map { row in
-                    ReservationRecord(
-                        id: try ReservationID(row.text("reservation_id")),
-                        amount: try Money(microdollars: row.int64("amount")),
-                        released: try Money(microdollars: row.int64("released")), state: try row.choice("state"))
-                }
-            }
+            ) { try $0.map { try ReservationRecord($0) } }
         }
 
         /// The position in the intent's market; nil when there is none yet.
@@ -104,6 +103,13 @@ extension OrderRecord {
 }
 
 extension ReservationRecord {
+    /// Reads a row of `reservations`.
+    init(_ row: Row) throws {
+        self.init(
+            id: try ReservationID(row.text("reservation_id")), amount: try Money(microdollars: row.int64("amount")),
+            released: try Money(microdollars: row.int64("released")), state: try row.choice("state"))
+    }
+
     /// Writes what was converted or freed, with what the transaction sends next; a closed reservation is never written
     /// again.
     func write(_ transaction: PostgresTransaction) throws {

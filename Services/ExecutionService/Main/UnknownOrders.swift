@@ -20,6 +20,7 @@ extension OrderDesk {
 
     private func resolve(_ open: OpenOrder) async throws {
         let order = open.record
+        if open.isPartOfPlan { return }
         let step: UnknownStep =
             order.state == .resting
             ? .page

@@ -10,6 +10,8 @@ public enum ShardEffect: Hashable, Sendable {
     case publishState(GameState, homeProbability: Probability?, epoch: Epoch)
     case publishPrice(PricePublication)
     case emit(Signal)
+    /// Both sides of the game, together for less than they pay.
+    case emitArbitrage(ArbitrageSignal)
     /// A row of `game_states`: the source's own probability stands beside ours, inside the state.
     case storeState(GameState, homeProbability: Probability?)
     /// Stored with the game, so that the next owner knows it.
@@ -56,6 +58,8 @@ public enum CommandVerdict: String, Hashable, Sendable, CaseIterable {
 public enum ShardCount: Hashable, Sendable {
     case signal(SignalKind)
     case noSignal(NoSignal)
+    /// Why a changed book led to no arbitrage.
+    case noArbitrage(NoSignal)
     case oddity(Oddity)
     case command(CommandVerdict)
 
@@ -64,6 +68,7 @@ public enum ShardCount: Hashable, Sendable {
         switch self {
         case .signal(let kind): ("signals", kind.rawValue)
         case .noSignal(let reason): ("no_signal", reason.rawValue)
+        case .noArbitrage(let reason): ("no_arbitrage", reason.rawValue)
         case .oddity(let oddity): ("oddities", oddity.rawValue)
         case .command(let verdict): ("commands", verdict.rawValue)
         }

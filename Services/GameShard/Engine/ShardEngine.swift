@@ -7,7 +7,7 @@ import Resilience
 /// is venue time; the lease runs on `machine` time.
 public struct ShardEngine: Sendable {
     public let shard: ShardID
-    public let rules: ShardRules
+    public private(set) var rules: ShardRules
     public private(set) var isDraining = false
 
     private let incarnation: Incarnation
@@ -59,6 +59,7 @@ public struct ShardEngine: Sendable {
                 }
             }
         case .booksInvalidated(let markets): invalidate(markets, now, machine, &effects)
+        case .sameTerms(let pairs): rules.sameTerms = pairs
         case .heartbeatSent(let beat): lease.heartbeatSent(beat, at: machine)
         case .granted(let beat, let term):
             if let oddity = lease.granted(beat, term: term) { effects.append(.report(.oddity(oddity))) }
@@ -229,6 +230,8 @@ extension ShardEngine {
             release(state.game, &effects)
         } else {
             evaluate(state.game, now, machine, &effects)
+            // Books that stand still may have waited for the game to begin.
+            seekArbitrage(in: state.game, now, machine, &effects)
         }
     }
 
@@ -245,6 +248,7 @@ extension ShardEngine {
         }
         publishPrice(of: market, in: game, now, machine, &effects)
         evaluate(game, now, machine, &effects)
+        seekArbitrage(in: game, now, machine, &effects)
     }
 
     private mutating func invalidate(
@@ -291,24 +295,35 @@ extension ShardEngine {
         }
     }
 
-    /// The arbitrage of a game that is worth saying now, or why there is none; to be asked after each change of a book.
-    public mutating func arbitrage(
+    private mutating func seekArbitrage(
+        in game: GameID, _ now: VenueInstant, _ machine: MachineInstant, _ effects: inout [ShardEffect]
+    ) {
+        switch arbitrage(in: game, at: now, machine: machine) {
+        case .success(let signal):
+            effects.append(.emitArbitrage(signal))
+            effects.append(.report(.signal(signal.kind)))
+        case .failure(let reason): effects.append(.report(.noArbitrage(reason)))
+        }
+    }
+
+    /// The arbitrage of a game that is worth saying now, or why there is none.
+    mutating func arbitrage(
         in game: GameID, at now: VenueInstant, machine: MachineInstant
     ) -> Result<ArbitrageSignal, NoSignal> {
         guard let watched = games[game] else { return .failure(.noState) }
         if isDraining { return .failure(.draining) }
         guard mayEmit(game, machine) else { return .failure(.notAuthorised) }
-        return watched.arbitrage(at: now, rules: rules).map { legs in
-            games[game]?.recordArbitrage(at: now)
+        return watched.arbitrage(at: now, rules: rules).flatMap { legs in
             signalsMade += 1
-            do {
-                return try ArbitrageSignal(
+            // None where a minimum of nothing lets through what the fees' rounding takes.
+            guard
+                let signal = try? ArbitrageSignal(
                     id: SignalID("\(incarnation)-\(signalsMade)"), game: game, sport: watched.game.sport,
                     epoch: watched.epoch, shard: shard, legs: legs, createdAt: now,
                     expiresAt: now.advanced(by: rules.arbitrageLife))
-            } catch {
-                preconditionFailure("two legs that earn always make a signal: \(error)")
-            }
+            else { return .failure(.noArbitrage) }
+            games[game]?.recordArbitrage(at: now)
+            return .success(signal)
         }
     }
 

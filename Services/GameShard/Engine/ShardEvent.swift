@@ -32,6 +32,8 @@ public enum ShardEvent: Hashable, Sendable {
     case booksConfirmed(Venue, at: VenueInstant)
     /// A gap, a corrupt book or a lost connection.
     case booksInvalidated(Set<MarketID>)
+    /// Which markets of different venues pay on the same terms, as PostgreSQL has it; replaces what was known.
+    case sameTerms(Set<MarketPair>)
     case heartbeatSent(beat: Int64)
     case granted(beat: Int64, term: Int64)
     /// PostgreSQL's answer to the question `asked` then: the games it gives to this shard, and their epochs.

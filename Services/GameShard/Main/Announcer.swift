@@ -15,6 +15,7 @@ enum Hint: Sendable {
 /// What may not.
 enum JournaledMessage: Sendable {
     case signal(Signal)
+    case arbitrage(ArbitrageSignal)
     case acknowledgement(CommandAcknowledgement)
     case ended(GameEnded)
 }
@@ -39,6 +40,9 @@ struct Announcer: Sendable {
             case .signal(let signal):
                 try await host.bus.publish(
                     SignalMessage(signal: signal), on: Channels.signals, trace: host.newTrace())
+            case .arbitrage(let signal):
+                try await host.bus.publish(
+                    ArbitrageMessage(signal: signal), on: Channels.arbitrages, trace: host.newTrace())
             case .acknowledgement(let answer): try await host.bus.publish(answer, on: Channels.acknowledgements)
             case .ended(let ended): try await host.bus.publish(ended, on: Channels.gamesEnded)
             }

@@ -1,6 +1,7 @@
 import Domain
 import GameShardEngine
 import Hosting
+import Logging
 import Postgres
 import Runtime
 import Venues
@@ -9,6 +10,7 @@ import Wire
 /// One shard: the engine in its actor, and every part that feeds it or obeys it.
 struct GameShard: Sendable {
     private static let tick = Duration.milliseconds(100)
+    private static let termsInterval = Duration.seconds(10)
 
     let host: ServiceHost
     let lanes: Lanes
@@ -61,6 +63,7 @@ struct GameShard: Sendable {
         supervisor.add("grants", .important) { try await commands.followGrants() }
         supervisor.add("name", .bestEffort) { try await commands.watchName() }
         supervisor.add("ticks", .critical) { try await tick() }
+        supervisor.add("same-terms", .important) { try await readSameTerms() }
         feeds.start(telling: watcher, polling: poller)
     }
 
@@ -73,6 +76,20 @@ struct GameShard: Sendable {
         while !Task.isCancelled {
             await watcher.handle(.tick)
             try await host.clock.sleep(for: Self.tick)
+        }
+    }
+
+    /// Arbitrage across venues needs a person's word that both markets pay on the same terms; it counts within this
+    /// interval, and its withdrawal at once where exposure is reserved.
+    private func readSameTerms() async throws {
+        while !Task.isCancelled {
+            do {
+                await watcher.handle(.sameTerms(try await commands.store.sameTerms()))
+            } catch let error as PostgresError where !Task.isCancelled {
+                // What was read last stays: who reserves looks again.
+                host.log.warning("same terms not read", metadata: [Key.reason: "\(error)"])
+            }
+            try await host.clock.sleep(for: Self.termsInterval)
         }
     }
 

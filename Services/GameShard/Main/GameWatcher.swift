@@ -77,7 +77,7 @@ actor GameWatcher {
         case .assign, .revoke, .reread, .booksInvalidated, .letGo: true
         case .bookUpdated: told.contains { $0.missingBooks != 0 }
         case .state(let state): state.status.isEnd
-        case .booksConfirmed, .heartbeatSent, .granted, .epochsAnswered, .tick, .drain: false
+        case .booksConfirmed, .sameTerms, .heartbeatSent, .granted, .epochsAnswered, .tick, .drain: false
         }
     }
 
@@ -130,6 +130,10 @@ actor GameWatcher {
             if host.settings.isReplay { stepSignals.append(signal.id) }
             lanes.messages.add(.signal(signal))
             note(signal)
+        case .emitArbitrage(let signal):
+            if host.settings.isReplay { stepSignals.append(signal.id) }
+            lanes.messages.add(.arbitrage(signal))
+            note(signal)
         case .storeState(let state, let home): lanes.records.add(.state(state, homeProbability: home))
         case .storePregame(let game, let chance): lanes.records.add(.pregame(game, chance))
         case .acknowledge(let command, let game, let epoch, let verdict):
@@ -158,6 +162,16 @@ actor GameWatcher {
                 Key.signal: "\(signal.id)", Key.game: "\(signal.game)", Key.market: "\(signal.market)",
                 "outcome": "\(signal.outcome.rawValue)", "price": "\(signal.price)",
                 "edge_bp": "\(signal.edgeBasisPoints)", "venue_at": "\(signal.createdAt)",
+            ])
+    }
+
+    private func note(_ signal: ArbitrageSignal) {
+        let legs = signal.legs.map { "\($0.outcome.rawValue) of \($0.market) at \($0.price)" }
+        host.log.info(
+            "arbitrage",
+            metadata: [
+                Key.signal: "\(signal.id)", Key.game: "\(signal.game)", "legs": "\(legs.joined(separator: ", "))",
+                "available": "\(signal.available)", "venue_at": "\(signal.createdAt)",
             ])
     }
 

@@ -7,6 +7,9 @@ extension ShardRules {
         self.init()
         maximumGames = settings.maximumGames
         minimumEdgeBasisPoints = Int((settings.minimumEdgePercent * 100).rounded())
+        minimumArbitrageBasisPoints = Int((settings.minimumArbitrageEdgeCents * 100).rounded())
+        arbitrageDebounce = settings.arbitrageDebounce
+        arbitrageLife = settings.arbitrageLife
         lowestProbability = settings.minimumProbability
         highestProbability = settings.maximumProbability
         debounce = settings.debounce

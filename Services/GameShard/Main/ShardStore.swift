@@ -101,7 +101,19 @@ struct ShardStore: Sendable {
         ).first.map { try Incarnation($0.text("incarnation")) }
     }
 
-    /// Whether each signal was refused, or its order has an answer of whatever kind.
+    /// The markets of games at work whose settlement terms a person has found to be the same.
+    func sameTerms() async throws -> Set<MarketPair> {
+        let rows = try await pool.query(
+            """
+            SELECT t.first_market, t.second_market FROM same_terms t
+            JOIN market_mappings m ON m.market_id = t.first_market JOIN assignments a USING (game_id)
+            WHERE a.shard = \(shard.rawValue) AND a.state = 'assigned' AND m.status = 'active'
+            """)
+        return Set(
+            try rows.map { try MarketPair(MarketID($0.text("first_market")), MarketID($0.text("second_market"))) })
+    }
+
+    /// Whether each signal was refused, or its order has an answer of whatever kind; of a plan, whether it has ended.
     func areAnswered(_ signals: [SignalID]) async throws -> Bool {
         let names = signals.map(\.rawValue)
         let row = try await pool.first(
@@ -111,10 +123,11 @@ struct ShardStore: Sendable {
                 SELECT 1 FROM consumed c WHERE c.consumer = 'signals' AND c.message_id = asked.signal_id
             ) AND NOT EXISTS (
                 SELECT 1 FROM signals s LEFT JOIN intents i ON i.signal_id = s.signal_id
+                    LEFT JOIN plans p ON p.plan_id = i.plan_id
                 WHERE s.signal_id = asked.signal_id AND (
-                    s.verdict <> 'approved' OR i.state NOT IN ('approved', 'sending') OR EXISTS (
-                        SELECT 1 FROM orders o
-                        WHERE o.intent_id = i.intent_id AND o.state NOT IN ('stored', 'sent')))
+                    s.verdict <> 'approved' OR p.state = 'finished' OR p.state IS NULL AND (
+                        i.state NOT IN ('approved', 'sending') OR EXISTS (SELECT 1 FROM orders o
+                            WHERE o.intent_id = i.intent_id AND o.state NOT IN ('stored', 'sent'))))
             )
             """)
         return try row?.int("open") == 0

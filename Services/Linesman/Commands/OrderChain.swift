@@ -73,6 +73,7 @@ struct OrderChain: Codable, Equatable {
     let settlement: String?
     /// What was written down on the way, refusals of earlier attempts among it.
     let audit: [AuditLine]
+    let plan: PlanLine?
 
     /// - Throws: `Refusal` when no order, or more than one, begins with `prefix`.
     static func read(_ prefix: String, from database: some PostgresQuerying) async throws -> OrderChain {
@@ -83,9 +84,10 @@ struct OrderChain: Codable, Equatable {
                 o.outcome, o.action, o.venue_at, i.intent_id, i.epoch, i.exit_reason, r.amount, s.signal_id, s.kind,
                 s.shard, s.model_probability, s.price, s.edge_basis_points, s.verdict, s.play_id, s.venue_created_at,
                 m.market_id, m.title,
-                m.settlement_price, g.game_id, g.home_name, g.away_name
+                m.settlement_price, g.game_id, g.home_name, g.away_name, o.purpose, i.leg, p.plan_id,
+                p.state AS plan_state, p.ending, p.pairs, p.result
             FROM orders o JOIN intents i USING (intent_id) JOIN signals s USING (signal_id)
-                LEFT JOIN reservations r USING (reservation_id)
+                LEFT JOIN reservations r USING (reservation_id) LEFT JOIN plans p ON p.plan_id = i.plan_id
                 JOIN market_mappings m ON m.market_id = o.market_id JOIN games g ON g.game_id = m.game_id
             WHERE o.order_id LIKE \(pattern) ORDER BY o.order_id LIMIT 2
             """)
@@ -113,6 +115,7 @@ struct OrderChain: Codable, Equatable {
         venueOrder = try row.textOrNil("venue_order_id")
         settlement = try row.int64OrNil("settlement_price").map { FixedPoint.format($0, scale: 4) }
         exit = try await Self.exit(row, database)
+        plan = try PlanLine(row)
         play = try await Self.play(row, database)
         fills = try await Self.fills(of: order, database)
         audit = try await AuditLine.read(
@@ -193,6 +196,7 @@ struct OrderChain: Codable, Equatable {
                 "  exit    \(exit.reason): \(outcome.uppercased()) of \(market)"
                     + (exit.cost.map { " had cost $\($0)" } ?? "") + "; \(quotes)")
         }
+        if let plan { lines.append(plan.line) }
         let bound = action == "sell" ? "at least" : "at most"
         lines.append(
             "  intent  \(intent)  \(action) \(quantity) \(bound) at \(limit)"

@@ -34,7 +34,8 @@ struct DemoFigures: Equatable {
                 (SELECT count(*) FROM orders WHERE filled > 0 AND filled < quantity) AS partial,
                 (SELECT count(*) FROM orders WHERE state = 'rejected') AS rejected,
                 (SELECT count(*) FROM orders WHERE state IN ('stored', 'sent', 'unknown', 'resting'))
-                    + (SELECT count(*) FROM intents WHERE state IN ('approved', 'sending')) AS unresolved,
+                    + (SELECT count(*) FROM intents WHERE state IN ('approved', 'sending'))
+                    + (SELECT count(*) FROM plans WHERE state <> 'finished') AS unresolved,
                 (SELECT coalesce(sum(amount - released), 0)::bigint FROM reservations WHERE state = 'held')
                     + (SELECT coalesce(sum(cost), 0)::bigint FROM positions WHERE state = 'open') AS exposure,
                 (SELECT coalesce(sum(realised), 0)::bigint FROM positions) AS realised,
@@ -42,7 +43,8 @@ struct DemoFigures: Equatable {
                 (SELECT count(*) FROM positions WHERE state = 'open' AND net_quantity <> 0) AS positions_open,
                 (SELECT count(*) FROM outbox WHERE published_at IS NULL) AS unpublished,
                 (SELECT coalesce(sum(n - 1), 0)::bigint FROM
-                    (SELECT count(*) AS n FROM orders WHERE state <> 'rejected' GROUP BY intent_id) t) AS surplus,
+                    (SELECT count(*) AS n FROM orders WHERE state <> 'rejected' AND purpose IS NULL
+                        GROUP BY intent_id) t) AS surplus,
                 (SELECT count(*) FROM market_mappings WHERE status NOT IN ('settled', 'voided')) AS unsettled
             """)
         if let counts {

@@ -33,7 +33,11 @@ extension SignalProcessorEngine {
         for leg in signal.legs {
             let team = leg.outcome == .yes ? leg.backs : leg.backs.opposite
             if portfolio.marketTeams[leg.market] != team { return .refused(.noMarket) }
-            if leg.price * leg.available < limits.minimumLiquidity { return .refused(.insufficientLiquidity) }
+            if !limits.venues.contains(leg.venue) { return .refused(.noGateway) }
+        }
+        if !portfolio.paySameTerms { return .refused(.differentTerms) }
+        if signal.legs.contains(where: { $0.price * $0.available < limits.minimumLiquidity }) {
+            return .refused(.insufficientLiquidity)
         }
         if let reason = dayIsOver(portfolio) { return .refused(reason) }
         let contracts: Int64

@@ -13,6 +13,10 @@ public enum RefusalReason: String, Hashable, Sendable, Codable, CaseIterable {
     case coolDown = "cool_down"
     case ruleBlocked = "rule_blocked"
     case noMarket = "no_market"
+    /// Nothing can be ordered at the venue: it has no gateway.
+    case noGateway = "no_gateway"
+    /// Nobody has found that both markets of an arbitrage pay on the same terms.
+    case differentTerms = "different_terms"
     /// Kelly says nothing, or less than the smallest order.
     case sizeZero = "size_zero"
     case insufficientLiquidity = "insufficient_liquidity"

@@ -116,7 +116,8 @@ public struct SignalProcessorEngine: Sendable {
             if isCoolingDown { return .coolDown }
         }
         if active.contains(where: { $0.action == .reject }) { return .ruleBlocked }
-        return side == nil ? .noMarket : nil
+        if side == nil { return .noMarket }
+        return limits.venues.contains(signal.venue) ? nil : .noGateway
     }
 
     /// The strictest of the rules' minimum edges, or the limit where no rule names one.

@@ -39,6 +39,8 @@ public struct TradingLimits: Hashable, Sendable {
     public var orderValue = Money.dollars(100)
     /// Whole contracts.
     public var orderContracts: Int64 = 100
+    /// Venues that orders can be sent to.
+    public var venues = Set(Venue.allCases)
     /// Resting dollars below which a price is not traded.
     public var minimumLiquidity = Money.dollars(10)
     /// Of what rests, at most this many percent is taken.

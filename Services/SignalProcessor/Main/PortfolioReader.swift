@@ -53,16 +53,17 @@ struct PortfolioReader {
         for subject: PortfolioSubject, and more: PostgresQuestion<More>, at now: VenueInstant
     ) async throws -> (More, PortfolioView) {
         let (
-            cash, answer, killSwitch, epoch, teams, exposed, holdings, closed, spendable, net, positions
+            cash, answer, killSwitch, epoch, teams, same, exposed, holdings, closed, spendable, net, positions
         ) = try await transaction.ask(
             account.locked, more, KillSwitchStore.question, epoch(of: subject), teams(of: subject),
-            exposure(of: subject), holdings(in: subject.game), closedPositions(in: subject.game),
-            VenueBalances(account).spendable, statistics.net(account, at: now), openPositions)
+            sameTerms(of: subject), exposure(of: subject), holdings(in: subject.game),
+            closedPositions(in: subject.game), VenueBalances(account).spendable, statistics.net(account, at: now),
+            openPositions)
         var view = PortfolioView()
         (view.cash, view.killSwitch, view.epoch, view.marketTeams) = (cash, killSwitch, epoch, teams)
         (view.reserved, view.openCost) = (exposed.reserved, exposed.openCost)
         (view.gameExposure, view.sportExposure) = (exposed.game, exposed.sport)
-        (view.marketExposure, view.availableAt) = (exposed.markets, spendable)
+        (view.marketExposure, view.availableAt, view.paySameTerms) = (exposed.markets, spendable, same)
         (view.holdings, view.closed) = (holdings, closed)
         // Within the last minute: those still count as positions.
         view.recentlyClosed = closed.count { $0.at.duration(to: now) < .seconds(60) }
@@ -71,7 +72,7 @@ struct PortfolioReader {
         return (answer, view)
     }
 
-    private func isKnown(_ signal: SignalID) -> PostgresQuestion<Bool> {
+    func isKnown(_ signal: SignalID) -> PostgresQuestion<Bool> {
         PostgresQuestion(
             """
             SELECT 1 AS found FROM signals WHERE signal_id = \(signal.rawValue)
@@ -156,6 +157,19 @@ struct PortfolioReader {
         }
     }
 
+    /// One venue asks one question about a game under one event; across venues only what a person has compared counts
+    /// (PITFALLS 8, row 24).
+    private func sameTerms(of subject: PortfolioSubject) -> PostgresQuestion<Bool> {
+        .first(
+            """
+            SELECT count(DISTINCT (venue, event_ticker)) = 1 OR EXISTS (
+                SELECT FROM same_terms WHERE first_market = \(subject.markets.min()?.rawValue as String?)
+                    AND second_market = \(subject.markets.max()?.rawValue as String?)) AS same
+            FROM market_mappings WHERE market_id = ANY(\(subject.markets.map(\.rawValue))::text[])
+            """
+        ) { try $0?.bool("same") ?? false }
+    }
+
     private struct Exposure: Sendable {
         var reserved = Money.zero
         var openCost = Money.zero
@@ -172,12 +186,18 @@ struct PortfolioReader {
                 WHERE state = 'held'
                 UNION ALL
                 SELECT p.market_id, p.game_id, g.sport, 0, p.cost FROM positions p JOIN games g USING (game_id)
-                WHERE p.state = 'open')
+                WHERE p.state = 'open'),
+            -- Whatever a plan still has may be spent in either of its markets.
+            in_market AS (
+                SELECT market_id, amount + cost AS exposure FROM held
+                UNION ALL
+                SELECT i.market_id, r.amount - r.released FROM intents i JOIN reservations r USING (reservation_id)
+                WHERE i.plan_id IS NOT NULL AND r.state = 'held' AND i.market_id <> r.market_id)
             SELECT coalesce(sum(amount), 0)::int8 AS reserved, coalesce(sum(cost), 0)::int8 AS open_cost,
                 coalesce(sum(amount + cost) FILTER (WHERE game_id = \(subject.game.rawValue)), 0)::int8 AS game,
                 coalesce(sum(amount + cost) FILTER (WHERE sport = \(subject.sport.rawValue)), 0)::int8 AS sport,
                 (SELECT coalesce(jsonb_object_agg(market_id, exposure), '{}') FROM (
-                    SELECT market_id, sum(amount + cost)::int8 AS exposure FROM held
+                    SELECT market_id, sum(exposure)::int8 AS exposure FROM in_market
                     WHERE market_id = ANY(\(subject.markets.map(\.rawValue))::text[]) GROUP BY market_id
                 ) AS of_market) AS markets
             FROM held
@@ -202,6 +222,7 @@ struct PortfolioReader {
             """
             SELECT i.market_id, i.outcome, m.outcome_team FROM intents i JOIN market_mappings m USING (market_id)
             WHERE i.game_id = \(game.rawValue) AND i.action = 'buy' AND (i.state IN ('approved', 'sending')
+                OR EXISTS (SELECT FROM plans p WHERE p.plan_id = i.plan_id AND p.state <> 'finished')
                 OR (i.market_id = ANY(ARRAY(SELECT p.market_id FROM positions p
                         WHERE p.game_id = \(game.rawValue) AND p.state = 'open' AND p.net_quantity <> 0))
                     AND EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id AND o.filled > 0)))

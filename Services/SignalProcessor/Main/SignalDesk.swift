@@ -11,10 +11,10 @@ import Wire
 
 /// Takes signals one after another from the journal and has each decided in a transaction of its own.
 actor SignalDesk {
-    private let host: ServiceHost
-    private let store: SignalStore
+    let host: ServiceHost
+    let store: SignalStore
     private let rules: RuleStore
-    private var engine: SignalProcessorEngine
+    var engine: SignalProcessorEngine
     private var ruleAlarm = RuleAlarm()
     /// Under a lock of its own: a thousand prices a second wait for no signal, and no signal for them.
     private nonisolated let book = NIOLockedValueBox(MarkBook())
@@ -82,12 +82,21 @@ actor SignalDesk {
     /// Decides, and tries again while the database is away; a signal that can never be stored is put aside.
     private func decide(_ signal: Signal, from sender: Incarnation?, trace: TraceID?) async {
         host.venueClock.observe(signal.createdAt)
+        let outcome = await storing(signal.id) {
+            try await store.process(
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
+        }
+        if let outcome { await note(outcome, signal, trace) }
+    }
+
+    /// Tries until it is stored; nil when it never can be, or when the process stops.
+    func storing<Outcome: Sendable>(
+        _ signal: SignalID, _ process: () async throws -> Outcome
+    ) async -> Outcome? {
         var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), multiplier: 2, jitter: 0.1)
         while !Task.isCancelled {
             do {
-                let outcome = try await store.process(
-                    signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
-                return await note(outcome, signal, trace)
+                return try await process()
             } catch let error as PostgresError where error.isWorthAnotherTry {
                 host.log.warning("signal waits for the database", metadata: [Key.reason: "\(error)"])
                 let delay = host.context.random.withGenerator { backoff.next(using: &$0) }
@@ -96,10 +105,11 @@ actor SignalDesk {
             } catch {
                 host.context.metrics.counter("signals_put_aside_total", "Signals that can never be stored.").increment()
                 host.log.error(
-                    "signal cannot be stored", metadata: ["signal": "\(signal.id)", Key.reason: "\(error)"])
-                return
+                    "signal cannot be stored", metadata: ["signal": "\(signal)", Key.reason: "\(error)"])
+                return nil
             }
         }
+        return nil
     }
 
     private func note(_ outcome: SignalStore.Outcome, _ signal: Signal, _ trace: TraceID?) async {

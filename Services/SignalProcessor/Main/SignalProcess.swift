@@ -25,6 +25,7 @@ enum SignalProcess {
         host.supervisor.add("signals", .important) {
             try await withTaskExecutorPreference(PostgresPool.executor) { try await desk.run() }
         }
+        host.supervisor.add("arbitrages", .important) { try await desk.runArbitrages() }
         let losses = LossAlarm(
             host: host, store: store,
             watch: DailyLossWatch(limit: settings.dailyLoss, warnPercent: Int64(settings.dailyLossWarnPercent)))

@@ -56,7 +56,7 @@ struct SignalStore: Sendable {
         }
     }
 
-    private func reader(
+    func reader(
         _ transaction: PostgresTransaction, _ marks: MarkBook.Marks, _ sender: Incarnation? = nil
     ) -> PortfolioReader {
         PortfolioReader(

@@ -27,6 +27,8 @@ extension TradingLimits {
         sizePercent = Int64(settings.sizePercent)
         orderValue = settings.order.orderValue
         orderContracts = Int64(settings.order.orderContracts)
+        // What the execution-service has gateways for.
+        venues = [.kalshi]
         minimumLiquidity = settings.minimumLiquidity
         liquidityPercent = Int64(settings.liquidityPercent)
         winCoolDown = settings.winCoolDown

@@ -49,6 +49,17 @@ public enum AuditEvent: String, Hashable, Sendable, Codable, CaseIterable {
     case fillReversed = "fill_reversed"
     case positionSettled = "position_settled"
     case reconciliationMismatch = "reconciliation_mismatch"
+    /// One leg of an arbitrage was missed; the other one is covered or sold again.
+    case legMissed = "leg_missed"
+    case legNakedTooLong = "leg_naked_too_long"
+    /// The kill switch or an open reconciliation holds back what would make the legs even.
+    case legHeldBack = "leg_held_back"
+    /// An order of an arbitrage that had been given up has traded.
+    case planStraggler = "plan_straggler"
+    case planFinished = "plan_finished"
+    /// A person has found that two markets pay on the same terms, or takes it back.
+    case termsMatched = "terms_matched"
+    case termsUnmatched = "terms_unmatched"
     /// What an operator asked the orchestrator to do, before it is done.
     case operatorOrder = "operator_order"
     case operatorAnswer = "operator_answer"

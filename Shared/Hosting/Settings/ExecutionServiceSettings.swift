@@ -32,6 +32,13 @@ public struct ExecutionServiceSettings: Sendable {
     public let reconciliationInterval: Duration
     public let reconciliationConfirmation: Duration
     public let reconciliationAlertAfter: Duration
+    /// How a plan of two legs goes about a leg that is missing; machine time.
+    public let nakedLimit: Duration
+    public let nakedPatience: Duration
+    public let patientLossPercent: Int
+    public let planRetryInterval: Duration
+    public let planLease: Duration
+    public let openPlans: Int
 
     public init(_ reader: SettingsReader) {
         host = HostSettings(reader)
@@ -120,5 +127,27 @@ public struct ExecutionServiceSettings: Sendable {
         reconciliationAlertAfter = reader.seconds(
             "RECONCILIATION_ALERT_SECS", default: .seconds(60), in: .seconds(1)...(.seconds(3_600)),
             "How long a comparison may be impossible before it alerts.")
+        nakedLimit = reader.seconds(
+            "MAX_NAKED_SECS", default: .seconds(30), in: .seconds(1)...(.seconds(3_600)),
+            "How long one leg of an arbitrage may stand alone before it is reported as too long.")
+        nakedPatience = reader.seconds(
+            "NAKED_PATIENCE_SECS", default: .seconds(5), in: .zero...(.seconds(3_600)),
+            "For how long of that a leg that stands alone is only covered or unwound at a part of MAX_ARBITRAGE_LOSS.")
+        patientLossPercent = reader.integer(
+            "NAKED_PATIENT_LOSS_PCT", default: 50, in: 0...100, "How large that part is, in percent.")
+        reader.require(
+            nakedPatience <= nakedLimit, ["NAKED_PATIENCE_SECS", "MAX_NAKED_SECS"],
+            "patience must end before the limit")
+        planRetryInterval = reader.milliseconds(
+            "PLAN_RETRY_MS", default: .milliseconds(250), in: .milliseconds(20)...(.seconds(60)),
+            "How often an arbitrage at work is looked at, and between two tries that traded nothing.")
+        planLease = reader.milliseconds(
+            "PLAN_LEASE_MS", default: .seconds(5), in: .milliseconds(200)...(.seconds(600)),
+            "How long an arbitrage belongs to the process that looked at it last; another takes it over then.")
+        reader.require(
+            planRetryInterval * 2 <= planLease, ["PLAN_RETRY_MS", "PLAN_LEASE_MS"],
+            "a lease must outlast two looks that renew it")
+        openPlans = reader.integer(
+            "MAX_OPEN_PLANS", default: 10, in: 1...1_000, "Arbitrages that one process works on at a time.")
     }
 }

@@ -17,10 +17,13 @@ public struct GameShardSettings: Sendable {
     public let type: ShardTypeSetting
     public let maximumGames: Int
     public let minimumEdgePercent: Double
+    public let minimumArbitrageEdgeCents: Double
     public let minimumProbability: Double
     public let maximumProbability: Double
     /// Venue time, as all of these but the lease.
     public let debounce: Duration
+    public let arbitrageDebounce: Duration
+    public let arbitrageLife: Duration
     public let priceLimit: Duration
     public let stateLimit: Duration
     public let signalLife: Duration
@@ -43,6 +46,9 @@ public struct GameShardSettings: Sendable {
         maximumGames = reader.integer("MAX_GAMES", default: 20, in: 1...10_000, "Most games on one shard.")
         minimumEdgePercent = reader.number(
             "MIN_EDGE_PCT", default: 15, in: 0...100, "Net edge that a model's signal needs, in percent.")
+        minimumArbitrageEdgeCents = reader.number(
+            "MIN_ARBITRAGE_EDGE_CENTS", default: 1, in: 0...100, "Net profit that arbitrage needs, in cents a contract."
+        )
         minimumProbability = reader.number(
             "MIN_SELL_PROB", default: 0.05, in: 0...1, "No signal on a chance below this, 0 to 1.")
         maximumProbability = reader.number(
@@ -50,6 +56,12 @@ public struct GameShardSettings: Sendable {
         debounce = reader.seconds(
             "SIGNAL_DEBOUNCE_SECS", default: .seconds(30), in: .zero...(.seconds(86_400)),
             "Between two signals for the same team and direction, in venue time.")
+        arbitrageDebounce = reader.seconds(
+            "ARBITRAGE_DEBOUNCE_SECS", default: .seconds(5), in: .zero...(.seconds(86_400)),
+            "Between two arbitrages of the same game, in venue time.")
+        arbitrageLife = reader.seconds(
+            "ARBITRAGE_LIFE_SECS", default: .seconds(10), in: .milliseconds(100)...(.seconds(3_600)),
+            "How long an arbitrage may be entered, in venue time.")
         priceLimit = reader.seconds(
             "PRICE_STALENESS_TTL", default: .seconds(30), in: .milliseconds(100)...(.seconds(3_600)),
             "A book that was not confirmed for longer is not traded on, in venue time.")

@@ -42,7 +42,9 @@ public struct VenueBalances: Hashable, Sendable {
             """
             SELECT b.venue, (b.available
                 - coalesce((SELECT sum(r.amount - r.released) FROM reservations r JOIN market_mappings m
-                    USING (market_id) WHERE r.state = 'held' AND m.venue = b.venue), 0)
+                    USING (market_id) WHERE r.state = 'held' AND (m.venue = b.venue OR EXISTS (
+                        SELECT FROM intents i JOIN market_mappings o ON o.market_id = i.market_id
+                        WHERE i.reservation_id = r.reservation_id AND o.venue = b.venue))), 0)
                 - coalesce((SELECT sum(f.price * f.quantity + f.fee) FROM fills f JOIN market_mappings m
                     USING (market_id) WHERE m.venue = b.venue AND f.action = 'buy' AND f.booked_at >= b.asked_at
                         AND f.standing <> 'reversed'), 0)

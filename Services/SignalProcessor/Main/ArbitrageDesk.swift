@@ -1,0 +1,45 @@
+import Bus
+import Domain
+import Hosting
+import Logging
+import Runtime
+import SignalProcessorEngine
+import Wire
+
+extension SignalDesk {
+    /// Takes arbitrages from their own journal, as signals are taken from theirs.
+    func runArbitrages() async throws {
+        let arbitrages = try await host.bus.subscribe(
+            to: Channels.arbitrages, resuming: host.position(on: Channels.arbitrages))
+        for await delivery in arbitrages {
+            switch delivery {
+            case .message(let envelope, _):
+                let signal = envelope.body.signal
+                let isOwn = envelope.source == "game-shard/\(signal.shard)"
+                await decide(signal, from: isOwn ? envelope.incarnation : nil, trace: envelope.trace)
+            case .gap(let gap):
+                host.log.warning("arbitrages were missed", metadata: [Key.reason: "\(gap.reason.rawValue)"])
+                host.context.metrics.counter("signal_gaps_total", "Gaps in the signals.").increment()
+            }
+        }
+    }
+
+    private func decide(_ signal: ArbitrageSignal, from sender: Incarnation?, trace: TraceID?) async {
+        host.venueClock.observe(signal.createdAt)
+        let outcome = await storing(signal.id) {
+            try await store.process(
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
+        }
+        switch outcome {
+        case nil: return
+        case .known:
+            host.context.metrics.counter("signals_redelivered_total", "Signals that were known.").increment()
+        case .decided(let verdict):
+            engine.committed(verdict)
+            host.context.metrics
+                .counter("arbitrages_total", "Arbitrages by verdict.", labels: ["verdict": verdict.name]).increment()
+            if case .approved = verdict { host.outbox() }
+            host.log.info("arbitrage decided", metadata: ["signal": "\(signal.id)", "verdict": "\(verdict.name)"])
+        }
+    }
+}

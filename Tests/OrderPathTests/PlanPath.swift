@@ -1,0 +1,112 @@
+import Bus
+import Domain
+import ExecutionServiceEngine
+import Hosting
+import Resilience
+import Runtime
+import SignalProcessorEngine
+import Testing
+import Wire
+
+@testable import ExecutionService
+@testable import SignalProcessor
+
+extension Rig {
+    /// Both teams of a game at 45 cents, in two markets of one event.
+    func arbitrage(
+        _ id: SignalID, game: GameID = "game-1", away: MarketID, available: Int64 = 10, venue: Venue = .kalshi
+    ) throws -> ArbitrageSignal {
+        try ArbitrageSignal(
+            id: id, game: game, sport: .nba, epoch: .first, shard: "shard-01",
+            legs: [
+                ArbitrageLeg(
+                    market: home(game), venue: .kalshi, outcome: .yes, backs: .home, price: .cents(45),
+                    available: .contracts(available)),
+                ArbitrageLeg(
+                    market: away, venue: venue, outcome: .yes, backs: .away, price: .cents(45),
+                    available: .contracts(available)),
+            ],
+            createdAt: tipOff, expiresAt: tipOff.advanced(by: .seconds(60)))
+    }
+
+    var signals: SignalStore { SignalStore(pool: pool, account: account, statistics: statistics) }
+    var orders: OrderStore { OrderStore(pool: pool, account: account, statistics: statistics) }
+
+    /// Limits that eight pairs pass.
+    static var planLimits: TradingLimits {
+        var limits = TradingLimits()
+        limits.minimumLiquidity = .dollar
+        return limits
+    }
+
+    /// An approved plan, without a signal-processor.
+    func approvedPlan(_ signal: ArbitrageSignal) async throws -> ApprovedPlan {
+        let engine = SignalProcessorEngine(limits: Self.planLimits)
+        let outcome = try await signals.process(signal, trace: nil, engine: engine, at: tipOff)
+        guard case .decided(.approved(let plan)) = outcome else { throw NeverCame(description: "\(outcome)") }
+        return plan
+    }
+
+    /// What must hold when every plan is over.
+    func expectEvenLegs(_ location: SourceLocation = #_sourceLocation) async throws {
+        let uneven = try await number(
+            """
+            SELECT count(*) AS n FROM (SELECT sum(CASE WHEN (i.leg = 1) = (o.action = 'buy') THEN o.filled
+                ELSE -o.filled END) AS naked FROM intents i JOIN orders o USING (intent_id)
+                WHERE i.plan_id IS NOT NULL GROUP BY i.plan_id) AS plan WHERE naked <> 0
+            """)
+        #expect(uneven == 0, "legs of a plan are even", sourceLocation: location)
+        let held = try await number("SELECT count(*) AS n FROM reservations WHERE state = 'held'")
+        #expect(held == 0, "nothing is reserved any more", sourceLocation: location)
+        let lost = try await number(
+            """
+            SELECT count(*) AS n FROM plans WHERE state <> 'finished'
+                OR result < -(approved ->> 'maximumLoss')::int8
+            """)
+        #expect(lost == 0, "every plan is over, within its loss", sourceLocation: location)
+    }
+}
+
+extension OrderPath {
+    static let planSettings = [
+        "LIQUIDITY_MIN_THRESHOLD": "1", "PLAN_RETRY_MS": "50", "PLAN_LEASE_MS": "400", "NAKED_PATIENCE_SECS": "1",
+        "NON_ACCEPTANCE_WAIT_SECS": "4",
+    ]
+
+    /// Both services with books that a plan can trade on.
+    func startPlanning() async throws -> MarketID {
+        venue.hold(nil)
+        let away = try await rig.addAwayMarket("game-1")
+        startSignalProcessor(Self.planSettings)
+        startExecution(Self.planSettings)
+        return away
+    }
+
+    func publish(_ signal: ArbitrageSignal) async throws {
+        _ = try await bus.publish(ArbitrageMessage(signal: signal), on: Channels.arbitrages, trace: "trace-1")
+    }
+
+    /// Tells the top of a book, two cents wide.
+    func tell(_ market: MarketID, ask: Int64, game: GameID = "game-1") async throws {
+        let price = PriceUpdate(
+            game: game, market: market, yesBid: try BookLevel(price: .cents(ask - 2), quantity: .contracts(100)),
+            yesAsk: try BookLevel(price: .cents(ask), quantity: .contracts(100)), at: tipOff)
+        _ = try await bus.publish(price, on: Channels.price(game))
+    }
+
+    /// Tells prices, again and again, until the condition holds.
+    func telling(
+        _ asks: [MarketID: Int64], until what: String, _ condition: () async throws -> Bool
+    ) async throws {
+        try await eventually(what) {
+            for (market, ask) in asks { try await tell(market, ask: ask) }
+            return try await condition()
+        }
+    }
+
+    func untilPlan(_ ending: String, _ asks: [MarketID: Int64]) async throws {
+        try await telling(asks, until: "a plan that ended \(ending)") {
+            try await rig.number("SELECT count(*) AS n FROM plans WHERE ending = \(ending)") == 1
+        }
+    }
+}
