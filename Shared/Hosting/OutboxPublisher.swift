@@ -83,7 +83,10 @@ extension ServiceHost {
         } buried: { row, reason in
             await raise(deadLetter: row, reason)
         }
-        supervisor.add("outbox-relay", .important) { await relay.run() }
+        // On the loop that drives the connections: a batch is ten statements, and as many waits.
+        supervisor.add("outbox-relay", .important) {
+            await withTaskExecutorPreference(PostgresPool.executor) { await relay.run() }
+        }
     }
 
     /// Somebody must look: what was committed will not be announced by itself.

@@ -74,7 +74,9 @@ public struct IntentMessage: WireMessage, Hashable {
     public init(intent: ApprovedIntent) { self.intent = intent }
 }
 
-/// An intent is committed and may be claimed; what `IntentMessage` says for certain, ahead of it.
+/// An intent is being committed: who looks for it under the account's lock waits for the commit (decision 0057).
+///
+/// What `IntentMessage` says for certain, ahead of it; nothing is done on its word.
 public struct IntentHint: WireMessage, Hashable {
     public static let type = "intent_hint"
 

@@ -12,7 +12,7 @@ public struct Journey: Hashable, Sendable {
     public var taken: Int64
     /// That transaction was committed.
     public var approved: Int64
-    /// The execution-service began the transaction that stored the order.
+    /// The execution-service began the transaction that stored the order, or that commit came later: it waits for it.
     public var claimed: Int64
     /// It began the one that marks it as sent; the same one where one does both.
     public var marked: Int64
@@ -96,11 +96,12 @@ extension PathFleet {
             // Later moves cannot have led to it.
             let tick = moves[try row.text("market_id")]?.last { $0.at <= decided }
             guard let tick else { throw NotInTime(description: "nothing moved before \(order.clientOrderID)") }
+            let approved = try row.timestampMicros("approved")
             return Journey(
-                tick: tick.at, decided: decided, taken: try row.timestampMicros("taken"),
-                approved: try row.timestampMicros("approved"), claimed: try row.timestampMicros("claimed"),
-                marked: try row.timestampMicros("marked"),
-                arrived: order.at)
+                tick: tick.at, decided: decided, taken: try row.timestampMicros("taken"), approved: approved,
+                // Who began before the commit waited for it.
+                claimed: max(approved, try row.timestampMicros("claimed")),
+                marked: max(approved, try row.timestampMicros("marked")), arrived: order.at)
         }
     }
 }

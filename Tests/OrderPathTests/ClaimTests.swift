@@ -192,4 +192,24 @@ extension VenueReadings {
             #expect(try await desk.store.waitingIntents() == [])
         }
     }
+
+    /// Decision 0057: the hint travels beside the commit.
+    @Test func `who looks for an intent before it is committed waits, and finds it`() async throws {
+        try await withDesk { desk in
+            let signals = SignalStore(pool: desk.rig.pool, account: desk.rig.account, statistics: desk.rig.statistics)
+            let looking = Promise<Task<(decision: SendDecision, claimed: ClaimedOrder?), any Error>>()
+            let outcome = try await signals.process(
+                try desk.rig.signal("s1"), trace: nil, engine: .init(limits: .init()), at: tipOff
+            ) { intent in
+                looking.fulfil(Task { try await desk.claim(intent.id) })
+            }
+            guard case .decided(.approved(let intent, _)) = outcome else {
+                Issue.record("\(outcome)")
+                return
+            }
+            let (decision, claimed) = try await looking.value().value
+            #expect(decision == .send(attempt: 1))
+            #expect(claimed?.intent == intent)
+        }
+    }
 }

@@ -1,6 +1,7 @@
 import Domain
 import ExecutionServiceEngine
 import Postgres
+import Runtime
 import Testing
 
 @testable import ExecutionService
@@ -81,5 +82,17 @@ struct RepeatedNewsTests {
             #expect(path.counted("positions_settled_total", by: "execution-service") == 1)
             #expect(try await path.rig.number("SELECT cash AS n FROM bankroll") == 1_046_320_000)
         }
+    }
+
+    @Test func `a hint that was ahead of what became of its intent leaves the announcement news`() async {
+        let news = IntentNews(metrics: MetricsRegistry())
+        #expect(await news.hinted("i1"))
+        #expect(await !news.announced("i1"))
+
+        #expect(await news.hinted("i2"))
+        await news.foundNothing(of: "i2")
+        #expect(await news.announced("i2"))
+        #expect(await !news.announced("i2"))
+        #expect(await !news.hinted("i2"))
     }
 }

@@ -37,7 +37,6 @@ enum ExecutionProcess {
             settings: settings)
         let exits = ExitDesk(
             host: host, store: store, desk: desk, prices: prices, settings: settings, wakeUps: positions)
-        let news = IntentNews(metrics: context.metrics)
 
         host.relayOutbox()
         // A replay's clock begins at nothing: what is stored says how far it was.
@@ -59,18 +58,20 @@ enum ExecutionProcess {
             try await plans.tick(every: settings.sweepInterval, clock: host.clock)
         }
         host.supervisor.add("intent-news", .important) {
-            try await desk.wakeUps.followIntents(news, on: host.bus) { await desk.offer($0) }
+            try await desk.wakeUps.followIntents(desk.news, on: host.bus) { await desk.offer($0) }
         }
         host.supervisor.add("intent-hints", .important) {
             try await withTaskExecutorPreference(PostgresPool.executor) {
-                try await desk.wakeUps.followHints(news, on: host.bus) { await desk.offer($0) }
+                try await desk.wakeUps.followHints(desk.news, on: host.bus) { await desk.offer($0) }
             }
         }
         host.supervisor.add("intent-sweep", .important) {
             try await desk.wakeUps.tick(every: settings.sweepInterval, clock: host.clock)
         }
         if settings.exits.isEnabled {
-            host.supervisor.add("exits", .critical) { await exits.run() }
+            host.supervisor.add("exits", .critical) {
+                await withTaskExecutorPreference(PostgresPool.executor) { await exits.run() }
+            }
             host.supervisor.add("exit-sweep", .important) {
                 try await positions.tick(every: settings.exits.interval, clock: host.clock)
             }

@@ -18,6 +18,7 @@ actor OrderDesk {
     let store: OrderStore
     let venue: any ExecutionVenue
     let alarm: Alarm
+    nonisolated let news: IntentNews
     /// Asks for a sweep.
     nonisolated let wakeUps = WakeUps()
     /// Rung when a booking has changed what is held.
@@ -49,6 +50,7 @@ actor OrderDesk {
         self.balance = balance
         lanes = OrderLanes(perAccount: settings.ordersInFlight, kept: settings.exitLanes)
         alarm = Alarm(host: host)
+        news = IntentNews(metrics: host.context.metrics)
     }
 
     func setReconciled(_ holds: Bool) {
@@ -155,7 +157,10 @@ actor OrderDesk {
         let (decision, claimed) = try await store.claim(
             intent, engine: engine, seen: seen, marking: !isShadow, at: now)
         count(decision)
-        guard let claimed else { return }
+        guard let claimed else {
+            if decision == .wait { await news.foundNothing(of: intent) }
+            return
+        }
         let id = claimed.order.request.id
         if isShadow {
             _ = try await store.book(id, .notSent(reason: OrderRecord.shadow), at: host.venueClock.now)

@@ -62,6 +62,8 @@ struct WakeUps: Sendable {
 actor IntentNews {
     private var heard = RecentIDs()
     private var announced = RecentIDs()
+    /// Hints that were ahead of their commit, or of one that never came.
+    private var unfounded: Set<IntentID> = []
     private let repeated: Counter
 
     init(metrics: MetricsRegistry) {
@@ -69,11 +71,23 @@ actor IntentNews {
     }
 
     /// - Returns: whether it is news.
-    func hinted(_ intent: IntentID) -> Bool { heard.insert(intent.rawValue) }
+    func hinted(_ intent: IntentID) -> Bool { isNew(intent) }
+
+    /// Who looked found nothing that was due: what is said of it next is news again.
+    func foundNothing(of intent: IntentID) {
+        // Those that are forgotten are found by the sweep.
+        if unfounded.count >= 1_000 { unfounded.removeAll() }
+        unfounded.insert(intent)
+    }
+
+    private func isNew(_ intent: IntentID) -> Bool {
+        let isUnfounded = unfounded.remove(intent) != nil
+        return heard.insert(intent.rawValue) || isUnfounded
+    }
 
     /// - Returns: whether it is news: neither a copy, nor hinted at before.
     func announced(_ intent: IntentID) -> Bool {
         if !announced.insert(intent.rawValue) { repeated.increment() }
-        return heard.insert(intent.rawValue)
+        return isNew(intent)
     }
 }

@@ -11,6 +11,9 @@ import Wire
 
 /// Takes signals one after another from the journal and has each decided in a transaction of its own.
 actor SignalDesk {
+    /// The relay's work for one intent is a commit and seven statements: as long as an order takes to leave.
+    private static let announcementDelay = Duration.milliseconds(20)
+
     let host: ServiceHost
     let store: SignalStore
     private let rules: RuleStore
@@ -19,6 +22,7 @@ actor SignalDesk {
     /// Under a lock of its own: a thousand prices a second wait for no signal, and no signal for them.
     private nonisolated let book = NIOLockedValueBox(MarkBook())
     private nonisolated let unmarked: Counter
+    private var isAnnouncing = false
 
     init(host: ServiceHost, store: SignalStore, rules: RuleStore, limits: TradingLimits) {
         self.host = host
@@ -84,7 +88,8 @@ actor SignalDesk {
         host.venueClock.observe(signal.createdAt)
         let outcome = await storing(signal.id) {
             try await store.process(
-                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now
+            ) { intent in self.hint(intent, trace) }
         }
         if let outcome { await note(outcome, signal, trace) }
     }
@@ -112,6 +117,27 @@ actor SignalDesk {
         return nil
     }
 
+    /// Beside the commit that it is about: the way to the execution-service takes as long.
+    private nonisolated func hint(_ intent: ApprovedIntent, _ trace: TraceID?) {
+        Task { [bus = host.bus] in
+            // Dropped, or never encodable: the relay's announcement says it too.
+            _ = try? await bus.publish(IntentHint(intent: intent), on: Channels.intentHints, trace: trace)
+        }
+    }
+
+    /// Has the relay announce what is committed, a moment later: the hint is ahead of it, and until then the servers
+    /// are the order's own.
+    private func announce() {
+        if isAnnouncing { return }
+        isAnnouncing = true
+        Task {
+            // Cancelled, or not: the relay is to look.
+            try? await host.clock.sleep(for: Self.announcementDelay)
+            isAnnouncing = false
+            host.outbox()
+        }
+    }
+
     private func note(_ outcome: SignalStore.Outcome, _ signal: Signal, _ trace: TraceID?) async {
         guard case .decided(let verdict) = outcome else {
             host.context.metrics.counter("signals_redelivered_total", "Signals that were known.").increment()
@@ -120,11 +146,7 @@ actor SignalDesk {
         engine.committed(verdict)
         host.context.metrics
             .counter("signals_total", "Signals by verdict.", labels: ["verdict": verdict.name]).increment()
-        if case .approved(let intent, _) = verdict {
-            // Dropped, or never encodable: the relay's announcement says it too.
-            _ = try? await host.bus.publish(IntentHint(intent: intent), on: Channels.intentHints, trace: trace)
-            host.outbox()
-        }
+        if case .approved = verdict { announce() }
         host.log.debug("signal decided", metadata: ["signal": "\(signal.id)", "verdict": "\(verdict.name)"])
     }
 }

@@ -22,20 +22,23 @@ struct SignalStore: Sendable {
     ///
     /// Everything is read in one round trip and written in another, together with COMMIT.
     ///
-    /// `sender` is the life of the shard that said it.
+    /// `sender` is the life of the shard that said it. `approving` is told an intent that is about to be committed,
+    /// under the account's lock, so that whoever looks for it waits for the commit (decision 0057).
     func process(
         _ signal: Signal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
-        marks: MarkBook.Marks = [:], at now: VenueInstant
+        marks: MarkBook.Marks = [:], at now: VenueInstant,
+        approving: @escaping @Sendable (ApprovedIntent) -> Void = { _ in }
     ) async throws -> Outcome {
         // On the loop that drives the connection: no statement changes threads.
         try await withTaskExecutorPreference(PostgresPool.executor) {
-            try await decide(signal, from: sender, trace: trace, engine: engine, marks: marks, at: now)
+            try await decide(
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: now, approving: approving)
         }
     }
 
     private func decide(
         _ signal: Signal, from sender: Incarnation?, trace: TraceID?, engine: SignalProcessorEngine,
-        marks: MarkBook.Marks, at now: VenueInstant
+        marks: MarkBook.Marks, at now: VenueInstant, approving: @escaping @Sendable (ApprovedIntent) -> Void
     ) async throws -> Outcome {
         try await pool.retryingTransaction("signal") { transaction in
             let (isKnown, view) = try await reader(transaction, marks, sender).view(for: signal, at: now)
@@ -49,6 +52,7 @@ struct SignalStore: Sendable {
             let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
             try await record(signal, verdict, trace, transaction)
             if case .approved(let intent, let reserved) = verdict {
+                approving(intent)
                 try await approve(intent, reserved: reserved, trace: trace, now: now, transaction)
             }
             try await statistics.add(["signals": 1, "signals:\(verdict.name)": 1], at: now, transaction)

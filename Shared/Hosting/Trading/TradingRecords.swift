@@ -59,8 +59,40 @@ public struct AuditEntry: Hashable, Sendable {
             INSERT INTO audit_log (event, intent_id, order_id, market_id, game_id, details)
             VALUES (\(event), \(intent?.rawValue as String?), \(order?.rawValue as String?),
                 \(market?.rawValue as String?), \(game?.rawValue as String?),
-                \(.json(details)))
+                \(.jsonText(details.json)))
             """)
+    }
+}
+
+extension [String: String] {
+    /// As JSON, written by hand: every order is explained several times on its way.
+    var json: String {
+        var text: [UInt8] = [UInt8(ascii: "{")]
+        for (key, value) in self {
+            if text.count > 1 { text.append(UInt8(ascii: ",")) }
+            text.appendQuoted(key)
+            text.append(UInt8(ascii: ":"))
+            text.appendQuoted(value)
+        }
+        text.append(UInt8(ascii: "}"))
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+extension [UInt8] {
+    fileprivate mutating func appendQuoted(_ text: String) {
+        append(UInt8(ascii: "\""))
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): append(contentsOf: [UInt8(ascii: "\\"), byte])
+            case 0..<0x20:
+                append(contentsOf: "\\u00".utf8)
+                append(contentsOf: (byte < 0x10 ? "0" : "").utf8)
+                append(contentsOf: String(byte, radix: 16).utf8)
+            default: append(byte)
+            }
+        }
+        append(UInt8(ascii: "\""))
     }
 }
 
