@@ -155,7 +155,7 @@ let package = Package(
         .executableTarget(
             name: "Linesman",
             dependencies: hosted + [
-                "Recording", "Servers", "Venues", "Alerting", arguments, crypto, httpClient, unixSignals,
+                "Recording", "Servers", "Simulation", "Venues", "Alerting", arguments, crypto, httpClient, unixSignals,
             ]
                 + nio,
             path: "Services/Linesman", swiftSettings: settings),
@@ -234,7 +234,7 @@ let package = Package(
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("Orchestrator", ["Orchestrator", "OrchestratorEngine", "Alerting"] + hosted),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
-        test("Simulation", ["Simulation", "Domain", "Resilience"]),
+        test("Simulation", ["Simulation", "Domain", "Resilience"], excluding: ["Seeds.txt"]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
         test("SignalProcessorEngine", ["SignalProcessorEngine", "ExecutionServiceEngine", "Domain", "Resilience"]),
         test("ExecutionServiceEngine", ["ExecutionServiceEngine", "Domain", "Resilience"]),

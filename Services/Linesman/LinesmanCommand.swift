@@ -9,6 +9,6 @@ struct LinesmanCommand: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, DemoCommand.self, StatusCommand.self, WhyCommand.self, AuditCommand.self,
             DrainCommand.self, ReassignCommand.self, KillSwitchCommand.self, ReconcileCommand.self, TermsCommand.self,
-            DeadLettersCommand.self, RecordCommand.self, ConfigCommand.self, CheckCommand.self,
+            DeadLettersCommand.self, RecordCommand.self, SimulateCommand.self, ConfigCommand.self, CheckCommand.self,
         ])
 }

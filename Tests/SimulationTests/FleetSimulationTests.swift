@@ -49,7 +49,7 @@ import Testing
         #expect(first.hash != Self.run(seed + 1).hash)
     }
 
-    @Test(arguments: Plant.allCases) func `a mistake made on purpose is found`(_ plant: Plant) {
+    @Test(arguments: Plant.allCases.filter(\.isOfFleet)) func `a mistake made on purpose is found`(_ plant: Plant) {
         let problems = (1...UInt64(10)).lazy.flatMap { Self.run($0, plant: plant).problems }
         #expect(problems.contains { $0.contains(plant.problem) }, "\(plant) stayed unseen in 10 schedules")
     }

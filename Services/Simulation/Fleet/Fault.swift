@@ -63,10 +63,12 @@ extension Simulation {
         case .lose(let percent): lossPercent = percent
         case .failRecords(let percent): failPercent = percent
         case .show(let game, let status):
-            if scoreboard[game]?.permits(status) ?? false { scoreboard[game] = status }
+            guard scoreboard[game]?.permits(status) ?? false else { return }
+            scoreboard[game] = status
+            if status.isEnd { gameEnds(game) }
         case .smuggle(let index, let game):
             let assigned = Assigned(
-                game: SimulatedGames.game(game), markets: [SimulatedGames.market(game)],
+                game: database.game(game), markets: database.markets(of: game),
                 epoch: database.rows[game]?.epoch ?? .first)
             give(.assign("by-hand", assigned), to: index)
         case .order(let order):
@@ -161,7 +163,7 @@ extension Simulation {
         }
     }
 
-    private mutating func trouble() -> (Fault, Fault?) {
+    mutating func trouble() -> (Fault, Fault?) {
         let shard = Int.random(in: 0..<shards.count, using: &random)
         let orchestrator = Int.random(in: 0..<orchestrators.count, using: &random)
         let ids = scoreboard.keys.sorted()
@@ -194,6 +196,7 @@ extension Simulation {
 
     /// Ends every trouble.
     mutating func calm() {
+        calmPath()
         strike(.lose(percent: 0))
         strike(.failRecords(percent: 0))
         if !isBusUp { strike(.startBus) }

@@ -1,5 +1,5 @@
 /// A mistake that is made on purpose: what must never happen then does, and has to be seen.
-enum Plant: CaseIterable {
+enum Plant: String, CaseIterable, Sendable {
     /// A stale owner may reserve, and so trade.
     case reservationsUnfenced
     /// A revoke counts as obeyed as soon as it is sent.
@@ -8,6 +8,34 @@ enum Plant: CaseIterable {
     case revokesIgnored
     /// Nobody is ever told to watch one of the games.
     case assignmentsLost
+    /// The reserving transaction believes the signal about who owns the game.
+    case ownerUnread
+    /// It does not look at what is reserved and held already.
+    case exposureUnread
+    /// A signal that comes again is decided again.
+    case redeliveryForgotten
+    /// An intent that ends before its order keeps its reservation.
+    case reservationLeaked
+    /// A lost answer is taken for a no.
+    case silenceIsRefusal
+    /// An order is stored whatever the kill switch says.
+    case killSwitchUnread
+    /// An order is sent whatever the kill-switch file says.
+    case killFileUnread
+    /// A position is paid out at every look.
+    case paidTwice
+    /// A fill after the settlement opens a position again.
+    case settlementForgotten
+    /// Nobody is told of an order whose answer was lost.
+    case alertForgotten
+
+    /// Whether it is in the fleet, and found without an order path.
+    var isOfFleet: Bool {
+        switch self {
+        case .reservationsUnfenced, .obediencePresumed, .revokesIgnored, .assignmentsLost: true
+        default: false
+        }
+    }
 
     /// How what it breaks is told.
     var problem: String {
@@ -16,6 +44,16 @@ enum Plant: CaseIterable {
         case .obediencePresumed: "holds a lease"
         case .revokesIgnored: "is a zombie on"
         case .assignmentsLost: "g03 is watched by nobody"
+        case .ownerUnread: "who does not own it"
+        case .exposureUnread: "exposes"
+        case .redeliveryForgotten: "decided twice"
+        case .reservationLeaked: "while its reservation is held"
+        case .silenceIsRefusal: "the venue"
+        case .killSwitchUnread: "past the kill switch"
+        case .killFileUnread: "past the kill-switch file"
+        case .paidTwice: "the books make it"
+        case .settlementForgotten: "the books make it"
+        case .alertForgotten: "nobody is told that"
         }
     }
 }

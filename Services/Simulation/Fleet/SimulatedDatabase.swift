@@ -18,6 +18,10 @@ struct SimulatedDatabase {
     static let leadershipLife = Duration.seconds(3)
 
     private(set) var rows: [GameID: Row] = [:]
+    /// The games that there are, and the markets that belong to them.
+    var catalogue: [GameID: (game: Game, markets: [Market])] = [:]
+    /// The life of each shard that claimed its name last.
+    var lives: [ShardID: Incarnation] = [:]
     /// The shards that operators want empty.
     var drained: Set<ShardID> = []
     /// The newest epoch under which each game was traded.
@@ -84,10 +88,15 @@ struct SimulatedDatabase {
             .filter { !$0.value.status.isEnd && (!$0.value.isReleased || $0.value.status == .postponed) }
             .map { id, row in
                 DesiredGame(
-                    game: SimulatedGames.game(id), status: row.status, markets: [SimulatedGames.market(id)],
+                    game: game(id), status: row.status,
+                    // Markets are stored with the first owner.
+                    markets: catalogue.isEmpty || row.epoch != nil ? markets(of: id) : [],
                     shard: row.isReleased ? nil : row.seat?.shard, epoch: row.epoch)
             }
     }
+
+    func game(_ id: GameID) -> Game { catalogue[id]?.game ?? SimulatedGames.game(id) }
+    func markets(of id: GameID) -> [Market] { catalogue[id]?.markets ?? [SimulatedGames.market(id)] }
 
     /// The games of one shard, as it reads them at start and while it has no lease.
     func epochs(of shard: ShardID) -> [GameID: Epoch] {

@@ -13,6 +13,10 @@ struct SimulatedProcess {
     var hasDatabase = true
     /// How far its clock is from true time; up to an hour.
     var clockOffset: Duration
+    /// How much faster than true time it goes, in millionths.
+    var driftPerMillion: Int64 = 0
+    /// How far what it takes for the venue's time is off.
+    var venueError = Duration.zero
 
     var isAble: Bool { isRunning && !isPaused && hasBus && hasDatabase }
 }
@@ -31,9 +35,10 @@ struct SimulatedShard {
     /// What arrived while it was stopped.
     var inbox: [Simulation.Happening] = []
 
-    static func rules(capacity: Int) -> ShardRules {
+    static func rules(_ profile: SimulationProfile) -> ShardRules {
         var rules = ShardRules()
-        rules.maximumGames = capacity
+        rules.maximumGames = profile.capacity
+        if profile.hasOrderPath { rules.minimumEdgeBasisPoints = 400 }
         return rules
     }
 

@@ -6,7 +6,7 @@ import Resilience
 /// The orchestrators' shells, and how they share the leadership.
 extension Simulation {
     func clock(ofOrchestrator index: Int) -> MachineInstant {
-        now.advanced(by: orchestrators[index].process.clockOffset)
+        clock(of: orchestrators[index].process)
     }
 
     mutating func startOrchestrator(_ index: Int) {
@@ -55,9 +55,9 @@ extension Simulation {
         case .look(let index, let life):
             guard isThere(index, life, happening) else { return }
             let shown = scoreboard.sorted { $0.key < $1.key }.map {
-                ScoreboardGame(game: SimulatedGames.game($0.key), status: $0.value)
+                ScoreboardGame(game: database.game($0.key), status: $0.value)
             }
-            give(.scoreboard(shown, at: SimulatedGames.scheduledAt), toOrchestrator: index)
+            give(.scoreboard(shown, at: path.isOn ? venueNow : SimulatedGames.scheduledAt), toOrchestrator: index)
             agenda.plan(.look(index, life: life), at: now.advanced(by: .seconds(2)))
         default: break
         }
@@ -175,8 +175,9 @@ extension Simulation {
                 agenda.plan(
                     .toShard(shard, .granted(beat: beat, term: term), life: shards[shard].process.life), at: at)
             }
-        case .requestMarkets(let game, _):
+        case .requestMarkets(let game, let request):
             guard process.hasBus else { return }
+            if path.isOn { return askDiscovery(game, request) }
             let answer = Event.discovered(game.id, [SimulatedGames.market(game.id)], reason: nil)
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
         case .answerOperator(let request, .accepted): keep(operatorOrders[request])

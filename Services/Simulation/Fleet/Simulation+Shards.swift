@@ -5,7 +5,7 @@ import Resilience
 
 /// The shards' shells.
 extension Simulation {
-    func clock(of shard: Int) -> MachineInstant { now.advanced(by: shards[shard].process.clockOffset) }
+    func clock(of shard: Int) -> MachineInstant { clock(of: shards[shard].process) }
 
     mutating func startShard(_ index: Int) {
         shards[index].nextBeat = now
@@ -22,9 +22,10 @@ extension Simulation {
         shards[index].beat = 0
         shards[index].isIll = false
         shards[index].isStopping = false
+        if path.isOn { path.feeds[index] = SimulatedFeed(isUp: path.feeds[index].isUp) }
         shards[index].engine = ShardEngine(
             shard: shards[index].id, incarnation: shards[index].incarnation,
-            rules: SimulatedShard.rules(capacity: capacity))
+            rules: SimulatedShard.rules(profile))
         startShard(index)
     }
 
@@ -90,7 +91,9 @@ extension Simulation {
     }
 
     mutating func give(_ event: ShardEvent, to index: Int) {
-        let effects = shards[index].engine.handle(event, at: SimulatedGames.scheduledAt, machine: clock(of: index))
+        let effects = shards[index].engine.handle(
+            event, at: path.isOn ? venueClock(of: shards[index].process) : SimulatedGames.scheduledAt,
+            machine: clock(of: index))
         if history != nil, let told = Self.brief(event) {
             let id = shards[index].id
             record("\(id) \(told)")
@@ -112,14 +115,14 @@ extension Simulation {
                         Acknowledgement(command: command, shard: shards[index].id, game: game, verdict: answer)))
             case .askEpochs: ask(index, isReread: false)
             case .rereadAssignments: ask(index, isReread: true)
-            default: break
+            default: carryOut(effect, of: index)
             }
         }
     }
 
     private static func brief(_ event: ShardEvent) -> String? {
         switch event {
-        case .tick, .heartbeatSent: nil
+        case .tick, .heartbeatSent, .state, .bookUpdated, .booksConfirmed: nil
         case .assign(let id, let assigned): "is assigned \(assigned.game.id)/\(assigned.epoch) by \(id)"
         case .reread(let list, _): "rereads \(list.map { "\($0.game.id)/\($0.epoch)" })"
         default: "gets \(event)"
@@ -145,9 +148,10 @@ extension Simulation {
             }
             return
         }
+        database.lives[shard.id] = shard.incarnation
         let epochs = database.epochs(of: shard.id)
         let list = epochs.sorted { $0.key < $1.key }.map { id, epoch in
-            Assigned(game: SimulatedGames.game(id), markets: [SimulatedGames.market(id)], epoch: epoch)
+            Assigned(game: database.game(id), markets: database.markets(of: id), epoch: epoch)
         }
         let answer: ShardEvent = isReread ? .reread(list, asked: asked) : .epochsAnswered(epochs, asked: asked)
         agenda.plan(.toShard(index, answer, life: life), at: delay(1...20))

@@ -21,10 +21,13 @@ struct Simulation {
         case look(Int, life: Int)
         case fault(Fault)
         case check
+        case path(PathHappening)
+        case pathFault(PathFault)
     }
 
     let seed: UInt64
-    let capacity: Int
+    let profile: SimulationProfile
+    var capacity: Int { profile.capacity }
     var random: SeededGenerator
     var now = MachineInstant.origin
     var agenda = Agenda<Happening>()
@@ -40,30 +43,37 @@ struct Simulation {
     var log = EventLog()
     var violations: [String] = []
     var operatorOrders: [CommandID: OperatorOrder] = [:]
+    var path: OrderPath
+    /// How much has happened.
+    var steps = 0
+    /// Nothing more happens after so many steps.
+    var stepLimit = Int.max
     /// A mistake made on purpose, to see that it is found.
     let plant: Plant?
     /// What happened, for whoever looks into one seed; nil while nobody does.
     var history: [String]?
 
-    init(seed: UInt64, shards shardCount: Int = 3, games: Int = 10, capacity: Int = 8, plant: Plant? = nil) {
+    init(seed: UInt64, profile: SimulationProfile = .fleet, plant: Plant? = nil) {
         self.seed = seed
         self.plant = plant
+        self.profile = profile
+        path = OrderPath(seed: seed, plant: plant)
         database.isUnfenced = plant == .reservationsUnfenced
-        self.capacity = capacity
         random = SeededGenerator(seed: seed)
-        for index in 0..<shardCount {
+        for index in 0..<profile.shards {
             let id = ShardID(stringLiteral: "s\(index)")
             let process = SimulatedProcess(clockOffset: Self.anyOffset(&random))
             let engine = ShardEngine(
                 shard: id, incarnation: SimulatedShard.incarnation(id, 1),
-                rules: SimulatedShard.rules(capacity: capacity))
+                rules: SimulatedShard.rules(profile))
             shards.append(SimulatedShard(id: id, process: process, engine: engine))
         }
         for index in 0..<2 {
             orchestrators.append(
                 SimulatedOrchestrator(index: index, process: SimulatedProcess(clockOffset: Self.anyOffset(&random))))
         }
-        for id in SimulatedGames.ids(games) { scoreboard[id] = .live }
+        for id in SimulatedGames.ids(profile.games) { scoreboard[id] = .live }
+        if profile.hasOrderPath { startPath(profile) }
         for index in shards.indices { startShard(index) }
         for index in orchestrators.indices { startOrchestrator(index) }
         agenda.plan(.check, at: now)
@@ -74,11 +84,13 @@ struct Simulation {
     }
 
     mutating func run(until end: MachineInstant) {
-        while let (at, happening) = agenda.next(until: end) {
+        while steps < stepLimit, let (at, happening) = agenda.next(until: end) {
             now = max(now, at)
+            steps += 1
+            log.add(now.nanoseconds)
             happen(happening)
         }
-        now = end
+        if steps < stepLimit { now = end }
     }
 
     mutating func record(_ text: @autoclosure () -> String) {
@@ -101,9 +113,35 @@ struct Simulation {
         case .leadershipAsked(let index, let life, let told, let asked): lead(index, life, told, asked)
         case .recordStored(let index, let life, let effect): store(index, life, effect)
         case .fault(let fault): strike(fault)
+        case .path(let happening): pathHappens(happening)
+        case .pathFault(let fault):
+            record("fault \(fault)")
+            strike(fault)
         case .check:
             check()
+            watchAllShards()
             agenda.plan(.check, at: now.advanced(by: .milliseconds(250)))
+        }
+    }
+
+    private mutating func pathHappens(_ happening: PathHappening) {
+        switch happening {
+        case .play: play()
+        case .confirmBooks: confirmBooks()
+        case .settle(let market, let value):
+            record("venue settles \(market) at \(value)")
+            path.venue.settle(market, at: value)
+        case .publish(let shard, let life, let signal, let attempt): publish(shard, life, signal, attempt: attempt)
+        case .entryHeard, .follow, .followed, .decided, .priceToProcessor: processorHappens(happening)
+        case .decide(let index, let life, let place, let signal): decide(index, life, place, signal)
+        case .discoveryAsked, .discoveryListed, .discoveryBeat: discoveryHappens(happening)
+        case .priceToExecutor, .intentToExecutor, .sweep, .swept, .claimed, .book, .booked: orderHappens(happening)
+        case .claim(let index, let life, let intent, let began): claim(index, life, intent, began)
+        case .arrive(let index, let life, let claimed, let replyBy): arrive(index, life, claimed, replyBy: replyBy)
+        case .linger(let order, let index, let life, let claimed, let replyBy):
+            linger(order, index, life, claimed, replyBy: replyBy)
+        case .killSwitch(let isEngaged): path.books.killSwitch = isEngaged ? .engaged : .released
+        default: lookHappens(happening)
         }
     }
 

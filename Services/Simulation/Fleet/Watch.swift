@@ -27,8 +27,11 @@ extension Simulation {
     mutating func check() {
         if lossPercent > 0 || failPercent > 0 || !isBusUp { watch.disturbed(at: now) }
         watch.ledSince = isLed ? (watch.ledSince ?? now) : nil
+        let held = shards.map { shard in
+            Dictionary(uniqueKeysWithValues: shard.engine.watched.map { ($0.game, $0.epoch) })
+        }
         for (game, status) in scoreboard.sorted(by: { $0.key < $1.key }) {
-            let owner = owner(of: game)
+            let owner = owner(of: game, held)
             if status == .live, owner == nil {
                 let since = max(watch.unownedSince[game] ?? now, watch.lastDisturbance)
                 watch.unownedSince[game] = watch.unownedSince[game] ?? now
@@ -40,14 +43,13 @@ extension Simulation {
             } else {
                 watch.unownedSince[game] = nil
             }
-            for index in shards.indices { checkZombie(game, on: index) }
+            for index in shards.indices { checkZombie(game, held[index][game], on: index) }
         }
-        log.add(Int64(shards.reduce(0) { $0 * 31 + $1.engine.watched.count }))
+        log.add(Int64(held.reduce(0) { $0 * 31 + $1.count }))
     }
 
-    private mutating func checkZombie(_ game: GameID, on index: Int) {
-        let held = shards[index].engine.watched.first { $0.game == game }
-        let isOwned = held.map { database.rows[game]?.seat == Seat(shard: shards[index].id, epoch: $0.epoch) } ?? true
+    private mutating func checkZombie(_ game: GameID, _ held: Epoch?, on index: Int) {
+        let isOwned = held.map { database.rows[game]?.seat == Seat(shard: shards[index].id, epoch: $0) } ?? true
         guard !isOwned, shards[index].process.isAble else {
             watch.zombieSince[game]?[index] = nil
             return
@@ -67,9 +69,15 @@ extension Simulation {
 
     /// The shard that watches the game under the stored epoch and may speak.
     func owner(of game: GameID) -> Int? {
+        owner(
+            of: game,
+            shards.map { Dictionary(uniqueKeysWithValues: $0.engine.watched.map { ($0.game, $0.epoch) }) })
+    }
+
+    /// `held` are the games of each shard, by index.
+    private func owner(of game: GameID, _ held: [[GameID: Epoch]]) -> Int? {
         guard let seat = database.rows[game]?.seat, let index = shards.firstIndex(where: { $0.id == seat.shard }),
-            shards[index].process.isAble,
-            shards[index].engine.watched.contains(where: { $0.game == game && $0.epoch == seat.epoch }),
+            shards[index].process.isAble, held[index][game] == seat.epoch,
             shards[index].engine.standing(at: clock(of: index)) != .silent
         else { return nil }
         return index

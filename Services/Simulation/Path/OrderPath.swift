@@ -1,0 +1,177 @@
+import Domain
+import ExecutionServiceEngine
+import GameShardEngine
+import MarketDiscoveryEngine
+import OrchestratorEngine
+import Resilience
+import SignalProcessorEngine
+
+/// Everything between a play and a fill: the games, the venue, the books, and the processes of the order path.
+struct OrderPath {
+    /// Off where only the fleet is looked at: then nothing here draws a number or plans anything.
+    var isOn = false
+    /// Whether games are played and quoted.
+    var isPlaying = true
+    /// Of its own, so that the fleet's schedules stay what they were.
+    var random: SeededGenerator
+    var games: [SimulatedGame] = []
+    var books: SimulatedBooks
+    var venue: SimulatedVenue
+    /// The signals that the bus has stored, and how many went before them.
+    var journal = SimulatedJournal<PublishedSignal>()
+    var processors: [SimulatedProcessor] = []
+    var executors: [SimulatedExecutor] = []
+    var discovery: SimulatedDiscovery
+    var trouble = PathTrouble()
+    var watch = PathWatch()
+    /// The feeds of the shards, by index.
+    var feeds: [SimulatedFeed] = []
+
+    static let bankroll = Money.dollars(1_000)
+
+    init(seed: UInt64, plant: Plant?) {
+        random = SeededGenerator(seed: seed ^ 0x6f72_6465_7270_6174)
+        books = SimulatedBooks(cash: Self.bankroll, plant: plant)
+        venue = SimulatedVenue(cash: Self.bankroll, keepsKeys: seed % 2 == 0)
+        discovery = SimulatedDiscovery(process: SimulatedProcess(clockOffset: .zero))
+    }
+
+    mutating func roll(_ percent: Int) -> Bool { percent > 0 && Int.random(in: 0..<100, using: &random) < percent }
+
+    mutating func milliseconds(_ range: ClosedRange<Int>) -> Duration {
+        .milliseconds(Int.random(in: range, using: &random))
+    }
+}
+
+/// What a shard said, and in which of its lives.
+struct PublishedSignal: Hashable {
+    let signal: Signal
+    let sender: Incarnation
+}
+
+/// A capped stream of the bus; entries are known by their place.
+struct SimulatedJournal<Message> {
+    private(set) var messages: [Message] = []
+    /// How many were dropped before the first that is kept.
+    private(set) var dropped = 0
+
+    var end: Int { dropped + messages.count }
+
+    mutating func append(_ message: Message) { messages.append(message) }
+
+    /// Everything from a place on, and whether something before it is gone.
+    func read(from place: Int) -> (messages: ArraySlice<Message>, hasGap: Bool) {
+        (messages[max(0, min(place - dropped, messages.count))...], place < dropped)
+    }
+
+    /// The bus loses its data.
+    mutating func flush() {
+        dropped = end
+        messages = []
+    }
+}
+
+/// The connection of one shard to the venue's market data and to the scores.
+struct SimulatedFeed {
+    var markets: Set<MarketID> = []
+    var games: Set<GameID> = []
+    var isUp = true
+}
+
+/// A real signal-processor engine, and what its shell knows.
+struct SimulatedProcessor {
+    var process: SimulatedProcess
+    var engine: SignalProcessorEngine
+    var marks: [MarketID: PortfolioMark.Mark] = [:]
+    /// The next place of the journal that it has not taken.
+    var cursor = 0
+    /// The place that a next life begins at.
+    var storedCursor = 0
+    var queue: [(place: Int, signal: PublishedSignal)] = []
+    var isBusy = false
+    var attempts = 0
+    var inbox: [Simulation.Happening] = []
+}
+
+/// A real execution-service engine with its lanes and its reconciliation, and what their shells know.
+struct SimulatedExecutor {
+    var process: SimulatedProcess
+    var engine = ExecutionServiceEngine(safeguards: Safeguards())
+    var lanes = OrderLanes()
+    var reconciliation: ReconciliationEngine
+    var isReconciled = false
+    var prices: [MarketID: PricePublication] = [:]
+    var balance: (money: Money, at: MachineInstant)?
+    var inbox: [Simulation.Happening] = []
+
+    init(process: SimulatedProcess, at now: MachineInstant) {
+        self.process = process
+        reconciliation = ReconciliationEngine(at: now)
+    }
+}
+
+/// A real market-discovery engine.
+struct SimulatedDiscovery {
+    var process: SimulatedProcess
+    var engine = MarketDiscoveryEngine()
+    var inbox: [Simulation.Happening] = []
+}
+
+/// How badly off the order path is, as the schedule of faults has it.
+struct PathTrouble {
+    /// Of the statements that reach PostgreSQL, 0 to 100: half of them are done all the same.
+    var lostAnswers = 0
+    /// Everything that writes is refused, everything that reads is answered.
+    var isDiskFull = false
+    /// Of what is sent to the venue, 0 to 100.
+    var lostRequests = 0
+    var lostReplies = 0
+    var lateRequests = 0
+    var refusals = 0
+    var isVenueDown = false
+    var isVenueListless = false
+    var lingering = 0
+    var isKillFilePresent = false
+    var isKillFileUnknown = false
+}
+
+/// What happens on the order path.
+indirect enum PathHappening {
+    case play
+    case confirmBooks
+    case settle(MarketID, Price)
+    case publish(shard: Int, life: Int, PublishedSignal, attempt: Int)
+    case entryHeard(Int, life: Int, place: Int)
+    case follow(Int, life: Int)
+    case followed(Int, life: Int)
+    case decide(Int, life: Int, place: Int, PublishedSignal)
+    case decided(Int, life: Int, place: Int, SimulatedBooks.SignalOutcome?)
+    case priceToProcessor(Int, life: Int, PricePublication)
+    case priceToExecutor(Int, life: Int, PricePublication)
+    case intentToExecutor(Int, life: Int, ApprovedIntent)
+    case discoveryAsked(Game, CommandID)
+    case discoveryListed(life: Int, series: String, isFound: Bool)
+    case discoveryBeat(life: Int)
+    case sweep(Int, life: Int)
+    case swept(Int, life: Int, open: [SimulatedBooks.OpenOrder], waiting: [OrderQueue.Item])
+    case claim(Int, life: Int, IntentID, began: MachineInstant)
+    case claimed(Int, life: Int, IntentID, began: MachineInstant, SimulatedBooks.Claim?)
+    case arrive(Int, life: Int, SimulatedBooks.Claimed, replyBy: MachineInstant)
+    case linger(Int, Int, life: Int, SimulatedBooks.Claimed, replyBy: MachineInstant)
+    case book(Int, life: Int, OrderID, OrderNews, lane: IntentID?)
+    case booked(Int, life: Int, OrderID, OrderNews, lane: IntentID?, OrderBooking?)
+    case resolve(Int, life: Int)
+    case step(Int, life: Int, [SimulatedBooks.OpenOrder])
+    case look(Int, life: Int, OrderRecord, started: MachineInstant, rest: [SimulatedBooks.OpenOrder])
+    case looked(
+        Int, life: Int, OrderRecord, started: MachineInstant, found: OrderNews?, isWhole: Bool,
+        rest: [SimulatedBooks.OpenOrder])
+    case readBalance(Int, life: Int)
+    case balanceRead(Int, life: Int, Money?, asked: MachineInstant)
+    case payOut(Int, life: Int)
+    case reconcile(Int, life: Int)
+    case reconcileAtVenue(Int, life: Int, started: MachineInstant, mark: Int?)
+    case reconcileAtHome(Int, life: Int, started: MachineInstant, mark: Int?, VenueSnapshot?)
+    case reconciled(Int, life: Int, started: MachineInstant, ReconciliationLook, [Discrepancy], OwnSnapshot?)
+    case killSwitch(isEngaged: Bool)
+}

@@ -1,0 +1,208 @@
+import Domain
+import ExecutionServiceEngine
+import OrchestratorEngine
+import Resilience
+import SignalProcessorEngine
+
+/// What must hold on the order path after every step, looked at from outside where both sides are seen.
+struct PathWatch {
+    private(set) var violations: [String] = []
+    /// Orders that became unknown with somebody alive to tell, and those that were told of.
+    var unknown: Set<OrderID> = []
+    var told: Set<OrderID> = []
+    private var decided: Set<SignalID> = []
+    var approved = 0
+    var sent = 0
+
+    /// False when the signal was decided before.
+    mutating func decides(_ signal: SignalID) -> Bool { decided.insert(signal).inserted }
+    var lastStates: [IntentID: IntentState] = [:]
+    /// Small stakes and several entries of a game, so that limits are reached and orders are many.
+    static let limits: TradingLimits = {
+        var limits = TradingLimits()
+        limits.minimumEdgeBasisPoints = 400
+        limits.positionShare = 0.02
+        limits.entriesPerSide = 4
+        limits.allowsHedging = true
+        return limits
+    }()
+    /// Since when no shard has been able to serve, while a leader could see it.
+    var allDeadSince: MachineInstant?
+
+    mutating func violated(_ text: String, at now: MachineInstant) {
+        guard violations.count < 50 else { return }
+        violations.append("\(now.nanoseconds / 1_000_000) ms: \(text)")
+    }
+}
+
+extension Simulation {
+    private mutating func violated(_ text: String) { path.watch.violated(text, at: now) }
+
+    // MARK: Owners
+
+    /// Only the owner of record trades, and only while the switch is released.
+    mutating func watchSignal(_ signal: Signal, _ outcome: SimulatedBooks.SignalOutcome) {
+        guard case .decided(let verdict) = outcome else { return }
+        if !path.watch.decides(signal.id) { violated("\(signal.id) is decided twice") }
+        guard case .approved(let intent, _) = verdict else { return }
+        path.watch.approved += 1
+        if database.rows[signal.game]?.seat != Seat(shard: signal.shard, epoch: signal.epoch) {
+            violated("\(intent.id) is traded by \(signal.shard) under \(signal.epoch), who does not own it")
+        }
+        if path.books.killSwitch != .released { violated("\(intent.id) is approved past the kill switch") }
+    }
+
+    // MARK: Reservations and limits
+
+    /// What the last transaction touched, and every sum that it may have changed.
+    mutating func watchBooks() {
+        for id in path.books.touched { watchIntent(id) }
+        if path.books.touched.isEmpty { return }
+        let exposure = path.books.exposure
+        let limits = PathWatch.limits
+        for (game, sum) in exposure.games.sorted(by: { $0.key < $1.key }) {
+            if let limit = limits.gameExposure, sum > limit { violated("\(game) exposes \(sum), more than \(limit)") }
+        }
+        for (sport, sum) in exposure.sports {
+            if let limit = limits.sportExposure, sum > limit { violated("\(sport) exposes \(sum), more than \(limit)") }
+        }
+        watchMoney(exposure)
+    }
+
+    private mutating func watchIntent(_ id: IntentID) {
+        guard let row = path.books.intents[id] else { return }
+        let last = path.watch.lastStates[id] ?? .approved
+        if last != row.state, !last.permits(row.state) { violated("\(id) went from \(last) to \(row.state)") }
+        path.watch.lastStates[id] = row.state
+        guard let reservation = path.books.reservation(of: row.intent) else {
+            return violated("\(id) has no reservation")
+        }
+        if row.state.isTerminal != (reservation.state != .held) {
+            violated("\(id) is \(row.state) while its reservation is \(reservation.state)")
+        }
+        let open = path.books.orders(of: id).filter { !$0.state.isTerminal }
+        if open.count > 1 { violated("\(id) has \(open.count) open orders") }
+        if row.state.isTerminal, !open.isEmpty { violated("\(id) has ended with an open order") }
+    }
+
+    private mutating func watchMoney(_ exposure: SimulatedBooks.Exposure) {
+        let books = path.books
+        let expected = books.initialCash + books.realised - books.fees - exposure.openCost
+        if books.cash != expected { violated("cash is \(books.cash), the books make it \(expected)") }
+        if books.cash < exposure.reserved { violated("\(exposure.reserved) is reserved of \(books.cash)") }
+    }
+
+    // MARK: Orders and the kill switch
+
+    mutating func watchClaim() {
+        if path.books.killSwitch != .released { violated("an order is stored past the kill switch") }
+    }
+
+    mutating func watchSend(_ claimed: SimulatedBooks.Claimed) {
+        path.watch.sent += 1
+        let id = claimed.order.request.id
+        if path.trouble.isKillFilePresent || path.trouble.isKillFileUnknown {
+            violated("\(id) is sent past the kill-switch file")
+        }
+        if path.books.orders[id] == nil { violated("\(id) is sent and not stored") }
+    }
+
+    /// What reaches the venue is awaited by the books, once for each intent.
+    mutating func watchArrival(_ claimed: SimulatedBooks.Claimed) {
+        let id = claimed.order.request.id
+        if path.venue.byKey[id]?.count ?? 0 > 1 { violated("\(id) is twice at the venue") }
+        let ofIntent = path.books.orders(of: claimed.intent.id).filter { path.venue.byKey[$0.request.id] != nil }
+        if ofIntent.count > 1 { violated("\(claimed.intent.id) is at the venue as \(ofIntent.count) orders") }
+        guard path.venue.byKey[id] != nil else { return }
+        if let record = path.books.orders[id]?.record, record.state.isTerminal {
+            violated("\(id) reaches the venue after it ended as \(record.state)")
+        }
+    }
+
+    /// An order ends in the books only as it ended at the venue.
+    mutating func watchBooking(_ before: OrderRecord?, _ booking: OrderBooking?) {
+        guard let before, let after = booking?.order else { return }
+        if before.state != after.state, !before.state.permits(after.state) {
+            violated("\(after.request.id) went from \(before.state) to \(after.state)")
+        }
+        guard after.state.isTerminal, !before.state.isTerminal else { return }
+        let theirs = path.venue.byKey[after.request.id]?.map { path.venue.orders[$0] } ?? []
+        let filled = theirs.reduce(Quantity.zero) { $0 + $1.filled }
+        if filled > after.filled {
+            violated("\(after.request.id) ends as \(after.state) with \(after.filled), the venue has \(filled)")
+        }
+    }
+
+    mutating func watchProof(_ order: OrderRecord) {
+        if path.venue.byKey[order.request.id] != nil {
+            violated("\(order.request.id) is said to be absent, and is at the venue")
+        }
+    }
+
+    /// Who sees that an order is unknown tells it.
+    mutating func watchAlerts(_ booking: OrderBooking) {
+        guard !booking.alerts.isEmpty else { return }
+        for alert in booking.alerts {
+            if case .orderUnknown(let id, _) = alert {
+                path.watch.unknown.insert(id)
+                if plant != .alertForgotten { path.watch.told.insert(id) }
+            }
+            if case .overfilled(let id, _, _) = alert { violated("\(id) is overfilled") }
+        }
+        let silent = path.watch.unknown.subtracting(path.watch.told).sorted()
+        for id in silent { violated("nobody is told that \(id) is unknown") }
+        path.watch.unknown = path.watch.told
+    }
+
+    mutating func watchJudgement(_ judgement: ReconciliationJudgement) {
+        for difference in judgement.lasting { violated("the venue's books differ for good: \(difference.name)") }
+    }
+
+    // MARK: Alerts of the fleet
+
+    /// All shards away for long, with a leader that hears: people must have been told (DESIGN section 10: 8 s).
+    mutating func watchAllShards() {
+        guard path.isOn else { return }
+        let isAnyAlive = shards.contains { $0.process.isRunning && !$0.process.isPaused && $0.process.hasBus }
+        guard !isAnyAlive, let led = watch.ledSince else {
+            path.watch.allDeadSince = nil
+            return
+        }
+        let since = max(path.watch.allDeadSince ?? now, led, watch.lastDisturbance)
+        path.watch.allDeadSince = path.watch.allDeadSince ?? now
+        if now.since(since) > .seconds(8) {
+            let isTold = orchestrators.contains { $0.toldAlerts.contains(.allShardsUnhealthy) }
+            if !isTold { violated("nobody is told that all shards are away") }
+        }
+    }
+
+    // MARK: In the end
+
+    /// After calm nothing is open, nothing is held, and both books say the same.
+    mutating func watchEnd() {
+        let books = path.books
+        for (id, row) in books.intents.sorted(by: { $0.key < $1.key }) where !row.state.isTerminal {
+            violated("in the end \(id) is \(row.state)")
+        }
+        for order in books.openOrders { violated("in the end \(order.record.request.id) is \(order.record.state)") }
+        if books.reserved != .zero { violated("in the end \(books.reserved) is reserved") }
+        if books.cash != path.venue.cash {
+            violated("in the end cash is \(books.cash), the venue's \(path.venue.cash)")
+        }
+        for order in path.venue.orders {
+            let ours = books.orders[order.request.id]?.record
+            if ours?.filled != order.filled {
+                let booked = ours.map { "\($0.filled)" } ?? "nothing"
+                violated("in the end \(order.request.id) is \(booked) to us, \(order.filled) to the venue")
+            }
+        }
+        let held = books.openPositions.mapValues(\.position.netHundredths).filter { $0.value != 0 }
+        let theirs = path.venue.positions.mapValues(\.netHundredths).filter { $0.value != 0 }
+        if held != theirs { violated("in the end positions differ") }
+        if path.executors.contains(where: { !$0.isReconciled }) { violated("in the end the books are not compared") }
+        for orchestrator in orchestrators where orchestrator.engine.isLeading {
+            let open = orchestrator.toldAlerts.map(\.rawValue).sorted()
+            if !open.isEmpty { violated("in the end \(open) are still told") }
+        }
+    }
+}

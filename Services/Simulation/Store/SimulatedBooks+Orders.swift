@@ -1,0 +1,247 @@
+import Domain
+import ExecutionServiceEngine
+import Resilience
+
+/// What `OrderStore` does in its transactions.
+extension SimulatedBooks {
+    /// What a process has seen of the venue when it decides: `VenueReadings`.
+    struct Readings: Hashable {
+        enum Balance: Hashable {
+            case own
+            case unread
+            case read(Money, age: Duration)
+        }
+
+        var isReconciled = true
+        var ask: Price?
+        var balance = Balance.own
+    }
+
+    struct Claimed: Hashable {
+        let intent: ApprovedIntent
+        let order: OrderRecord
+        let reduces: Bool
+    }
+
+    struct Claim: Hashable {
+        let decision: SendDecision
+        var claimed: Claimed?
+    }
+
+    struct OpenOrder: Hashable {
+        let record: OrderRecord
+        let intentExpiresAt: VenueInstant
+    }
+
+    /// Orders that have not ended, oldest first.
+    var openOrders: [OpenOrder] {
+        orders.values.filter { !$0.record.state.isTerminal }.sorted { $0.number < $1.number }.compactMap { row in
+            intents[row.record.intent].map {
+                OpenOrder(record: row.record, intentExpiresAt: $0.intent.expiresAt)
+            }
+        }
+    }
+
+    /// Intents that nobody has taken, and those whose next attempt has not been made.
+    var waiting: [OrderQueue.Item] {
+        intents.values.filter { row in
+            row.state == .approved
+                || (row.state == .sending && orders(of: row.intent.id).allSatisfy(\.isProvenAbsent))
+        }
+        .sorted { $0.number < $1.number }
+        .map { row in
+            OrderQueue.Item(
+                intent: row.intent.id, account: row.intent.venue.rawValue, markets: [row.intent.market],
+                priority: row.intent.action == .sell ? .takeProfit : .entry)
+        }
+    }
+
+    mutating func claim(
+        _ id: IntentID, engine: ExecutionServiceEngine, seen: Readings, as order: (IntentID, Int) -> OrderID,
+        at now: VenueInstant, database: MachineInstant
+    ) -> Claim {
+        touched = []
+        guard let row = intents[id], !row.state.isTerminal else { return Claim(decision: .wait) }
+        let intent = row.intent
+        let position = positions[intent.market]?.position ?? Position(market: intent.market)
+        let reduces = position.isReduced(by: intent.outcome, intent.action, intent.quantity)
+        let context = context(intent, seen, at: now)
+        var decision = engine.decide(intent, earlier: orders(of: id), position: position, context, at: now)
+        if row.expiresAt <= database, decision != .wait { decision = .expire }
+        switch decision {
+        case .wait: return Claim(decision: .wait)
+        case .expire: close(row, as: .expired)
+        case .refuse(let refusal) where refusal.passes(reduces: reduces): return Claim(decision: .wait)
+        case .refuse: close(row, as: .refused)
+        case .send(let attempt):
+            if orders.values.contains(where: { !permits(intent, reduces: reduces, beside: $0.record) }) {
+                return Claim(decision: .wait)
+            }
+            guard let order = store(row, attempt, reduces, as: order(id, attempt), at: now) else { break }
+            return Claim(
+                decision: decision, claimed: Claimed(intent: intent, order: order, reduces: reduces))
+        }
+        return Claim(decision: decision)
+    }
+
+    /// One order at a time in a market; an exit does not wait for a purchase whose answer was lost.
+    private func permits(_ intent: ApprovedIntent, reduces: Bool, beside open: OrderRecord) -> Bool {
+        guard open.request.market == intent.market, !open.state.isTerminal else { return true }
+        return reduces && intent.action == .sell && open.state == .unknown && open.request.action == .buy
+            && open.request.outcome == intent.outcome
+    }
+
+    private func context(_ intent: ApprovedIntent, _ seen: Readings, at now: VenueInstant) -> SendContext {
+        var context = SendContext()
+        context.killSwitch = plant == .killSwitchUnread ? .released : killSwitch
+        context.isReconciled = seen.isReconciled
+        if intent.action == .buy { context.ask = seen.ask }
+        let minute = now.advanced(by: .seconds(-60))
+        let hour = now.advanced(by: .seconds(-3_600))
+        for row in orders.values where row.venueAt > hour {
+            if row.reduces {
+                if row.venueAt > minute { context.exitsLastMinute += 1 }
+            } else {
+                context.ordersLastHour += 1
+                if row.venueAt > minute { context.ordersLastMinute += 1 }
+            }
+        }
+        let others = reserved - (reservation(of: intent).map { $0.state == .held ? $0.held : .zero } ?? .zero)
+        switch seen.balance {
+        case .own: context.balance = cash - others
+        case .unread: context.balance = nil
+        case .read(let money, let age):
+            context.balance = min(cash, money) - others
+            context.balanceAge = age
+        }
+        return context
+    }
+
+    private mutating func close(_ row: IntentRow, as end: IntentState) {
+        let closing = IntentClosing(row.state, reservation(of: row.intent), as: end)
+        guard let closing else { return }
+        intents[row.intent.id]?.state = closing.intent
+        if plant != .reservationLeaked, let record = closing.reservation { write(record) }
+        touched = [row.intent.id]
+    }
+
+    /// A closed reservation is never written again.
+    private mutating func write(_ record: ReservationRecord) {
+        if reservations[record.id]?.record.state == .held { reservations[record.id]?.record = record }
+    }
+
+    /// Stores the order under its venue key, marked as sent, before anything is sent.
+    private mutating func store(
+        _ row: IntentRow, _ attempt: Int, _ reduces: Bool, as id: OrderID, at now: VenueInstant
+    ) -> OrderRecord? {
+        let intent = row.intent
+        guard orders[id] == nil,
+            let request = try? OrderRequest(
+                id: id, market: intent.market, outcome: intent.outcome, action: intent.action, limit: intent.limit,
+                quantity: intent.quantity, timeInForce: .immediateOrCancel)  // an approved intent is tradable
+        else { return nil }
+        if row.state == .approved { intents[intent.id]?.state = .sending }
+        let stored = OrderRecord(request: request, intent: intent.id, attempt: attempt)
+        var booking = OrderBooking(
+            order: stored, reservation: reservation(of: intent), position: Position(market: intent.market),
+            intent: .sending, knownFills: [])
+        booking.apply(.sent)
+        orders[id] = OrderRow(record: booking.order, venueAt: now, reduces: reduces, number: orders.count)
+        mark += 1
+        touched = [intent.id]
+        return booking.order
+    }
+
+    /// Nil when there is no such order.
+    mutating func book(_ id: OrderID, _ news: OrderNews) -> OrderBooking? {
+        touched = []
+        guard let row = orders[id], let intent = intents[row.record.intent] else { return nil }
+        let request = row.record.request
+        let market = markets[request.market]
+        let before = OrderBooking(
+            order: row.record, reservation: reservation(of: intent.intent),
+            position: positions[request.market]?.position ?? Position(market: request.market), intent: intent.state,
+            knownFills: Set(fills.values.lazy.filter { $0.order == id }.map(\.id)),
+            settledAt: plant == .settlementForgotten ? nil : market?.value)
+        var booking = before
+        booking.apply(news)
+        if booking != before { write(booking, before, intent.intent) }
+        return booking
+    }
+
+    private mutating func write(_ booking: OrderBooking, _ before: OrderBooking, _ intent: ApprovedIntent) {
+        let id = booking.order.request.id
+        orders[id]?.record = booking.order
+        // More than was asked for is alerted; the row keeps to what it can say.
+        orders[id]?.record.limitFilled()
+        for fill in booking.newFills { fills[fill.id] = fill }
+        if let first = booking.newFills.first {
+            write(booking.position, of: intent.game, openedAt: first.at)
+            apply(booking.account)
+        }
+        if booking.reservation != before.reservation, let record = booking.reservation { write(record) }
+        if booking.intent != before.intent { intents[intent.id]?.state = booking.intent }
+        mark += 1
+        touched = [intent.id]
+    }
+
+    private mutating func write(_ position: Position, of game: GameID, openedAt: VenueInstant) {
+        let state: PositionRow.State = position.isFlat ? .closed : .open
+        guard let known = positions[position.market] else {
+            positions[position.market] = PositionRow(
+                position: position, game: game, state: state, openedAt: openedAt)
+            return
+        }
+        if known.position.netHundredths.signum() != position.netHundredths.signum() {
+            positions[position.market]?.openedAt = openedAt
+        }
+        positions[position.market]?.position = position
+        if known.state != .settled { positions[position.market]?.state = state }
+    }
+
+    private mutating func apply(_ change: AccountChange) {
+        cash += change.cash
+        realised += change.realised
+        fees += change.fees
+    }
+
+    /// Pays a position out, once; false when it was paid already.
+    mutating func settle(_ market: MarketID, at value: Price) -> Bool {
+        touched = []
+        guard let row = positions[market], row.state == .open || plant == .paidTwice else { return false }
+        let booking = SettlementBooking(row.position, at: value)
+        if plant != .paidTwice { positions[market]?.position = booking.position }
+        positions[market]?.state = .settled
+        apply(booking.account)
+        markets[market]?.isActive = false
+        markets[market]?.value = value
+        mark += 1
+        return true
+    }
+
+    /// Our side of what the venue named, with everything that is open.
+    func own(of venue: VenueSnapshot) -> OwnSnapshot {
+        let keys = Set(venue.orders.compactMap(\.key))
+        let names = Set(venue.orders.map(\.venueOrder)).union(venue.fills.map(\.venueOrder))
+        let listed = orders.values.map(\.record).filter { record in
+            keys.contains(record.request.id) || record.venueOrder.map(names.contains) ?? false
+                || !record.state.isTerminal
+        }
+        let known = Set(fills.keys)
+        return OwnSnapshot(
+            orders: listed.sorted { $0.request.id < $1.request.id },
+            fills: known.intersection(venue.fills.map(\.id)), expectedFills: known,
+            positions: openPositions.filter { !$0.value.position.isFlat }.mapValues(\.position.netHundredths),
+            balance: cash)
+    }
+}
+
+extension OrderRecord {
+    /// Keeps what is filled within what was asked for, as the row's constraint does.
+    fileprivate mutating func limitFilled() {
+        guard filled > request.quantity else { return }
+        self = OrderRecord(
+            request: request, intent: intent, attempt: attempt, venueOrder: venueOrder, state: state,
+            filled: request.quantity, reason: reason)
+    }
+}

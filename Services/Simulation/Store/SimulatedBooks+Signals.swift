@@ -1,0 +1,109 @@
+import Domain
+import ExecutionServiceEngine
+import OrchestratorEngine
+import Resilience
+import SignalProcessorEngine
+
+/// What `SignalStore` does in one transaction.
+extension SimulatedBooks {
+    enum SignalOutcome: Hashable {
+        case decided(Verdict)
+        case known
+    }
+
+    /// Who may trade a game, as the assignments and the shards' lives have it.
+    struct Ownership: Hashable {
+        var seat: Seat?
+        /// The life that claimed the shard's name last; nil where none did.
+        var life: Incarnation?
+    }
+
+    mutating func process(
+        _ signal: Signal, from sender: Incarnation?, _ owner: Ownership, engine: SignalProcessorEngine,
+        marks: [MarketID: PortfolioMark.Mark], as names: IntentNames, at now: VenueInstant, database: MachineInstant
+    ) -> SignalOutcome {
+        touched = []
+        if signals[signal.id] != nil, plant != .redeliveryForgotten { return .known }
+        let view = view(for: signal, from: sender, owner, marks, at: now)
+        let verdict = engine.decide(signal, portfolio: view, as: names, at: now)
+        signals[signal.id] = verdict.name
+        if case .approved(let intent, let amount) = verdict {
+            // The same names are a conflict of keys in PostgreSQL; under the planted mistake they are not.
+            if plant == .redeliveryForgotten, intents[intent.id] != nil { return .decided(verdict) }
+            reservations[intent.reservation] = ReservationRow(
+                record: ReservationRecord(id: intent.reservation, amount: amount), game: intent.game,
+                market: intent.market, sport: intent.sport)
+            intents[intent.id] = IntentRow(
+                intent: intent, expiresAt: database.advanced(by: now.duration(to: intent.expiresAt)),
+                number: intents.count)
+            touched = [intent.id]
+        }
+        return .decided(verdict)
+    }
+
+    func view(
+        for signal: Signal, from sender: Incarnation?, _ owner: Ownership, _ marks: [MarketID: PortfolioMark.Mark],
+        at now: VenueInstant
+    ) -> PortfolioView {
+        var view = PortfolioView()
+        let exposure = plant == .exposureUnread ? Exposure() : exposure
+        view.cash = cash
+        view.reserved = exposure.reserved
+        view.openCost = exposure.openCost
+        view.gameExposure = exposure.games[signal.game] ?? .zero
+        view.sportExposure = exposure.sports[signal.sport] ?? .zero
+        if let inMarket = exposure.markets[signal.market] { view.marketExposure[signal.market] = inMarket }
+        view.dailyProfit = realised - fees
+        view.holdings = plant == .exposureUnread ? [] : holdings(in: signal.game)
+        view.closed = closedPositions(in: signal.game)
+        view.recentlyClosed = view.closed.count { $0.at.duration(to: now) < .seconds(60) }
+        view.markedProfit = PortfolioMark.profit(
+            of: positions.sorted { $0.key < $1.key }.filter { $0.value.state == .open }
+                .map { ($0.value.position, markets[$0.key]?.venue ?? .kalshi) },
+            marks: marks, limit: .seconds(120), at: now)
+        if let market = markets[signal.market], market.game == signal.game, market.isActive,
+            market.venue == signal.venue
+        {
+            view.marketTeam = market.team
+            view.marketTeams[signal.market] = market.team
+        }
+        view.killSwitch = killSwitch
+        if let seat = owner.seat, seat.shard == signal.shard {
+            let isOfAnotherLife = sender != nil && owner.life != nil && sender != owner.life
+            if !isOfAnotherLife { view.epoch = seat.epoch }
+        }
+        return view
+    }
+
+    /// One for each intent that may still trade, and for each whose fills are an open position.
+    private func holdings(in game: GameID) -> [Holding] {
+        intents.values.filter { row in
+            guard row.intent.game == game, row.intent.action == .buy else { return false }
+            if !row.state.isTerminal { return true }
+            guard let held = positions[row.intent.market], held.state == .open, !held.position.isFlat else {
+                return false
+            }
+            return orders.values.contains { $0.record.intent == row.intent.id && !$0.record.filled.isZero }
+        }
+        .sorted { $0.number < $1.number }
+        .compactMap { row in
+            markets[row.intent.market].map { market in
+                Holding(
+                    market: row.intent.market,
+                    backs: row.intent.outcome == .yes ? market.team : market.team.opposite)
+            }
+        }
+    }
+
+    /// Positions that were closed before the game's end; the last fill of one is its close.
+    private func closedPositions(in game: GameID) -> [ClosedPosition] {
+        positions.filter { $0.value.game == game && $0.value.state == .closed }.compactMap { market, row in
+            let last = fills.values.filter { $0.market == market }.max { ($0.at, $0.id) < ($1.at, $1.id) }
+            guard let last, let team = markets[market]?.team else { return nil }
+            let takesYes = (last.outcome == .yes) == (last.action == .buy)
+            return ClosedPosition(
+                backs: takesYes ? team.opposite : team, won: row.position.realised > row.position.fees, at: last.at)
+        }
+        .sorted { ($0.at, $0.backs.rawValue) < ($1.at, $1.backs.rawValue) }
+    }
+}

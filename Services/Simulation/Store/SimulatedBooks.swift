@@ -1,0 +1,126 @@
+import Domain
+import ExecutionServiceEngine
+import Resilience
+import SignalProcessorEngine
+
+/// The tables of the order path, and the transactions of the real stores on them.
+///
+/// Every transaction of the real stores takes the account's lock first, so they follow one another; here each is one
+/// call. What it reads, hands to the engines and writes is what `SignalStore` and `OrderStore` read, hand and write:
+/// that both end in equal states is proven on a real server by `StoreAgreementTests`.
+struct SimulatedBooks {
+    struct IntentRow: Hashable {
+        let intent: ApprovedIntent
+        var state = IntentState.approved
+        /// By the database's clock.
+        let expiresAt: MachineInstant
+        /// In the order of their storing.
+        let number: Int
+    }
+
+    struct OrderRow: Hashable {
+        var record: OrderRecord
+        let venueAt: VenueInstant
+        let reduces: Bool
+        let number: Int
+    }
+
+    struct PositionRow: Hashable {
+        enum State: String {
+            case open
+            case closed
+            case settled
+        }
+
+        var position: Position
+        let game: GameID
+        var state: State
+        var openedAt: VenueInstant
+    }
+
+    struct MarketRow: Hashable {
+        let game: GameID
+        let sport: Sport
+        let venue: Venue
+        let team: HomeAway
+        var isActive = true
+        /// What YES was worth; nil while it is not settled.
+        var value: Price?
+    }
+
+    struct ReservationRow: Hashable {
+        var record: ReservationRecord
+        let game: GameID
+        let market: MarketID
+        let sport: Sport
+    }
+
+    /// A mistake made on purpose; nil in every honest run.
+    var plant: Plant?
+    let initialCash: Money
+    var cash: Money
+    var realised = Money.zero
+    var fees = Money.zero
+    var killSwitch = KillSwitchState.released
+    var markets: [MarketID: MarketRow] = [:]
+    /// What became of each signal, by the verdict's name.
+    var signals: [SignalID: String] = [:]
+    var intents: [IntentID: IntentRow] = [:]
+    var reservations: [ReservationID: ReservationRow] = [:]
+    var orders: [OrderID: OrderRow] = [:]
+    var fills: [FillID: Fill] = [:]
+    var positions: [MarketID: PositionRow] = [:]
+    /// Grows with every booking: `OrderStore.mark`.
+    var mark = 0
+    /// What the last transaction touched, for whoever watches.
+    var touched: [IntentID] = []
+
+    init(cash: Money, plant: Plant? = nil) {
+        initialCash = cash
+        self.cash = cash
+        self.plant = plant
+    }
+
+    // MARK: Sums
+
+    var reserved: Money {
+        reservations.values.reduce(.zero) { $0 + ($1.record.state == .held ? $1.record.held : .zero) }
+    }
+
+    var openPositions: [MarketID: PositionRow] { positions.filter { $0.value.state == .open } }
+
+    /// Held reservations and open cost.
+    struct Exposure: Hashable {
+        var reserved = Money.zero
+        var openCost = Money.zero
+        var games: [GameID: Money] = [:]
+        var sports: [Sport: Money] = [:]
+        var markets: [MarketID: Money] = [:]
+
+        fileprivate mutating func add(_ amount: Money, _ game: GameID, _ sport: Sport, _ market: MarketID) {
+            games[game, default: .zero] += amount
+            sports[sport, default: .zero] += amount
+            markets[market, default: .zero] += amount
+        }
+    }
+
+    var exposure: Exposure {
+        var sum = Exposure()
+        for row in reservations.values where row.record.state == .held {
+            sum.reserved += row.record.held
+            sum.add(row.record.held, row.game, row.sport, row.market)
+        }
+        for (market, row) in positions where row.state == .open {
+            sum.openCost += row.position.cost
+            sum.add(row.position.cost, row.game, markets[market]?.sport ?? .nba, market)
+        }
+        return sum
+    }
+
+    func orders(of intent: IntentID) -> [OrderRecord] {
+        orders.values.filter { $0.record.intent == intent }.map(\.record).sorted { $0.attempt < $1.attempt }
+    }
+
+    /// Of one reservation nothing is known but through its intent.
+    func reservation(of intent: ApprovedIntent) -> ReservationRecord? { reservations[intent.reservation]?.record }
+}

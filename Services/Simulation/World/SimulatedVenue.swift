@@ -1,0 +1,158 @@
+import Domain
+import ExecutionServiceEngine
+import Resilience
+
+/// An exchange with books, an account and lists that lag; it knows nothing of us but what reaches it.
+///
+/// What is written to it arrives within `longestFlight` or never, and its lists lag by at most `longestLag`: that is
+/// what the proof of non-acceptance presumes of a venue, and not more.
+struct SimulatedVenue {
+    static let longestFlight = Duration.seconds(3)
+    static let longestLag = Duration.milliseconds(1_500)
+
+    struct Listing {
+        let market: Market
+        var book = OrderBook.empty
+        var isTrading = true
+        /// What YES is worth; nil until it is settled.
+        var value: Price?
+    }
+
+    struct Order {
+        let name: VenueOrderID
+        let request: OrderRequest
+        var fills: [Fill] = []
+        var isOpen = false
+        /// When its lists show it.
+        let listedAt: MachineInstant
+
+        var filled: Quantity { fills.reduce(.zero) { $0 + $1.quantity } }
+    }
+
+    private(set) var listings: [MarketID: Listing] = [:]
+    private(set) var orders: [Order] = []
+    /// Under one key there may be several, where keys are not kept.
+    private(set) var byKey: [OrderID: [Int]] = [:]
+    private(set) var positions: [MarketID: Position] = [:]
+    private(set) var cash: Money
+    /// When the lists show each fill.
+    private var fillsListedAt: [FillID: MachineInstant] = [:]
+    private var fillCount = 0
+    /// Whether a second order under a known key is refused; some venues take it.
+    let keepsKeys: Bool
+
+    init(cash: Money, keepsKeys: Bool) {
+        self.cash = cash
+        self.keepsKeys = keepsKeys
+    }
+
+    mutating func list(_ market: Market) { listings[market.id] = Listing(market: market) }
+    mutating func quote(_ market: MarketID, _ book: OrderBook) { listings[market]?.book = book }
+    mutating func halt(_ market: MarketID) { listings[market]?.isTrading = false }
+
+    /// Ends the market: what is held is paid out, what is open is cancelled.
+    mutating func settle(_ market: MarketID, at value: Price) {
+        guard listings[market]?.value == nil else { return }
+        listings[market]?.isTrading = false
+        listings[market]?.value = value
+        for index in orders.indices where orders[index].request.market == market { orders[index].isOpen = false }
+        guard let held = positions[market] else { return }
+        let booking = SettlementBooking(held, at: value)
+        cash += booking.account.cash
+        positions[market] = booking.position
+    }
+
+    /// What chance decides about one order.
+    struct Chance {
+        var isRefused = false
+        /// Of what rests, at most this much trades at once.
+        var share: Int64 = 100
+        /// The rest is worked for a while before it is cancelled.
+        var lingers = false
+        var orderLag = Duration.zero
+        var fillLag = Duration.zero
+    }
+
+    /// An order arrives.
+    mutating func receive(
+        _ request: OrderRequest, _ chance: Chance, at now: MachineInstant, venue: VenueInstant
+    ) -> OrderNews {
+        guard let listing = listings[request.market], listing.isTrading else { return .refused(reason: "closed") }
+        if keepsKeys, byKey[request.id] != nil { return .refused(reason: "duplicate") }
+        if chance.isRefused { return .refused(reason: "rejected") }
+        let name = VenueOrderID(stringLiteral: "v\(orders.count + 1)")
+        let index = orders.count
+        orders.append(Order(name: name, request: request, listedAt: now.advanced(by: chance.orderLag)))
+        byKey[request.id, default: []].append(index)
+        trade(index, share: chance.share, lag: chance.fillLag, at: now, venue: venue)
+        orders[index].isOpen = chance.lingers && orders[index].filled < request.quantity
+        return news(of: index, at: now, isAnswer: true)
+    }
+
+    /// An order that is worked trades more, or not, and ends.
+    mutating func finish(_ index: Int, share: Int64, lag: Duration, at now: MachineInstant, venue: VenueInstant) {
+        guard orders[index].isOpen else { return }
+        trade(index, share: share, lag: lag, at: now, venue: venue)
+        orders[index].isOpen = false
+    }
+
+    private mutating func trade(
+        _ index: Int, share: Int64, lag: Duration, at now: MachineInstant, venue: VenueInstant
+    ) {
+        let request = orders[index].request
+        guard share > 0, let listing = listings[request.market], listing.isTrading,
+            let ask = listing.book.bestAsk(request.outcome), ask.price <= request.limit
+        else { return }
+        let wanted = request.quantity.subtracting(orders[index].filled)
+        let offered = ask.quantity.hundredths * share / 10_000 * 100
+        guard let traded = try? Quantity(hundredths: min(wanted.hundredths, offered)), !traded.isZero else { return }
+        fillCount += 1
+        let parts = (orders[index].fills.map { ($0.price, $0.quantity) } + [(ask.price, traded)]).compactMap {
+            try? BookLevel(price: $0.0, quantity: $0.1)  // both come from valid fills
+        }
+        let fee = FeeSchedule.taker(at: listing.market.venue).fees(for: parts).last ?? .zero
+        guard
+            let fill = try? Fill(
+                id: FillID("f\(fillCount)"), order: request.id, market: request.market, outcome: request.outcome,
+                action: request.action, price: ask.price, quantity: traded, fee: fee, at: venue)
+        else { return }
+        orders[index].fills.append(fill)
+        fillsListedAt[fill.id] = now.advanced(by: lag)
+        let before = positions[request.market] ?? Position(market: request.market)
+        var after = before
+        after.apply(fill)
+        cash += (after.realised - before.realised) - (after.cost - before.cost) - (after.fees - before.fees)
+        positions[request.market] = after
+    }
+
+    func news(of index: Int, at now: MachineInstant, isAnswer: Bool) -> OrderNews {
+        let order = orders[index]
+        let listed = order.fills.filter { fillsListedAt[$0.id].map { $0 <= now } ?? false }
+        return .accepted(order.name, fills: listed, reported: order.filled, rests: order.isOpen && !isAnswer)
+    }
+
+    /// Pages all orders and fills; nil when neither names it.
+    func find(_ order: OrderRecord, at now: MachineInstant) -> OrderNews? {
+        guard let index = byKey[order.request.id]?.first, orders[index].listedAt <= now else { return nil }
+        return news(of: index, at: now, isAnswer: false)
+    }
+
+    func snapshot(at now: MachineInstant) -> VenueSnapshot {
+        let listed = orders.filter { $0.listedAt <= now }
+        let fills = orders.flatMap { order in
+            order.fills.filter { fillsListedAt[$0.id].map { $0 <= now } ?? false }.map { fill in
+                VenueFillState(
+                    id: fill.id, venueOrder: order.name, market: fill.market, quantity: fill.quantity,
+                    yesPrice: fill.outcome == .yes ? fill.price : fill.price.complement, bought: fill.outcome,
+                    at: fill.at)
+            }
+        }
+        return VenueSnapshot(
+            orders: listed.map { order in
+                VenueOrderState(
+                    venueOrder: order.name, key: order.request.id, market: order.request.market, filled: order.filled,
+                    isOpen: order.isOpen)
+            }, fills: fills, positions: positions.filter { !$0.value.isFlat }.mapValues(\.netHundredths),
+            balance: cash)
+    }
+}

@@ -1,0 +1,72 @@
+import Foundation
+import Resilience
+import Testing
+
+@testable import Simulation
+
+/// The whole suite on one virtual clock, each run from one seed: what must hold after every step, and in the end.
+///
+/// `LINESMAN_SIMULATION_SUITE_SEEDS` names how many runs there are, `LINESMAN_SIMULATION_FIRST` the first seed.
+@Suite struct SuiteSimulationTests {
+    private static let environment = ProcessInfo.processInfo.environment
+    private static let count = environment["LINESMAN_SIMULATION_SUITE_SEEDS"].flatMap { Int($0) } ?? 50
+    private static let first = environment["LINESMAN_SIMULATION_FIRST"].flatMap { UInt64($0) } ?? 1
+    /// Several runs in one case, so that a case is worth its bookkeeping.
+    private static let chunk = 50
+
+    private static var chunks: [Range<UInt64>] {
+        stride(from: 0, to: count, by: chunk).map { start in
+            first + UInt64(start)..<first + UInt64(min(start + chunk, count))
+        }
+    }
+
+    @Test(arguments: chunks)
+    func `limits, owners, reservations, orders and alerts hold after every step`(_ seeds: Range<UInt64>) {
+        for seed in seeds {
+            let outcome = SimulationRun.run(seed)
+            let shown = outcome.violations.prefix(4).joined(separator: "; ")
+            #expect(outcome.violations.isEmpty, "seed \(seed): \(shown)")
+            #expect(outcome.signals > 0 && outcome.moves > 0, "seed \(seed): nothing happened")
+        }
+    }
+
+    @Test func `every kept seed runs clean`() throws {
+        for kept in try KeptSeed.read(from: KeptSeed.file) {
+            let outcome = SimulationRun.run(kept.seed)
+            let shown = outcome.violations.prefix(4).joined(separator: "; ")
+            #expect(outcome.violations.isEmpty, "seed \(kept.seed), kept for \(kept.reason): \(shown)")
+        }
+    }
+
+    @Test(arguments: [UInt64(1), 4, 1_000_003])
+    func `the same seed gives the same SHA-256 of everything that happened`(_ seed: UInt64) {
+        let (first, second) = (SimulationRun.run(seed), SimulationRun.run(seed, isTold: true))
+        #expect(first.digest == second.digest && first.steps == second.steps)
+        #expect(first.digest.count == 64)
+        #expect(first.digest != SimulationRun.run(seed + 1).digest)
+    }
+
+    @Test func `a run that is cut short is the beginning of the whole`() {
+        let (short, whole) = (SimulationRun.run(7, steps: 3_000, isTold: true), SimulationRun.run(7, isTold: true))
+        #expect(short.steps == 3_000 && whole.steps > 3_000)
+        #expect(Array(whole.history.prefix(short.history.count)) == short.history)
+    }
+
+    /// Test of the tests: whatever is broken on purpose is found, and within how many seeds.
+    @Test(arguments: Plant.allCases)
+    func `a mistake made on purpose is found within a thousand seeds`(_ plant: Plant) {
+        let found = (1...UInt64(1_000)).first { seed in
+            SimulationRun.run(seed, plant: plant, keeping: nil).violations.contains { $0.contains(plant.problem) }
+        }
+        #expect(found != nil, "\(plant) stayed unseen in 1,000 seeds")
+    }
+
+    /// The order path is really used: all of it, over a few seeds.
+    @Test func `signals become orders, orders fills, and games change hands`() {
+        let outcomes = (1...UInt64(20)).map { SimulationRun.run($0) }
+        #expect(outcomes.reduce(0) { $0 + $1.signals } > 400)
+        #expect(outcomes.reduce(0) { $0 + $1.orders } > 100)
+        #expect(outcomes.reduce(0) { $0 + $1.fills } > 100)
+        #expect(outcomes.reduce(0) { $0 + $1.moves } > 500)
+    }
+}
