@@ -1,5 +1,6 @@
 import Domain
 import ExecutionServiceEngine
+import Hosting
 import Resilience
 import Runtime
 
