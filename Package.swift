@@ -242,7 +242,7 @@ let package = Package(
             "OrderPath",
             [
                 "SignalProcessor", "ExecutionService", "GameShard", "SignalProcessorEngine", "ExecutionServiceEngine",
-                "GameShardEngine", "Linesman", "Servers",
+                "GameShardEngine", "Linesman", "Servers", "OrderTestKit",
                 "VenueSimulator", "Recording",
             ] + hosted),
         test(

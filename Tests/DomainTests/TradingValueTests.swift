@@ -1,6 +1,7 @@
 import Domain
 import Testing
 
+/// What cannot be is not made (CHECKLIST H9).
 @Suite struct TradingValueTests {
     static let home: Result<Team, DomainError> = Result { () throws(DomainError) in
         try Team(name: "Cleveland Cavaliers", abbreviation: "CLE")

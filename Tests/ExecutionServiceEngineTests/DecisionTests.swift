@@ -19,6 +19,7 @@ struct DecisionTests {
         case .orderValue: intent = try makeIntent(cents: 90, contracts: 112)
         case .orderContracts: intent = try makeIntent(cents: 50, contracts: 101)
         case .priceOutOfBounds: intent = try makeIntent(cents: 4)
+        case .priceOffStep: (context.step, intent) = (.tenCent, try makeIntent(cents: 45))
         case .slippage: context.ask = try Price(dollars: "0.4899")
         case .balanceUnknown: context.balance = nil
         case .balanceStale: context.balanceAge = .seconds(120)

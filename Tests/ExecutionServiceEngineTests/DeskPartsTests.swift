@@ -8,6 +8,7 @@ private func same<V: Equatable>(_ got: V, _ wanted: V, sourceLocation: SourceLoc
     #expect(got == wanted, sourceLocation: sourceLocation)
 }
 
+/// CHECKLIST H28.
 struct MarketLocksTests {
     @Test func `all markets are taken or none, and freed by their holder alone`() {
         var locks = MarketLocks()
@@ -90,6 +91,7 @@ struct AccountBudgetTests {
     }
 }
 
+/// CHECKLIST S20, N33.
 struct OrderQueueTests {
     private func item(_ number: Int, _ priority: OrderPriority, _ account: String = "a") -> OrderQueue.Item {
         OrderQueue.Item(intent: IntentID(stringLiteral: "i\(number)"), account: account, priority: priority)

@@ -40,6 +40,7 @@ private struct Driven {
     }
 }
 
+/// A leg that is missing is cancelled, covered or unwound, and counted all the while (CHECKLIST H1, N13).
 struct LegPlanTests {
     @Test func `both legs are bought in equal shares, slice by slice, the thinner leg first`() throws {
         var driven = Driven(try makePlan())

@@ -2,6 +2,7 @@ import Domain
 import ExecutionServiceEngine
 import Testing
 
+/// What news makes of an order, its intent, its reservation and its position (CHECKLIST R91, H5, N14).
 struct TransitionTests {
     private func after(_ news: OrderNews, from state: OrderState) throws -> OrderState {
         var booking = makeBooking(try makeOrder(state: state))

@@ -59,6 +59,27 @@ private struct Scene {
         }
     }
 
+    // CHECKLIST R76. Fifty pairs of YES at Kalshi for 90 cents (fee 0.32) and NO at Polymarket for the rest (3 % of
+    // price times its complement, 0.10 to 0.15): a cent a pair is left of a sum of 98 and no more of 99.
+    @Test(arguments: [(97, true), (98, true), (99, false), (100, false), (101, false)] as [(Int64, Bool)])
+    func `across venues the sum of both prices is an arbitrage while a cent is left after fees`(
+        sum: Int64, isFound: Bool
+    ) throws {
+        var scene = try Scene()
+        let other = sum - 90
+        _ = try scene.fixture.book(Fixture.home, bid: 88, ask: 90)
+        _ = try scene.fixture.book(Scene.other, bid: 100 - other, ask: 102 - other)
+        guard isFound else {
+            #expect(scene.reason() == .noArbitrage)
+            return
+        }
+        let signal = try scene.found().get()
+        #expect(Set(signal.legs.map(\.price)) == [.cents(90), .cents(other)])
+        let fee = other == 7 ? "0.097650" : "0.110400"
+        let expected = Money.cents((100 - sum) * 50) - .cents(32) - (try Money(dollars: fee))
+        #expect(signal.profit(of: .contracts(50)) == expected)
+    }
+
     @Test func `across venues the better price of each side is taken, where the terms are the same`() throws {
         for sameTerms in [true, false] {
             var scene = try Scene(sameTerms: sameTerms)

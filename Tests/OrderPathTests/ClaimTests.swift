@@ -12,7 +12,7 @@ extension VenueReadings {
     static let clear = VenueReadings(isReconciled: true)
 }
 
-/// What is looked at in the transaction that stores an order.
+/// What is looked at in the transaction that stores an order (CHECKLIST R86, R87).
 @Suite struct ClaimTests {
     private struct Desk {
         let rig: Rig
@@ -115,6 +115,7 @@ extension VenueReadings {
         }
     }
 
+    // CHECKLIST H26.
     @Test func `an ask that has moved refuses an entry, and an old one says nothing`() async throws {
         try await withDesk { desk in
             let prices = LatestPrices(metrics: MetricsRegistry())
@@ -158,22 +159,51 @@ extension VenueReadings {
         }
     }
 
-    @Test(arguments: [SendRefusal.orderValue, .orderContracts, .priceOutOfBounds])
-    func `an order of too much, or at a price out of bounds, ends with its reservation`(reason: SendRefusal)
-        async throws
-    {
+    @Test(arguments: [SendRefusal.orderValue, .orderContracts, .priceOutOfBounds, .priceOffStep])
+    func `an order of too much, or at a price out of bounds or off the step, ends with its reservation`(
+        reason: SendRefusal
+    ) async throws {
         try await withDesk { desk in
             var tight = Safeguards()
             switch reason {
             case .orderValue: tight.orderValue = .cents(47_99)
             case .orderContracts: tight.orderContracts = 95
+            case .priceOffStep: break
             default: tight.priceBounds = .cents(51)...(.cents(95))
             }
             let entry = try await desk.entry()
+            if reason == .priceOffStep {
+                try await desk.rig.force("UPDATE intents SET limit_price = 5050")
+            }
             #expect(try await desk.claim(entry, tight).decision == .refuse(reason))
             #expect(try await desk.state(entry) == "refused")
             #expect(try await desk.rig.text("SELECT state AS t FROM reservations") == "released")
             #expect(try await desk.rig.number("SELECT count(*) AS n FROM orders") == 0)
+        }
+    }
+
+    // CHECKLIST R85.
+    @Test func `of twenty-five orders in a minute twenty go, and the next minute has room again`() async throws {
+        try await withDesk { desk in
+            try await desk.rig.pool.execute("UPDATE bankroll SET cash = 10000000000")
+            let start = tipOff.advanced(by: .seconds(-61))
+            var decisions: [SendDecision: Int] = [:]
+            func claim(_ number: Int, at now: VenueInstant) async throws -> SendDecision {
+                let game = GameID(stringLiteral: "many-\(number)")
+                try await desk.rig.addGame(game)
+                return try await desk.store.claim(
+                    desk.rig.approve(2, in: game, name: "s-\(number)"),
+                    engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, at: now
+                ).decision
+            }
+            for number in 1...25 {
+                let at = start.advanced(by: .milliseconds(Int64(number) * 100))
+                decisions[try await claim(number, at: at), default: 0] += 1
+            }
+            #expect(decisions == [.send(attempt: 1): 20, .refuse(.ordersPerMinute): 5])
+            let released = try await desk.rig.number("SELECT count(*) AS n FROM reservations WHERE state = 'released'")
+            #expect(released == 5)
+            #expect(try await claim(26, at: start.advanced(by: .milliseconds(60_101))) == .send(attempt: 1))
         }
     }
 

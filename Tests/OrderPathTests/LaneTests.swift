@@ -7,7 +7,7 @@ import Testing
 @testable import ExecutionService
 @testable import SignalProcessor
 
-/// Several orders on their way at once (CHECKLIST N33, S20, H2, H3, H28).
+/// Several orders on their way at once (CHECKLIST N33, S20, H2, H3, H12, H28).
 struct LaneTests {
     private func approve(_ path: OrderPath, _ game: GameID) async throws {
         try await path.rig.approve(in: game, name: "s-\(game)")

@@ -1,4 +1,5 @@
 import Domain
+import ExecutionServiceEngine
 import Hosting
 import Postgres
 import Resilience
@@ -7,6 +8,7 @@ import SignalProcessorEngine
 import Testing
 import Wire
 
+@testable import ExecutionService
 @testable import SignalProcessor
 
 extension Rig {
@@ -41,7 +43,7 @@ extension Rig {
     }
 }
 
-/// What PostgreSQL holds is what the limits bite on (DESIGN rule 7).
+/// What PostgreSQL holds is what the limits bite on (DESIGN rule 7, CHECKLIST R81, H4, H27, N20).
 struct LimitsInTheDatabaseTests {
     private func store(_ rig: Rig) -> SignalStore {
         SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
@@ -74,6 +76,38 @@ struct LimitsInTheDatabaseTests {
         #expect(try await process(rig.signal("s2"), rig, limits, marks: marks)?.name == "market_exposure")
         limits.marketExposure = nil
         #expect(try await process(rig.signal("s3"), rig, limits, marks: marks)?.name == "approved")
+    }
+
+    // CHECKLIST R82.
+    @Test(arguments: [(60, 180), (45, 300)] as [(Int64, Int64)])
+    func `a team cools down from when its position was closed, longer after a loss`(
+        cents: Int64, seconds: Int64
+    ) async throws {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let orders = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        try await rig.buy(10, at: 50, orders, name: "first")
+        let exit = try await rig.addExit("exit", contracts: 10)
+        try await rig.force("UPDATE intents SET limit_price = \(cents * 100) WHERE intent_id = 'exit'")
+        let claimed = try await orders.claim(
+            exit, engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, marking: true, at: tipOff)
+        let order = try #require(claimed.claimed).order.request
+        _ = try await orders.book(order.id, await FakeVenue().submit(order, deadline: .origin), at: tipOff)
+        #expect(try await rig.text("SELECT state AS t FROM positions") == "closed")
+        func verdict(_ id: SignalID, after seconds: Int64) async throws -> String? {
+            let sample = try rig.signal(id)
+            let now = tipOff.advanced(by: .seconds(seconds))
+            let signal = try Signal(
+                id: id, kind: sample.kind, game: sample.game, sport: sample.sport, market: sample.market,
+                venue: sample.venue, epoch: sample.epoch, shard: sample.shard, outcome: sample.outcome,
+                probability: sample.probability, price: sample.price, available: sample.available,
+                edgeBasisPoints: sample.edgeBasisPoints, play: nil, createdAt: now,
+                expiresAt: now.advanced(by: .seconds(60)))
+            return try await process(signal, rig, at: now)?.name
+        }
+        #expect(try await verdict("early", after: seconds - 1) == "cool_down")
+        #expect(try await verdict("later", after: seconds) == "approved")
+        await rig.pool.close(grace: .milliseconds(100))
     }
 
     @Test func `a loss that is only marked stops entries, and so does a position without a price`() async throws {

@@ -23,7 +23,7 @@ final class OrderPath: Sendable {
     let venue = FakeVenue()
     let directory: TemporaryDirectory
     private let redis: PrivateRedis
-    private let client: RedisClient
+    let client: RedisClient
     let bus: Bus
     private let publisher: Task<Void, any Error>
     private let signals = NIOLockedValueBox<[AsyncStream<String>.Continuation]>([])

@@ -80,6 +80,33 @@ struct OrderPathTests {
         }
     }
 
+    // CHECKLIST R91, N14.
+    @Test(
+        arguments: [(0, "cancelled", "released"), (37, "partially_filled", "committed"), (96, "filled", "committed")]
+            as [(Int64, String, String)])
+    func `what an immediate order trades is a position to the unit, and nothing stays reserved for the rest`(
+        contracts: Int64, state: String, reservation: String
+    ) async throws {
+        try await withOrderPath { path in
+            path.venue.will(.fillsInPart(contracts))
+            path.startSignalProcessor()
+            path.startExecution()
+            try await path.publish(path.rig.signal("s1"))
+            try await eventually("ended") {
+                try await path.rig.text("SELECT state AS t FROM orders WHERE closed_at IS NOT NULL") == state
+            }
+            #expect(try await path.rig.number("SELECT filled AS n FROM orders") == contracts * 100)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == reservation)
+            #expect(try await path.rig.number("SELECT released - amount AS n FROM reservations") == 0)
+            let held = try await path.rig.number("SELECT coalesce(sum(net_quantity), 0)::int8 AS n FROM positions")
+            #expect(held == contracts * 100)
+            let fee = FeeSchedule.kalshi.fee(.contracts(contracts), at: .cents(50))
+            let spent = try await path.rig.number("SELECT initial - cash AS n FROM bankroll")
+            #expect(spent == (Price.cents(50) * .contracts(contracts) + fee).microdollars)
+            try await path.rig.expectBooksToBalance()
+        }
+    }
+
     @Test func `a refusal frees the reservation and ends the intent`() async throws {
         try await withOrderPath { path in
             path.venue.will(.refuses)
@@ -143,6 +170,7 @@ struct OrderPathTests {
         }
     }
 
+    // CHECKLIST H35.
     @Test func `shadow mode decides everything and sends nothing`() async throws {
         try await withOrderPath { path in
             path.startSignalProcessor()
@@ -205,6 +233,7 @@ struct OrderPathTests {
         }
     }
 
+    // CHECKLIST R86.
     @Test func `claims of one intent at once make one order, and news booked twice changes nothing`() async throws {
         let rig = try await Rig()
         try await rig.addGame()
@@ -233,7 +262,7 @@ struct OrderPathTests {
         #expect(try await rig.number("SELECT count(*) AS n FROM fills") == 1)
         #expect(try await rig.number("SELECT value AS n FROM daily_stats WHERE key = 'fills'") == 1)
         _ = try await store.settle(order.request.market, at: .zero, voided: false, now: tipOff)
-        #expect(try await store.settle(order.request.market, at: .zero, voided: false, now: tipOff) == false)
+        #expect(try await store.settle(order.request.market, at: .zero, voided: false, now: tipOff) == .nothingHeld)
         try await rig.expectBooksToBalance()
         #expect(try await rig.number("SELECT realised AS n FROM bankroll") == -48_000_000)
         await rig.pool.close(grace: .milliseconds(100))
@@ -260,12 +289,12 @@ struct OrderPathTests {
         }
         _ = try await store.book(order.id, .sent, at: tipOff)
         try await hear(fill("f1", 10), reported: 10)
-        #expect(try await store.settle(order.market, at: .one, voided: false, now: tipOff))
+        #expect(try await store.settle(order.market, at: .one, voided: false, now: tipOff) == .paid)
         try await hear(fill("f2", 5), reported: 15)
         #expect(try await rig.text("SELECT state AS t FROM positions") == "settled")
         #expect(try await rig.number("SELECT net_quantity AS n FROM positions") == 0)
         #expect(try await rig.number("SELECT realised AS n FROM bankroll") == 7_500_000)
-        #expect(try await store.settle(order.market, at: .one, voided: false, now: tipOff) == false)
+        #expect(try await store.settle(order.market, at: .one, voided: false, now: tipOff) == .nothingHeld)
         try await rig.expectBooksToBalance()
         await rig.pool.close(grace: .milliseconds(100))
     }

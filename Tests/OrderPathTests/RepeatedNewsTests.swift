@@ -6,7 +6,8 @@ import Testing
 
 @testable import ExecutionService
 
-/// The outbox announces at least once (DESIGN section 5): a second copy of anything changes nothing, and is counted.
+/// The outbox announces at least once (DESIGN section 5): a second copy of anything changes nothing, and is counted
+/// (CHECKLIST R86).
 struct RepeatedNewsTests {
     /// Everything that money rests on, as one text: row counts, states and sums.
     private func books(_ rig: Rig) async throws -> String? {
@@ -79,7 +80,7 @@ struct RepeatedNewsTests {
             try await path.publishEnd(of: "game-1")
             try await path.announceAgain()
             #expect(try await books(path.rig) == paid)
-            #expect(path.counted("positions_settled_total", by: "execution-service") == 1)
+            #expect(path.counted("settlements_total", ["result": "paid"], by: "execution-service") == 1)
             #expect(try await path.rig.number("SELECT cash AS n FROM bankroll") == 1_046_320_000)
         }
     }

@@ -86,7 +86,7 @@ struct ReversalTests {
     @Test func `a fill taken back after the settlement takes its pay-out with it`() async throws {
         try await withStore { rig, store in
             let fill = try #require(try await store.provisionalFills().first)
-            #expect(try await store.settle(market, at: .one, voided: false, now: later))
+            #expect(try await store.settle(market, at: .one, voided: false, now: later) == .paid)
             #expect(try await store.reverse([fill.id], of: fill.order, now: later) != nil)
             #expect(try await rig.number("SELECT cash AS n FROM bankroll") == 1_000_000_000)
             #expect(try await rig.text("SELECT state AS t FROM positions") == "settled")

@@ -161,6 +161,14 @@ struct Rig: Sendable {
         return id
     }
 
+    /// Writes what the triggers of the schema would refuse.
+    func force(_ sql: SQL) async throws {
+        _ = try await pool.transaction("force") { transaction in
+            try await transaction.execute("SET LOCAL session_replication_role = replica")
+            return try await transaction.execute(sql)
+        }
+    }
+
     func number(_ sql: SQL) async throws -> Int64 { try await pool.first(sql)?.int64("n") ?? 0 }
     func text(_ sql: SQL) async throws -> String? { try await pool.first(sql)?.textOrNil("t") }
 

@@ -19,6 +19,7 @@ extension Rig {
     }
 }
 
+/// Rules as they are written, and as they come into force while the service runs (CHECKLIST R83, H37).
 struct RuleStoreTests {
     private let engine = SignalProcessorEngine(limits: TradingLimits())
 

@@ -26,8 +26,8 @@ struct SettlementTests {
             let paid = (contracts > 0 ? cents : 100 - cents) * 96
             let fee = try await rig.number("SELECT fees AS n FROM bankroll")
             let value = try Price(tenThousandths: cents * 100)
-            #expect(try await store.settle(market, at: value, voided: false, now: tipOff))
-            #expect(try await store.settle(market, at: value, voided: false, now: tipOff) == false)
+            #expect(try await store.settle(market, at: value, voided: false, now: tipOff) == .paid)
+            #expect(try await store.settle(market, at: value, voided: false, now: tipOff) == .nothingHeld)
             let cash = 1_000_000_000 - 40 * 96 * 10_000 - fee + paid * 10_000
             #expect(try await rig.number("SELECT cash AS n FROM bankroll") == cash)
             #expect(try await rig.text("SELECT status AS t FROM market_mappings") == "settled")
@@ -37,8 +37,8 @@ struct SettlementTests {
     @Test func `a void market pays back cost and fees, and a fill that comes afterwards too`() async throws {
         try await withStore { rig, store in
             try await rig.buy(96, at: 40, store)
-            #expect(try await store.settle(market, at: nil, voided: true, now: tipOff))
-            #expect(try await store.settle(market, at: nil, voided: true, now: tipOff) == false)
+            #expect(try await store.settle(market, at: nil, voided: true, now: tipOff) == .paid)
+            #expect(try await store.settle(market, at: nil, voided: true, now: tipOff) == .nothingHeld)
             #expect(try await rig.number("SELECT cash AS n FROM bankroll") == 1_000_000_000)
             #expect(try await rig.number("SELECT fees + realised AS n FROM bankroll") == 0)
             #expect(try await rig.text("SELECT status AS t FROM market_mappings") == "voided")

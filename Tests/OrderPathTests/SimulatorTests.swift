@@ -7,9 +7,9 @@ import Testing
 
 @testable import VenueSimulator
 
-/// The whole order path over real HTTP, in today's shape of the venue's interface.
-struct SimulatorTests {
-    private static let market: MarketID = "KXNBAGAME-26APR20TORCLE-CLE"
+/// A simulator in this process, and what the order path needs to trade there.
+enum SimulatedVenue {
+    static let market: MarketID = "KXNBAGAME-26APR20TORCLE-CLE"
 
     private static let text = """
         linesman-recording\t1
@@ -30,14 +30,14 @@ struct SimulatorTests {
         """
 
     /// Runs a simulator that stands at its beginning until it is told to go on.
-    private func withSimulator(
+    static func run(
         _ body: @escaping @Sendable (Simulator, String) async throws -> Void
     ) async throws {
         var log = Logger(label: "simulator")
         log.logLevel = .critical
         let settings = SimulatorSettings(SettingsReader(environment: ["SIMULATOR_SPEED": "1000"]))
         let simulator = Simulator(
-            recording: try Recording(text: Self.text), settings: settings, clock: .real, log: log)
+            recording: try Recording(text: text), settings: settings, clock: .real, log: log)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await simulator.serveHTTP() }
             group.addTask { try await simulator.play() }
@@ -47,31 +47,34 @@ struct SimulatorTests {
         }
     }
 
-    private func addMarket(to path: OrderPath) async throws {
+    static func addMarket(to path: OrderPath) async throws {
         try await path.rig.pool.execute(
             """
             INSERT INTO market_mappings (market_id, venue, game_id, event_ticker, title, outcome_team, price_step,
                 status)
-            VALUES (\(Self.market.rawValue), 'kalshi', 'game-1', 'E', 'T', 'home', 'linear_cent', 'active')
+            VALUES (\(market.rawValue), 'kalshi', 'game-1', 'E', 'T', 'home', 'linear_cent', 'active')
             """)
     }
 
-    private func signal(_ simulator: Simulator) throws -> Signal {
+    static func signal() throws -> Signal {
         let now = try VenueInstant(rfc3339: "2026-04-20T23:10:00Z")
         return try Signal(
-            id: "s1", kind: .modelEdgeYes, game: "game-1", sport: .nba, market: Self.market, venue: .kalshi,
+            id: "s1", kind: .modelEdgeYes, game: "game-1", sport: .nba, market: market, venue: .kalshi,
             epoch: .first, shard: "shard-01", outcome: .yes, probability: Probability(0.6), price: .cents(50),
             available: .contracts(1_000), edgeBasisPoints: 1_800, play: nil, createdAt: now,
             expiresAt: now.advanced(by: .seconds(60)))
     }
+}
 
+/// The whole order path over real HTTP, in today's shape of the venue's interface.
+struct SimulatorTests {
     @Test func `an order to the simulator trades, and its market settles`() async throws {
-        try await withSimulator { simulator, url in
+        try await SimulatedVenue.run { simulator, url in
             try await withOrderPath { path in
-                try await addMarket(to: path)
+                try await SimulatedVenue.addMarket(to: path)
                 path.startSignalProcessor()
                 path.startRealExecution(["PAPER_VENUE_URL": url])
-                try await path.publish(try signal(simulator))
+                try await path.publish(try SimulatedVenue.signal())
                 try await eventually("a position") {
                     try await path.rig.number("SELECT count(*) AS n FROM positions WHERE net_quantity > 0") == 1
                 }
@@ -89,15 +92,15 @@ struct SimulatorTests {
     }
 
     @Test func `an order whose acknowledgement the simulator loses is found, and traded once`() async throws {
-        try await withSimulator { simulator, url in
+        try await SimulatedVenue.run { simulator, url in
             try await withOrderPath { path in
-                try await addMarket(to: path)
+                try await SimulatedVenue.addMarket(to: path)
                 _ = simulator.state.withLockedValue { state in
                     state.faults.arm(FaultOrder(kind: .lostAcknowledgement), at: .epoch)
                 }
                 path.startSignalProcessor()
                 path.startRealExecution(["PAPER_VENUE_URL": url])
-                try await path.publish(try signal(simulator))
+                try await path.publish(try SimulatedVenue.signal())
                 try await eventually("it was unknown, and is found") {
                     try await path.rig.number(
                         """

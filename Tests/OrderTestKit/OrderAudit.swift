@@ -14,69 +14,7 @@ struct OrderAudit: Sendable {
 
     /// Everything that is not as it must be.
     func violations() async throws -> [String] {
-        try await books() + orders() + fills() + account()
-    }
-
-    /// What must hold of the books alone.
-    private func books() async throws -> [String] {
-        let rules: [(String, SQL)] = [
-            ("intents without an end", "SELECT count(*) AS n FROM intents WHERE state IN ('approved', 'sending')"),
-            ("plans without an end", "SELECT count(*) AS n FROM plans WHERE state <> 'finished'"),
-            (
-                "orders without an end",
-                "SELECT count(*) AS n FROM orders WHERE state IN ('stored', 'sent', 'unknown', 'resting')"
-            ),
-            ("reservations left over", "SELECT count(*) AS n FROM reservations WHERE state = 'held'"),
-            (
-                "intents that were done without an order",
-                """
-                SELECT count(*) AS n FROM intents i WHERE state = 'done' AND plan_id IS NULL
-                    AND NOT EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id)
-                """
-            ),
-            (
-                "intents filled by more than they asked for",
-                """
-                SELECT count(*) AS n FROM intents i WHERE plan_id IS NULL AND quantity < (SELECT coalesce(sum(f.quantity), 0)
-                    FROM orders o JOIN fills f USING (order_id) WHERE o.intent_id = i.intent_id)
-                """
-            ),
-            (
-                "intents with two orders that may have reached the venue",
-                """
-                SELECT count(*) AS n FROM (SELECT intent_id FROM orders WHERE coalesce(reason, '') <> 'not_accepted'
-                    AND purpose IS NULL GROUP BY intent_id HAVING count(*) > 1) AS doubled
-                """
-            ),
-            (
-                "orders that are not the sum of their fills",
-                """
-                SELECT count(*) AS n FROM orders o WHERE filled <>
-                    (SELECT coalesce(sum(quantity), 0) FROM fills f WHERE f.order_id = o.order_id)
-                """
-            ),
-            (
-                "positions that are not the sum of their fills",
-                """
-                SELECT count(*) AS n FROM positions p WHERE p.net_quantity <> (SELECT coalesce(sum(
-                    CASE WHEN (outcome = 'yes') = (action = 'buy') THEN quantity ELSE -quantity END), 0)
-                    FROM fills f WHERE f.market_id = p.market_id)
-                """
-            ),
-            (
-                "microdollars by which cash is off",
-                """
-                SELECT cash - initial - realised + fees
-                    + (SELECT coalesce(sum(cost), 0) FROM positions)::int8 AS n FROM bankroll
-                """
-            ),
-        ]
-        var found: [String] = []
-        for (what, sql) in rules {
-            let count = try await world.count(sql)
-            if count != 0 { found.append("\(count) \(what)") }
-        }
-        return found
+        try await BooksCheck.broken(BooksCheck.all, world.pool) + orders() + fills() + account()
     }
 
     /// Every order that the venue has is one of ours, once, and says the same.

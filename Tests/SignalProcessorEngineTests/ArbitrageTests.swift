@@ -28,6 +28,7 @@ private func bothKnown() -> PortfolioView {
     return view
 }
 
+/// Both legs or none (CHECKLIST H9, H23, H27).
 struct ArbitrageTests {
     private func decide(
         _ signal: ArbitrageSignal, _ portfolio: PortfolioView = bothKnown(), _ limits: TradingLimits = wideLimits()
@@ -139,6 +140,7 @@ struct ArbitrageTests {
     }
 }
 
+/// CHECKLIST R93.
 struct DailyLossTests {
     @Test func `it warns at 80 % and halts at 100 %, once a day each`() {
         var watch = DailyLossWatch(limit: .dollars(100))

@@ -72,6 +72,7 @@ struct Wrong: Sendable, CustomTestStringConvertible {
     ]
 }
 
+/// Each reason has its signal and its counter (CHECKLIST R78, R80, R82, N19).
 struct FilterChainTests {
     @Test(arguments: Wrong.each)
     func `each wrong thing is refused for its own reason`(wrong: Wrong) throws {

@@ -87,6 +87,7 @@ struct SizingTests {
         #expect(intent.quantity == .contracts(96))
     }
 
+    // CHECKLIST R80.
     @Test(arguments: [(20, 16), (21, 16), (100, 80), (119, 95), (1_000, 96)])
     func `at most four fifths of what rests is taken`(available: Int64, taken: Int64) throws {
         let verdict = SignalProcessorEngine(limits: wideLimits())
@@ -98,6 +99,7 @@ struct SizingTests {
         #expect(intent.quantity == .contracts(taken))
     }
 
+    // CHECKLIST H27.
     @Test(arguments: [
         ("game", 60), ("sport", 60), ("value", 60), ("contracts", 60), ("balance", 60),
     ])

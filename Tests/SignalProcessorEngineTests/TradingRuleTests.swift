@@ -2,6 +2,7 @@ import Domain
 import SignalProcessorEngine
 import Testing
 
+/// Every comparison, and what is refused of a rule that may change at any time (CHECKLIST R83, H37).
 struct TradingRuleTests {
     private func verdict(_ rules: TradingRule..., signal: Signal) -> String {
         SignalProcessorEngine(limits: wideLimits(), rules: rules)

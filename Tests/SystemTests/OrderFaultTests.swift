@@ -3,7 +3,8 @@ import OrderTestKit
 import Runtime
 import Testing
 
-/// The order path as real processes under everything that goes wrong at once (DESIGN rules 6 and 7).
+/// The order path as real processes under everything that goes wrong at once (DESIGN rules 6 and 7, CHECKLIST R86, H5,
+/// S22, N11).
 @Suite(.processes) struct OrderFaultTests {
     /// As many as `make test` has time for; `make soak-orders` sends twenty times more.
     private static let submits = 5_000

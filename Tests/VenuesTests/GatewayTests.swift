@@ -30,6 +30,7 @@ private final class StubVenue: MarketSource {
     }
 }
 
+/// Paper trades the live book with the venue's own fees, in full, in part or not at all (CHECKLIST R90, R91).
 @Suite struct PaperGatewayTests {
     private func venue() throws -> StubVenue {
         let venue = StubVenue()

@@ -10,6 +10,8 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case orderValue = "order_value"
     case orderContracts = "order_contracts"
     case priceOutOfBounds = "price_out_of_bounds"
+    /// Not a price that the market accepts: the venue would refuse it.
+    case priceOffStep = "price_off_step"
     /// The market has moved since the signal, in either direction: a bargain may be news.
     case slippage
     /// No balance could be read.
@@ -46,6 +48,8 @@ public struct SendContext: Hashable, Sendable {
     public var balanceAge = Duration.zero
     /// Exits stored within the last minute; they have a bound of their own, so that entries cannot use it up.
     public var exitsLastMinute = 0
+    /// Which prices the market accepts.
+    public var step = PriceStep.linearCent
 
     public init() {}
 }
@@ -91,6 +95,7 @@ public struct Safeguards: Hashable, Sendable {
         if value > orderValue { return .orderValue }
         if intent.quantity > .contracts(orderContracts) { return .orderContracts }
         if !priceBounds.contains(intent.limit) { return .priceOutOfBounds }
+        if !context.step.permits(intent.limit) { return .priceOffStep }
         if let ask = context.ask, hasMoved(ask, from: intent.limit) { return .slippage }
         guard let balance = context.balance else { return .balanceUnknown }
         if context.balanceAge >= balanceLife { return .balanceStale }

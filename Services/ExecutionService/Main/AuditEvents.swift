@@ -9,7 +9,7 @@ extension AuditEvent {
         return switch SendRefusal(rawValue: reason) {
         case .ordersPerMinute, .ordersPerHour: .rateLimitExceeded
         case .insufficientBalance, .balanceStale, .balanceUnknown: .insufficientBalance
-        case .priceOutOfBounds, .slippage: .priceSanityFailed
+        case .priceOutOfBounds, .priceOffStep, .slippage: .priceSanityFailed
         case .killSwitch, .notReconciled, .orderValue, .orderContracts, .notHeld, nil: .intentRefused
         }
     }

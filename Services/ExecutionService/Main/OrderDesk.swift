@@ -34,6 +34,8 @@ actor OrderDesk {
     private var isDraining = false
     /// What rests at the venue as far as this process knows, for cancels without a database.
     private(set) var resting: [OrderID: VenueOrderID] = [:]
+    /// Unknown orders of which the venue says what makes no sense, as the operator was told.
+    private var nonsense: Set<OrderID> = []
     private var idle: [CheckedContinuation<Void, Never>] = []
 
     init(
@@ -229,7 +231,10 @@ actor OrderDesk {
 
     private func remember(_ order: OrderRecord) {
         resting[order.request.id] = order.state.isTerminal ? nil : order.venueOrder
+        if order.state.isTerminal { nonsense.remove(order.request.id) }
     }
+
+    func isFirstNonsense(of order: OrderID) -> Bool { nonsense.insert(order).inserted }
 
     private func count(_ decision: SendDecision) {
         let name =

@@ -4,6 +4,15 @@ import Hosting
 import Postgres
 import Wire
 
+/// What a market's settlement did to our books.
+enum SettlementResult: String, Hashable, Sendable {
+    case paid
+    /// It was paid before, or nothing was held when it was settled.
+    case nothingHeld = "nothing_held"
+    /// Nothing of ours ever traded there: written down, since a venue that pays for it knows something else than we do.
+    case neverTraded = "never_traded"
+}
+
 extension OrderStore {
     /// What we hold, in 1/100 contract of YES, by market.
     func openPositions() async throws -> [MarketID: Int64] {
@@ -13,12 +22,12 @@ extension OrderStore {
             uniqueKeysWithValues: rows.map { (try MarketID($0.text("market_id")), try $0.int64("net_quantity")) })
     }
 
-    /// Pays a position out, once; false when it was paid already.
+    /// Pays a position out, once.
     ///
     /// Without a value the market is void, and what is open is paid back with the fees since it was opened.
     func settle(
         _ market: MarketID, at yesValue: Price?, voided: Bool, now: VenueInstant
-    ) async throws -> Bool {
+    ) async throws -> SettlementResult {
         try await pool.retryingTransaction("settle position") { transaction in
             _ = try await account.lock(transaction)
             let row = try await transaction.first(
@@ -27,7 +36,13 @@ extension OrderStore {
                     AND f.standing <> 'reversed' AND f.venue_at >= coalesce(p.opened_at, 0)) AS fees_since
                 FROM positions p WHERE market_id = \(market.rawValue) AND state = 'open' FOR UPDATE
                 """)
-            guard let row else { return false }
+            guard let row else {
+                let result = try await unmatched(market, at: yesValue, voided: voided, transaction)
+                if result == .neverTraded {
+                    try await statistics.add(["settlements:unmatched": 1], at: now, transaction)
+                }
+                return result
+            }
             let game = try GameID(row.text("game_id"))
             let before = try await Position.lock(market, transaction)
             let fees = try Money(microdollars: row.int64("fees_since"))
@@ -44,15 +59,33 @@ extension OrderStore {
             try await OutboxStore.append(
                 update, on: Channels.positions, key: game.rawValue, trace: nil, in: transaction)
             try await AuditEntry(
-                "position_settled", market: market, game: game,
+                .positionSettled, market: market, game: game,
                 details: [
                     "value": yesValue.map { "\($0)" } ?? "refund", "net_hundredths": "\(before.netHundredths)",
                     "paid": "\(booking.account.cash)", "realised": "\(booking.account.realised)",
                     "voided": "\(voided)",
                 ]
             ).write(transaction)
-            return true
+            return .paid
         }
+    }
+
+    /// Nothing is open in the market: written down when nothing ever was.
+    private func unmatched(
+        _ market: MarketID, at yesValue: Price?, voided: Bool, _ transaction: PostgresTransaction
+    ) async throws -> SettlementResult {
+        let position = try await transaction.first("SELECT FROM positions WHERE market_id = \(market.rawValue)")
+        if position != nil { return .nothingHeld }
+        let game = try await transaction.first(
+            "SELECT game_id FROM market_mappings WHERE market_id = \(market.rawValue)")
+        try await AuditEntry(
+            .settlementUnmatched, market: market, game: try game.map { try GameID($0.text("game_id")) },
+            details: [
+                "value": yesValue.map { "\($0)" } ?? "refund", "voided": "\(voided)",
+                "market_is_known": "\(game != nil)",
+            ]
+        ).write(transaction)
+        return .neverTraded
     }
 
     private func write(

@@ -123,6 +123,7 @@ struct OrderStore: Sendable {
             let reduces = position.isReduced(by: intent.outcome, intent.action, intent.quantity)
             var context = sendContext(intent, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
+            context.step = stored.step
             var decision = engine.decide(intent, earlier: earlier, position: position, context, at: now)
             if stored.hasExpiredHere, decision != .wait { decision = .expire }
             switch decision {

@@ -27,6 +27,7 @@ struct PositionKeeper: Sendable {
             do {
                 outcome = try await venue.outcome(of: market)
             } catch  where !Task.isCancelled {
+                host.context.metrics.counter("markets_not_read_total", "Results that a venue did not tell.").increment()
                 host.log.warning("market not read", metadata: ["market": "\(market)", Key.reason: "\(error)"])
                 continue
             }
@@ -40,10 +41,19 @@ struct PositionKeeper: Sendable {
     }
 
     /// Without a value what is open is paid back as it was bought.
-    private func pay(_ market: MarketID, _ value: Price?, voided: Bool) async throws {
-        guard try await store.settle(market, at: value, voided: voided, now: host.venueClock.now) else { return }
+    func pay(_ market: MarketID, _ value: Price?, voided: Bool) async throws {
+        let result = try await store.settle(market, at: value, voided: voided, now: host.venueClock.now)
+        host.context.metrics.counter(
+            "settlements_total", "Settlements by what they did to our books.", labels: ["result": result.rawValue]
+        ).increment()
+        switch result {
+        case .nothingHeld: return
+        case .neverTraded:
+            host.log.warning("settlement of a market we never traded", metadata: ["market": "\(market)"])
+            return
+        case .paid: break
+        }
         host.outbox()
-        host.context.metrics.counter("positions_settled_total", "Positions paid out.").increment()
         host.log.info(
             "position settled", metadata: ["market": "\(market)", "value": "\(value.map { "\($0)" } ?? "refund")"])
     }

@@ -187,7 +187,7 @@ struct Reconciler: Sendable {
         }
         guard round.before?.verdict != .equal else { return }
         try await AuditEntry(
-            "reconciliation_equal",
+            .reconciliationEqual,
             details: [
                 "by": name, "after": round.before?.verdict.rawValue ?? "",
                 "orders": "\(round.theirs?.orders.count ?? 0)",
@@ -250,7 +250,7 @@ struct Reconciler: Sendable {
 
     private func audit(_ fill: ForeignFill) -> AuditEntry {
         AuditEntry(
-            "foreign_fill", market: try? MarketID(fill.market),
+            .foreignFill, market: try? MarketID(fill.market),
             details: [
                 "fill": fill.fill, "venue_order": fill.venueOrder, "quantity_hundredths": "\(fill.quantity)",
                 "bought": fill.bought ?? "", "yes_price": "\(fill.yesPrice)",
@@ -259,7 +259,7 @@ struct Reconciler: Sendable {
 
     private func audit(_ difference: Discrepancy) -> AuditEntry {
         AuditEntry(
-            "reconciliation_mismatch", order: difference.order,
+            .reconciliationMismatch, order: difference.order,
             market: ReconciliationRecord.Difference(difference).market.flatMap { try? MarketID($0) },
             details: ["difference": difference.name, "figures": difference.figures])
     }

@@ -9,15 +9,18 @@ struct StoredIntent: Sendable {
     var reservation: ReservationRecord?
     /// Past its bound in the database's own time.
     let hasExpiredHere: Bool
+    /// Of its market.
+    let step: PriceStep
     let trace: TraceID?
     /// Whose leg it is.
     let plan: IntentID?
 
-    /// Reads a row of `intents`, with `sport`, `venue` and `has_expired`, without its reservation.
+    /// Reads a row of `intents`, with `sport`, `venue`, `price_step` and `has_expired`, without its reservation.
     init(_ row: Row) throws {
         intent = try ApprovedIntent(row)
         state = try row.choice("state")
         hasExpiredHere = try row.bool("has_expired")
+        step = try row.choice("price_step")
         trace = try? TraceID(row.text("trace"))
         plan = try row.textOrNil("plan_id").map { try IntentID($0) }
     }
@@ -37,7 +40,7 @@ struct StoredIntent: Sendable {
         var locked: PostgresQuestion<StoredIntent?> {
             .first(
                 """
-                SELECT i.*, g.sport, m.venue, i.expires_at <= now() AS has_expired
+                SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired
                 FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
                 WHERE i.intent_id = \(sql) FOR UPDATE OF i
                 """

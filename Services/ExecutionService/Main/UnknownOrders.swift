@@ -4,6 +4,7 @@ import Hosting
 import Logging
 import Postgres
 import Runtime
+import Venues
 
 extension OrderDesk {
     /// Looks for orders whose fate is not known until each is found or proven absent.
@@ -38,6 +39,8 @@ extension OrderDesk {
     }
 
     /// A failed look proves nothing: an outage is not "not found".
+    ///
+    /// What the venue says again and again and makes no sense needs a person.
     private func look(for order: OrderRecord) async throws {
         let started = host.clock.now
         do {
@@ -49,6 +52,14 @@ extension OrderDesk {
         } catch let error as PostgresError {
             throw error
         } catch  where !Task.isCancelled {
+            let failure = error as? VenueError
+            host.context.metrics.counter(
+                "unknown_order_looks_failed_total", "Looks for an unknown order that told nothing.",
+                labels: ["code": failure?.code.rawValue ?? "other"]
+            ).increment()
+            if let failure, !failure.isTransient, isFirstNonsense(of: order.request.id) {
+                await alarm.raise(.orderUnknown(order.request.id, reason: "\(failure)"))
+            }
             host.log.warning(
                 "unknown order could not be looked for",
                 metadata: ["order": "\(order.request.id)", Key.reason: "\(error)"])

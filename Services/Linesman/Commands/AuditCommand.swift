@@ -29,8 +29,8 @@ struct AuditVerify: AsyncParsableCommand {
         help: "An alert file with heads of the chain, again for more; the suite's ALERT_LOG_PATH when not given.")
     var alertFile: [String] = []
 
-    @Option(help: "The settings file of the suite; LINESMAN_CONFIG, or linesman.toml if it is there, when not given.")
-    var config: String?
+    @OptionGroup
+    var suite: SuiteSettings
 
     @Flag(help: "As JSON.")
     var json = false
@@ -38,8 +38,8 @@ struct AuditVerify: AsyncParsableCommand {
     func run() async throws {
         let report: AuditReport
         do {
-            let kept = try heads()
-            let pool = try CommandDatabase.open(url: database)
+            let kept = try SuiteSettings.complaining { try heads() }
+            let pool = try suite.openDatabase(database)
             do {
                 report = AuditReport(try await AuditChain(pool).verify(kept: kept), kept: kept)
                 await pool.close()
@@ -57,7 +57,7 @@ struct AuditVerify: AsyncParsableCommand {
     }
 
     private func heads() throws -> [KeptHead] {
-        let files = try alertFile.isEmpty ? [CheckAlerts.settings(config).logPath] : alertFile
+        let files = try alertFile.isEmpty ? [suite.read(AlertSettings.init).part.logPath] : alertFile
         for file in alertFile where !FileManager.default.fileExists(atPath: file) {
             throw AlertError(.file, "there is no \(file)")
         }
@@ -79,8 +79,11 @@ struct AuditShowHead: AsyncParsableCommand {
     @Option(help: "The database; the DATABASE_URL of the suite when not given.")
     var database: String?
 
+    @OptionGroup
+    var suite: SuiteSettings
+
     func run() async throws {
-        let pool = try CommandDatabase.open(url: database)
+        let pool = try suite.openDatabase(database)
         let head = try await AuditChain(pool).head()
         await pool.close()
         guard let head else { throw AuditChain.Failure.noEnd }

@@ -17,29 +17,14 @@ struct CheckAlerts: AsyncParsableCommand {
         commandName: "alerts",
         abstract: "Send a test alert to Slack and the webhook, write beside the alert file, call the outside watcher.")
 
-    @Option(help: "The settings file of the suite; LINESMAN_CONFIG, or linesman.toml if it is there, when not given.")
-    var config: String?
+    @OptionGroup
+    var suite: SuiteSettings
 
     func run() async throws {
-        let outcomes = await AlertCheck(settings: try Self.settings(config)).run()
+        let settings = try SuiteSettings.complaining { try suite.read(AlertSettings.init).part }
+        let outcomes = await AlertCheck(settings: settings).run()
         Console.say(Self.table(outcomes))
         if outcomes.contains(where: { $0.isWell == false }) { throw ArgumentParser.ExitCode(1) }
-    }
-
-    static func settings(_ path: String?) throws -> AlertSettings {
-        let environment = ProcessInfo.processInfo.environment
-        let named = path ?? environment["LINESMAN_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
-        let standard = FileManager.default.fileExists(atPath: "linesman.toml") ? "linesman.toml" : nil
-        do {
-            let file = try (named ?? standard).map { try SettingsFile.load(path: $0) }
-            let reader = SettingsReader(environment: environment, file: file)
-            let settings = AlertSettings(reader)
-            try reader.finish(known: SettingsCatalogue.keys)
-            return settings
-        } catch let error as SettingsError {
-            for problem in error.problems { Console.complain("\(problem)") }
-            throw ArgumentParser.ExitCode(Runtime.ExitCode.configuration.rawValue)
-        }
     }
 
     static func table(_ outcomes: [AlertCheck.Outcome]) -> String {

@@ -13,8 +13,8 @@ struct CheckLive: AsyncParsableCommand {
             codes: 0 nothing forbids it, warnings are yours to weigh; 1 something does; 78 the settings are wrong.
             """)
 
-    @Option(help: "The settings file of the suite; LINESMAN_CONFIG, or linesman.toml if it is there, when not given.")
-    var config: String?
+    @OptionGroup
+    var suite: SuiteSettings
 
     @Option(help: "The orchestrator's status address.")
     var url = "http://127.0.0.1:8080"
@@ -23,14 +23,8 @@ struct CheckLive: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let lines: [GoLiveList.Line]
-        do {
-            let survey = try LiveSurvey(config: config, status: url)
-            lines = GoLiveList.walk(await survey.facts())
-        } catch let error as SettingsError {
-            for problem in error.problems { Console.complain("\(problem)") }
-            throw ArgumentParser.ExitCode(Runtime.ExitCode.configuration.rawValue)
-        }
+        let survey = try SuiteSettings.complaining { try LiveSurvey(suite, status: url) }
+        let lines = GoLiveList.walk(await survey.facts())
         Console.say(json ? try Self.json(lines) : Self.table(lines))
         if !GoLiveList.permits(lines) { throw ArgumentParser.ExitCode(1) }
     }

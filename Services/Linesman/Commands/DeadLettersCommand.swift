@@ -14,6 +14,9 @@ struct DeadLettersCommand: AsyncParsableCommand {
     @Option(help: "The Redis server; the REDIS_URL of the suite when not given.")
     var redis: String?
 
+    @OptionGroup
+    var suite: SuiteSettings
+
     @Option(help: "How many of the newest to show, 1 to \(DeadLetterStream.length).")
     var limit = 20
 
@@ -30,7 +33,8 @@ struct DeadLettersCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let (letters, total) = try await CommandRedis.run(url: redis, named: "dead-letters") { client in
+        let file = try SuiteSettings.complaining { try suite.file() }
+        let (letters, total) = try await CommandRedis.run(url: redis, file: file, named: "dead-letters") { client in
             let stream = DeadLetterStream(client)
             let found = try await stream.read(limit: limit)
             if clear { _ = try await stream.clear() }

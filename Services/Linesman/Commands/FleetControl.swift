@@ -8,8 +8,9 @@ struct ControlOptions: ParsableArguments {
     @Option(help: "The orchestrator's status address; orders are taken on its own host only.")
     var url = "http://127.0.0.1:8080"
 
-    @Option(help: "The settings file with CONTROL_TOKEN or CONTROL_TOKEN_FILE; the environment wins.")
-    var config: String?
+    /// With CONTROL_TOKEN or CONTROL_TOKEN_FILE.
+    @OptionGroup
+    var suite: SuiteSettings
 
     @Flag(help: "Follow it until it is done.")
     var wait = false
@@ -25,21 +26,11 @@ struct ControlOptions: ParsableArguments {
 
     /// - Throws: exit code 78 when there is no token or the settings are wrong.
     func control() throws -> FleetControl {
-        let environment = ProcessInfo.processInfo.environment
-        let named = config ?? environment["LINESMAN_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
-        let standard = FileManager.default.fileExists(atPath: "linesman.toml") ? "linesman.toml" : nil
-        do {
-            let file = try (named ?? standard).map { try SettingsFile.load(path: $0) }
-            let reader = SettingsReader(environment: environment, file: file)
-            let settings = ControlSettings(reader)
-            try reader.finish(known: SettingsCatalogue.keys)
-            if let token = settings.token { return FleetControl(url: url, token: token) }
-            Console.complain(
-                "no token: set CONTROL_TOKEN or CONTROL_TOKEN_FILE as the orchestrator has it, or name its settings "
-                    + "file with --config")
-        } catch let error as SettingsError {
-            for problem in error.problems { Console.complain("\(problem)") }
-        }
+        let settings = try SuiteSettings.complaining { try suite.read(ControlSettings.init).part }
+        if let token = settings.token { return FleetControl(url: url, token: token) }
+        Console.complain(
+            "no token: set CONTROL_TOKEN or CONTROL_TOKEN_FILE as the orchestrator has it, or name its settings "
+                + "file with --config")
         throw ArgumentParser.ExitCode(Runtime.ExitCode.configuration.rawValue)
     }
 }

@@ -26,8 +26,8 @@ struct KillSwitchCommand: AsyncParsableCommand {
         @Option(help: "The Redis server; the REDIS_URL of the suite when not given.")
         var redis: String?
 
-        @Option(help: "The settings file of the suite; the environment wins.")
-        var config: String?
+        @OptionGroup
+        var suite: SuiteSettings
 
         @Option(help: "How long to wait for every process to say that it has seen it, in seconds.")
         var within = 3.0
@@ -39,22 +39,12 @@ struct KillSwitchCommand: AsyncParsableCommand {
         }
 
         func desk() throws -> KillSwitchDesk {
-            var environment = ProcessInfo.processInfo.environment
-            environment["KILL_SWITCH_FILE"] = file ?? environment["KILL_SWITCH_FILE"]
-            let named = config ?? environment["LINESMAN_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
-            let standard = FileManager.default.fileExists(atPath: "linesman.toml") ? "linesman.toml" : nil
-            do {
-                let settings = try (named ?? standard).map { try SettingsFile.load(path: $0) }
-                let reader = SettingsReader(environment: environment, file: settings)
-                let places = KillSwitchSettings(reader)
-                try reader.finish(known: SettingsCatalogue.keys)
-                return KillSwitchDesk(
-                    file: KillSwitchFile(path: places.file), database: database, redis: redis, settings: settings,
-                    by: NSUserName())
-            } catch let error as SettingsError {
-                for problem in error.problems { Console.complain("\(problem)") }
-                throw ArgumentParser.ExitCode(Runtime.ExitCode.configuration.rawValue)
+            let (places, settings) = try SuiteSettings.complaining {
+                try suite.read(given: ["KILL_SWITCH_FILE": file], KillSwitchSettings.init)
             }
+            return KillSwitchDesk(
+                file: KillSwitchFile(path: places.file), database: database, redis: redis, settings: settings,
+                by: NSUserName())
         }
     }
 
@@ -82,6 +72,7 @@ struct KillSwitchCommand: AsyncParsableCommand {
             }
             let seen = try await desk.untilSeen(.engaged, within: .seconds(places.within))
             Console.say(KillSwitchDesk.table(seen, expecting: .engaged))
+            if took.database { for line in await desk.openPositions() { Console.say(line) } }
             if !took.database {
                 Console.complain("kill-switch: PostgreSQL does not have it: give it again when it is back")
                 throw ArgumentParser.ExitCode(FleetControl.unfinished)

@@ -70,7 +70,23 @@ struct KillSwitchDesk: Sendable {
         } catch {
             lines.append("Redis       not reached: \(error)")
         }
+        lines += await openPositions()
         return (state, lines)
+    }
+
+    /// What stays at risk while exits wait too; nothing when the database cannot say.
+    func openPositions() async -> [String] {
+        let found = try? await withDatabase { pool -> (count: Int, cost: Money)? in
+            try await pool.first(
+                """
+                SELECT count(*) AS n, coalesce(sum(cost), 0)::int8 AS cost FROM positions
+                WHERE state = 'open' AND net_quantity <> 0
+                """
+            ).map { (try $0.int("n"), try Money(microdollars: $0.int64("cost"))) }
+        }
+        guard let found = found ?? nil, found.count > 0 else { return [] }
+        let positions = found.count == 1 ? "1 position is" : "\(found.count) positions are"
+        return ["Positions   \(positions) open, \(found.cost) at cost; exits wait too while it is engaged"]
     }
 
     /// From the database and from the files of this host, the newer of both.

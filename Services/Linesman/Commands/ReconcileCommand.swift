@@ -26,8 +26,8 @@ struct ReconcileCommand: AsyncParsableCommand {
         @Option(help: "The database; the DATABASE_URL of the suite when not given.")
         var database: String?
 
-        @Option(help: "The settings file of the suite; the environment wins.")
-        var config: String?
+        @OptionGroup
+        var suite: SuiteSettings
 
         func validate() throws {
             guard [nil, "paper", "live"].contains(account) else {
@@ -37,22 +37,13 @@ struct ReconcileCommand: AsyncParsableCommand {
 
         /// The settings of the suite decide, as they do in every service.
         func open() throws -> (store: ReconciliationStore, pool: PostgresPool) {
-            let environment = ProcessInfo.processInfo.environment
-            let named = config ?? environment["LINESMAN_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
-            let standard = FileManager.default.fileExists(atPath: "linesman.toml") ? "linesman.toml" : nil
-            do {
-                let file = try (named ?? standard).map { try SettingsFile.load(path: $0) }
-                let reader = SettingsReader(environment: environment, file: file)
-                let mode = TradingSettings(reader).mode
-                try reader.finish(known: SettingsCatalogue.keys)
-                let isLive = account.map { $0 == "live" } ?? (mode == .live)
+            try SuiteSettings.complaining {
+                let (trading, file) = try suite.read(TradingSettings.init)
+                let isLive = account.map { $0 == "live" } ?? (trading.mode == .live)
                 return (
                     ReconciliationStore(TradingAccount(isLive ? .live : .paper), at: .kalshi),
                     try CommandDatabase.open(url: database, file: file)
                 )
-            } catch let error as SettingsError {
-                for problem in error.problems { Console.complain("\(problem)") }
-                throw ArgumentParser.ExitCode(Runtime.ExitCode.configuration.rawValue)
             }
         }
 

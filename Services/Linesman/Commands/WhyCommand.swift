@@ -21,11 +21,14 @@ struct WhyCommand: AsyncParsableCommand {
     @Option(help: "The database; the DATABASE_URL of the suite when not given.")
     var database: String?
 
+    @OptionGroup
+    var suite: SuiteSettings
+
     @Flag(help: "As JSON.")
     var json = false
 
     func run() async throws {
-        let pool = try CommandDatabase.open(url: database)
+        let pool = try suite.openDatabase(database)
         let story: Story
         do {
             story = try await Story.find(id, in: pool)

@@ -20,16 +20,12 @@ struct LiveSurvey: Sendable {
     private let clock = MachineClock.real
 
     /// - Throws: `SettingsError` for settings that no service would start with.
-    init(config: String?, status: String) throws {
-        let environment = ProcessInfo.processInfo.environment
-        let named = config ?? environment["LINESMAN_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
-        let standard = FileManager.default.fileExists(atPath: "linesman.toml") ? "linesman.toml" : nil
-        file = try (named ?? standard).map { try SettingsFile.load(path: $0) }
-        let reader = SettingsReader(environment: environment, file: file)
-        let signals = SignalProcessorSettings(reader)
-        let alerts = AlertSettings(reader)
-        kalshi = KalshiSettings(reader)
-        try reader.finish(known: SettingsCatalogue.keys)
+    init(_ suite: SuiteSettings, status: String) throws {
+        let signals: SignalProcessorSettings
+        let alerts: AlertSettings
+        ((signals, alerts, kalshi), file) = try suite.read {
+            (SignalProcessorSettings($0), AlertSettings($0), KalshiSettings($0))
+        }
         killSwitchFile = KillSwitchFile(path: signals.host.killSwitch.file)
         self.status = status
         settings = LiveFacts.Settings(

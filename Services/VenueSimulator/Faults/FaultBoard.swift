@@ -35,6 +35,8 @@ enum FaultKind: String, Hashable, Sendable, Codable, CaseIterable {
     case scoreFeedDown
     /// The answer comes `delay_ms` later.
     case slowHTTP
+    /// Every `field` of the answer, which is right otherwise, has the text `value`.
+    case spoil
 
     /// Whether it lasts until it expires or is deleted, when no count was given.
     var isLasting: Bool { self == .mute || self == .scoreFeedDown }
@@ -52,6 +54,9 @@ struct FaultOrder: Hashable, Sendable, Codable {
     /// How long it lasts, venue time.
     var forVenueSeconds: Double?
     var seed: UInt64?
+    /// For `spoil`: a key anywhere in the answer, and what stands there instead.
+    var field: String?
+    var value: String?
     /// Machine time, for `delay` and `slowHTTP` (default 200), and what `rateLimit` asks for; 0 to 60,000.
     var delayMs: Int?
 
@@ -63,6 +68,7 @@ struct FaultOrder: Hashable, Sendable, Codable {
             return "for_venue_seconds must be above 0, up to 1000000"
         }
         if let delay = delayMs, !(0...60_000).contains(delay) { return "delay_ms must be 0 to 60000" }
+        if kind == .spoil, (field ?? "").isEmpty || value == nil { return "spoil needs a field and a value" }
         return nil
     }
 }

@@ -66,7 +66,8 @@ struct ControlRoutes: Sendable {
     private static func arm(_ bytes: [UInt8], _ state: inout VenueState) -> VenueReply {
         guard let order = try? JSONDecoder.venue.decode(FaultOrder.self, from: Data(bytes)) else {
             let kinds = FaultKind.allCases.map(\.rawValue).joined(separator: ", ")
-            return .badRequest("kind (\(kinds)), target, count, probability, for_venue_seconds, seed, delay_ms")
+            let rest = "target, count, probability, for_venue_seconds, seed, delay_ms, field, value"
+            return .badRequest("kind (\(kinds)), \(rest)")
         }
         if let problem = order.problem { return .badRequest(problem) }
         if order.kind == .reset, order.target ?? "websocket" == "websocket" {

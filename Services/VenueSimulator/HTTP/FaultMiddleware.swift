@@ -40,7 +40,10 @@ struct FaultMiddleware: RouterMiddleware {
         if strike(.wrongStatus, subject) != nil {
             return answer(.ok(KalshiBodies.error("internal_error", "internal error")))
         }
-        let response = try await next(request, context)
+        var response = try await next(request, context)
+        if let spoil = strike(.spoil, subject), let field = spoil.field, let value = spoil.value {
+            response = try await Spoiling.spoil(response, field, value)
+        }
         if isOrder, strike(.lostAcknowledgement, subject) != nil { return try await cut(context) }
         simulator.state.withLockedValue { $0.countAnswer(response.status.code) }
         return response

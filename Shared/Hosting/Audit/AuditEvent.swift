@@ -48,7 +48,12 @@ public enum AuditEvent: String, Hashable, Sendable, Codable, CaseIterable {
     /// The venue took back what it had called a trade.
     case fillReversed = "fill_reversed"
     case positionSettled = "position_settled"
+    /// A market was settled in which nothing of ours ever traded: nothing is paid.
+    case settlementUnmatched = "settlement_unmatched"
     case reconciliationMismatch = "reconciliation_mismatch"
+    case reconciliationEqual = "reconciliation_equal"
+    /// A fill in the account of an order that is not ours.
+    case foreignFill = "foreign_fill"
     /// One leg of an arbitrage was missed; the other one is covered or sold again.
     case legMissed = "leg_missed"
     case legNakedTooLong = "leg_naked_too_long"

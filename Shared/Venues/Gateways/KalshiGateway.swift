@@ -83,6 +83,10 @@ public struct KalshiGateway: OrderGateway {
         if let unread = page.refused.first { throw unread }
         let parts = page.items.filter { $0.order == venueOrder }
             .sorted { ($0.at, $0.id) < ($1.at, $1.id) }
+        let takesYes: Outcome = (order.outcome == .yes) == (order.action == .buy) ? .yes : .no
+        if let other = parts.first(where: { $0.bought != nil && $0.bought != takesYes }) {
+            throw VenueError(.conflict, detail: "fill.book_side", message: "fill \(other.id) is of the other side")
+        }
         do {
             let levels = try parts.map { part throws(DomainError) in
                 try BookLevel(price: price(part, order), quantity: part.quantity)

@@ -170,16 +170,27 @@ enum KalshiDecoding {
     }
 
     /// `book_side` is the new word, `side` and `action` the old ones; none of them is sure to be there (WIRE 1.5).
+    ///
+    /// A word that is no side is refused: it is not the same as none.
     private static func bought(_ fields: JSONFields) throws(VenueError) -> Outcome? {
         switch try fields.text("book_side") {
         case "bid": return .yes
         case "ask": return .no
-        default: break
+        case nil, "": break
+        case let word?: throw fields.invalid(["book_side"], .string(word))
         }
-        guard let side = Outcome(rawValue: try fields.text("side") ?? ""),
-            let action = Action(rawValue: try fields.text("action") ?? "")
+        guard let side = try word(fields, "side", Outcome.init(rawValue:)),
+            let action = try word(fields, "action", Action.init(rawValue:))
         else { return nil }
         return action == .buy ? side : side.opposite
+    }
+
+    private static func word<Value>(
+        _ fields: JSONFields, _ name: String, _ read: (String) -> Value?
+    ) throws(VenueError) -> Value? {
+        guard let text = try fields.text(name), !text.isEmpty else { return nil }
+        guard let value = read(text) else { throw fields.invalid([name], .string(text)) }
+        return value
     }
 
     static func position(_ value: JSONValue) throws(VenueError) -> VenuePosition {

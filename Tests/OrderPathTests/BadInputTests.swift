@@ -1,0 +1,251 @@
+import Bus
+import Domain
+import ExecutionServiceEngine
+import Foundation
+import Hosting
+import Runtime
+import Testing
+import Wire
+
+@testable import ExecutionService
+@testable import SignalProcessor
+@testable import VenueSimulator
+
+/// What makes no sense is refused by name, counted and written down, and costs nothing but itself.
+struct BadInputTests {
+    private func audited(_ event: AuditEvent, _ rig: Rig) async throws -> Int64 {
+        try await rig.number("SELECT count(*) AS n FROM audit_log WHERE event = \(event.rawValue)")
+    }
+
+    // MARK: From the venue
+
+    @Test func `a settlement of a market that we never traded pays nothing, and is counted and written down`()
+        async throws
+    {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let store = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        for (market, known) in [("game-1-HOME", "true"), ("NEVER-HEARD-OF", "false")] {
+            let id = MarketID(stringLiteral: market)
+            #expect(try await store.settle(id, at: .one, voided: false, now: tipOff) == .neverTraded)
+            let told = try await rig.text(
+                """
+                SELECT concat_ws(' ', details->>'value', details->>'market_is_known', game_id) AS t FROM audit_log
+                WHERE event = 'settlement_unmatched' AND market_id = \(market)
+                """)
+            #expect(told == (known == "true" ? "1.0000 true game-1" : "1.0000 false"))
+        }
+        #expect(try await rig.statistics.count("settlements:unmatched", rig) == 2)
+        #expect(try await rig.number("SELECT cash AS n FROM bankroll") == 1_000_000_000)
+        #expect(try await rig.number("SELECT count(*) AS n FROM positions") == 0)
+        #expect(try await rig.text("SELECT status AS t FROM market_mappings") == "active", "not settled by hearsay")
+        // What is held later is paid once, and told again it is no news.
+        try await rig.buy(10, at: 40, store)
+        #expect(try await store.settle("game-1-HOME", at: .one, voided: false, now: tipOff) == .paid)
+        #expect(try await store.settle("game-1-HOME", at: .one, voided: false, now: tipOff) == .nothingHeld)
+        #expect(try await audited(.settlementUnmatched, rig) == 2)
+        try await rig.expectBooksToBalance()
+        await rig.pool.close(grace: .milliseconds(100))
+    }
+
+    @Test func `a fill that makes no sense is not booked: its order is unknown, told of, and booked once it does`()
+        async throws
+    {
+        let spoilt: [(field: String, value: String, code: String)] = [
+            ("yes_price_dollars", "NaN", "invalid_field"), ("yes_price_dollars", "1.5000", "invalid_field"),
+            ("yes_price_dollars", "-0.5000", "invalid_field"), ("count_fp", "-96.00", "invalid_field"),
+            ("count_fp", "Infinity", "invalid_field"), ("count_fp", "1e2", "invalid_field"),
+            ("book_side", "sideways", "invalid_field"), ("book_side", "ask", "conflict"),
+            ("fee_cost", "nan", "invalid_field"),
+        ]
+        try await SimulatedVenue.run { simulator, url in
+            try await withOrderPath { path in
+                try await SimulatedVenue.addMarket(to: path)
+                func spoil(_ index: Int) {
+                    simulator.state.withLockedValue { state in
+                        state.faults.disarmAll()
+                        var order = FaultOrder(kind: .spoil, target: "GET /trade-api/v2/portfolio/fills", count: 9_999)
+                        (order.field, order.value) = (spoilt[index].field, spoilt[index].value)
+                        _ = state.faults.arm(order, at: .epoch)
+                    }
+                }
+                spoil(0)
+                path.startSignalProcessor()
+                path.startRealExecution(["PAPER_VENUE_URL": url])
+                try await path.publish(try SimulatedVenue.signal())
+                try await path.untilOrder(.unknown)
+                let order = try #require(try await path.rig.text("SELECT order_id AS t FROM orders"))
+                for index in spoilt.indices {
+                    spoil(index)
+                    func failed() -> Int {
+                        path.counted(
+                            "unknown_order_looks_failed_total", ["code": spoilt[index].code], by: "execution-service")
+                    }
+                    // The first of them may have begun before.
+                    let before = failed()
+                    try await eventually("\(spoilt[index]) is counted") { failed() >= before + 2 }
+                    let state = try await path.rig.text("SELECT state AS t FROM orders")
+                    #expect(state == "unknown", "\(spoilt[index])")
+                    #expect(try await path.rig.number("SELECT count(*) AS n FROM fills") == 0)
+                }
+                try await path.untilAlert("orderUnknown:\(order)")
+                #expect(try await audited(.orderUnknown, path.rig) == 1)
+                #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "held")
+                simulator.state.withLockedValue { $0.faults.disarmAll() }
+                try await eventually("it is booked") {
+                    try await path.rig.number(
+                        "SELECT count(*) AS n FROM orders WHERE filled > 0 AND closed_at IS NOT NULL") == 1
+                }
+                #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 1)
+                try await path.rig.expectBooksToBalance()
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ("balance_dollars", "NaN"), ("balance_dollars", "1,000.00"), ("position_fp", "--1"),
+        ("yes_price_dollars", "0,5"),
+    ])
+    func `an account that cannot be read whole permits no order, is counted, and permits them once it can`(
+        field: String, value: String
+    ) async throws {
+        try await SimulatedVenue.run { simulator, url in
+            try await withOrderPath { path in
+                try await SimulatedVenue.addMarket(to: path)
+                // Something of ours is there that can be spoilt.
+                path.startSignalProcessor()
+                path.startRealExecution(["PAPER_VENUE_URL": url])
+                try await path.publish(try SimulatedVenue.signal())
+                try await eventually("a position") {
+                    try await path.rig.number("SELECT count(*) AS n FROM positions WHERE net_quantity > 0") == 1
+                }
+                await path.stop()
+                simulator.state.withLockedValue { state in
+                    var order = FaultOrder(kind: .spoil, target: "GET /trade-api/v2/portfolio", count: 9_999)
+                    (order.field, order.value) = (field, value)
+                    _ = state.faults.arm(order, at: .epoch)
+                }
+                path.startRealExecution(["PAPER_VENUE_URL": url])
+                try await eventually("two looks that told nothing") {
+                    path.counted(
+                        "reconciliations_total", ["verdict": "unreachable"], by: "execution-service") >= 2
+                }
+                try await path.rig.approve(2, name: "s2")
+                let waiting = try await path.rig.text("SELECT state AS t FROM intents WHERE intent_id = 's2'")
+                #expect(waiting == "approved")
+                let records = ReconciliationStore(TradingAccount(.paper), at: .kalshi)
+                #expect(try await records.read(path.rig.pool)?.verdict == .unreachable)
+                simulator.state.withLockedValue { $0.faults.disarmAll() }
+                try await eventually("compared") {
+                    try await records.read(path.rig.pool)?.verdict == .equal
+                }
+            }
+        }
+    }
+
+    // MARK: From other services
+
+    /// A signal whose fields may say anything.
+    private struct RawSignal: WireMessage {
+        enum Value: Codable {
+            case text(String)
+            case number(Double)
+            case whole(Int64)
+
+            init(from decoder: any Decoder) throws {
+                let container = try decoder.singleValueContainer()
+                if let whole = try? container.decode(Int64.self) {
+                    self = .whole(whole)
+                } else if let number = try? container.decode(Double.self) {
+                    self = .number(number)
+                } else {
+                    self = .text(try container.decode(String.self))
+                }
+            }
+
+            func encode(to encoder: any Encoder) throws {
+                var container = encoder.singleValueContainer()
+                switch self {
+                case .text(let text): try container.encode(text)
+                case .number(let number): try container.encode(number)
+                case .whole(let whole): try container.encode(whole)
+                }
+            }
+        }
+
+        static let type = SignalMessage.type
+        static let channel = Channel<RawSignal>(Channels.signals.name, Channels.signals.kind)
+
+        var signal: [String: Value]
+
+        init(_ signal: Signal, _ field: String, _ value: Value) throws {
+            let data = try JSONEncoder().encode(SignalMessage(signal: signal))
+            self = try JSONDecoder().decode(RawSignal.self, from: data)
+            self.signal[field] = value
+        }
+    }
+
+    @Test func `a signal that makes no sense is kept as a dead letter, and the next one is decided`() async throws {
+        let spoilt: [(field: String, value: RawSignal.Value)] = [
+            ("probability", .text("NaN")), ("probability", .text("nan")), ("probability", .number(1.5)),
+            ("probability", .whole(-1)), ("available", .whole(-100)), ("price", .whole(0)), ("price", .whole(10_001)),
+            ("price", .whole(-5_000)), ("price", .number(0.5)), ("outcome", .text("maybe")), ("sport", .text("chess")),
+            ("epoch", .whole(-1)), ("market", .text("")), ("createdAt", .text("yesterday")),
+        ]
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            for (index, spoil) in spoilt.enumerated() {
+                let signal = try path.rig.signal(SignalID(stringLiteral: "bad-\(index)"))
+                _ = try await path.bus.publish(
+                    RawSignal(signal, spoil.field, spoil.value), on: RawSignal.channel, trace: "trace-1")
+            }
+            try await path.publish(path.rig.signal("good"))
+            try await eventually("the good one is approved") {
+                try await path.rig.number("SELECT count(*) AS n FROM intents") == 1
+            }
+            #expect(path.counted("bus_dead_letters_total", by: "signal-processor") == spoilt.count)
+            #expect(try await path.rig.number("SELECT count(*) AS n FROM signals") == 1)
+            let stream = DeadLetterStream(path.client)
+            try await eventually("all are kept") { try await stream.read(limit: 100).total == spoilt.count }
+            for letter in try await stream.read(limit: 100).letters {
+                #expect(letter.channel == "signals:new" && !letter.reason.isEmpty, "\(letter)")
+            }
+        }
+    }
+
+    @Test func `a signal of a clock that is off by a minute is refused as stale, either way`() async throws {
+        try await withOrderPath { path in
+            path.startSignalProcessor(["REPLAY_SPEED": "0"])
+            func publish(_ id: SignalID, _ seconds: Int64) async throws {
+                let sample = try path.rig.signal(id)
+                let now = VenueInstant.epoch.advanced(by: .microseconds(WallClock.real.microseconds))
+                let created = now.advanced(by: .seconds(seconds))
+                try await path.publish(
+                    Signal(
+                        id: id, kind: sample.kind, game: sample.game, sport: sample.sport, market: sample.market,
+                        venue: sample.venue, epoch: sample.epoch, shard: sample.shard, outcome: sample.outcome,
+                        probability: sample.probability, price: sample.price, available: sample.available,
+                        edgeBasisPoints: sample.edgeBasisPoints, play: nil, createdAt: created,
+                        expiresAt: created.advanced(by: .seconds(120))))
+            }
+            try await publish("behind", -60)
+            try await publish("ahead", 60)
+            try await publish("right", 0)
+            try await eventually("all are decided") {
+                try await path.rig.number("SELECT count(*) AS n FROM signals") == 3
+            }
+            let verdicts = try await path.rig.text(
+                "SELECT string_agg(signal_id || ' ' || verdict, ', ' ORDER BY signal_id) AS t FROM signals")
+            #expect(verdicts == "ahead stale_signal, behind stale_signal, right approved")
+            #expect(path.counted("signals_total", ["verdict": "stale_signal"], by: "signal-processor") == 2)
+            #expect(try await audited(.signalRefused, path.rig) == 2)
+        }
+    }
+}
+
+extension DailyStatistics {
+    /// What was counted on the day of the tip-off.
+    fileprivate func count(_ name: String, _ rig: Rig) async throws -> Int64 {
+        try await rig.pool.transaction("count") { try await sum(of: [name], at: tipOff, $0) }
+    }
+}
