@@ -74,11 +74,11 @@ extension OrderPath {
     ]
 
     /// Both services with books that a plan can trade on.
-    func startPlanning() async throws -> MarketID {
+    func startPlanning(_ settings: [String: String] = [:]) async throws -> MarketID {
         venue.hold(nil)
         let away = try await rig.addAwayMarket("game-1")
         startSignalProcessor(Self.planSettings)
-        startExecution(Self.planSettings)
+        startExecution(Self.planSettings.merging(settings) { $1 })
         return away
     }
 
@@ -87,9 +87,10 @@ extension OrderPath {
     }
 
     /// Tells the top of a book, two cents wide.
-    func tell(_ market: MarketID, ask: Int64, game: GameID = "game-1") async throws {
+    func tell(_ market: MarketID, ask: Int64, hasBid: Bool = true, game: GameID = "game-1") async throws {
+        let bid = try BookLevel(price: .cents(ask - 2), quantity: .contracts(100))
         let price = PriceUpdate(
-            game: game, market: market, yesBid: try BookLevel(price: .cents(ask - 2), quantity: .contracts(100)),
+            game: game, market: market, yesBid: hasBid ? bid : nil,
             yesAsk: try BookLevel(price: .cents(ask), quantity: .contracts(100)), at: tipOff)
         _ = try await bus.publish(price, on: Channels.price(game))
     }

@@ -168,7 +168,7 @@ import Testing
         "78e78218aba7839b94507722dd6c147e702d93d7058afcbb16cda4c3279c41c5",
         "8a0d709610bbf497309ccee59092dbd5d6afa94d5c8002057a3f574a9a71b1f2",
         "284b627f4a2251490827f3311bd36a13c0f97e5d091fa13d7cf71fcbae871e7e",
-        "97f2fbfe4825bb93443fe833de39b04d385ef872fc89e59b849cdb188cacfebb",
+        "6f88a59538695c9eea5c494077dfe594b2046fe99074d8c8a30536ea903630b5",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

@@ -191,8 +191,9 @@ struct PortfolioReader {
             in_market AS (
                 SELECT market_id, amount + cost AS exposure FROM held
                 UNION ALL
-                SELECT i.market_id, r.amount - r.released FROM intents i JOIN reservations r USING (reservation_id)
-                WHERE i.plan_id IS NOT NULL AND r.state = 'held' AND i.market_id <> r.market_id)
+                SELECT i.market_id, r.amount - r.released FROM plans p JOIN intents i ON i.plan_id = p.plan_id
+                    JOIN reservations r ON r.reservation_id = p.reservation_id
+                WHERE p.state <> 'finished' AND r.state = 'held' AND i.market_id <> r.market_id)
             SELECT coalesce(sum(amount), 0)::int8 AS reserved, coalesce(sum(cost), 0)::int8 AS open_cost,
                 coalesce(sum(amount + cost) FILTER (WHERE game_id = \(subject.game.rawValue)), 0)::int8 AS game,
                 coalesce(sum(amount + cost) FILTER (WHERE sport = \(subject.sport.rawValue)), 0)::int8 AS sport,

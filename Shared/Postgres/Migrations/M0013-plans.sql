@@ -52,8 +52,9 @@ ALTER TABLE intents ADD COLUMN plan_id TEXT NULL REFERENCES plans (plan_id)
     CONSTRAINT intents_leg_is_its_plans CHECK (plan_id IS NULL OR state = 'done');
 ALTER TABLE intents ADD COLUMN leg SMALLINT NULL CHECK (leg IN (1, 2));
 ALTER TABLE intents DROP CONSTRAINT intents_reservation_id_key;
-CREATE UNIQUE INDEX intents_by_reservation ON intents (reservation_id) WHERE plan_id IS NULL;
+CREATE UNIQUE INDEX intents_by_reservation ON intents (reservation_id, coalesce(leg, 0));
 CREATE UNIQUE INDEX intents_by_plan ON intents (plan_id, leg) WHERE plan_id IS NOT NULL;
+CREATE INDEX intents_legs_by_market ON intents (market_id) WHERE plan_id IS NOT NULL;
 
 ALTER TABLE orders ADD COLUMN purpose TEXT NULL CHECK (purpose IN ('enter', 'cover', 'unwind'));
 COMMENT ON COLUMN orders.purpose IS 'what an order of a plan is for; its attempt is its number in the plan';
