@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
-.PHONY: soak-fleet soak-orders bench-path bench-kill-switch
+.PHONY: soak-fleet soak-orders bench-path bench-kill-switch image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -46,6 +46,9 @@ bench-kill-switch: bootstrap ## from the kill switch's return to the last order 
 
 chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes
 	scripts/chaos.sh
+
+image: bootstrap ## the container image, from a release build on Debian 12 (docs/OPERATIONS.md)
+	scripts/image.sh
 
 format: ## write the sources in the project's format
 	swift format --in-place --parallel --recursive Package.swift Services Shared Tests Benchmarks

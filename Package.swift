@@ -134,6 +134,7 @@ let package = Package(
         engine("MarketDiscovery"),
         engine("SignalProcessor"),
         engine("ExecutionService"),
+        engine("Chaos"),
         .target(
             name: "Simulation",
             dependencies: [
@@ -155,7 +156,8 @@ let package = Package(
         .executableTarget(
             name: "Linesman",
             dependencies: hosted + [
-                "Recording", "Servers", "Simulation", "Venues", "Alerting", arguments, crypto, httpClient, unixSignals,
+                "ChaosEngine", "Recording", "Servers", "Simulation", "Venues", "Alerting", arguments, crypto,
+                httpClient, unixSignals,
             ]
                 + nio,
             path: "Services/Linesman", swiftSettings: settings),
@@ -233,6 +235,7 @@ let package = Package(
             ] + nio),
         test("OrchestratorEngine", ["OrchestratorEngine", "Domain", "Resilience"]),
         test("Orchestrator", ["Orchestrator", "OrchestratorEngine", "Alerting"] + hosted),
+        test("ChaosEngine", ["ChaosEngine", "Resilience"]),
         test("GameShardEngine", ["GameShardEngine", "Domain", "Resilience"]),
         test("Simulation", ["Simulation", "Domain", "Resilience"], excluding: ["Seeds.txt"]),
         test("MarketDiscoveryEngine", ["MarketDiscoveryEngine", "Domain", "Resilience"]),
@@ -249,7 +252,9 @@ let package = Package(
             "VenueSimulator",
             ["VenueSimulator", "Domain", "Runtime", "Resilience", "Matching", "Recording", log, httpClient] + nio
                 + webSocket),
-        test("Linesman", ["Linesman", "Domain", "Hosting", "Recording", "Resilience", "Runtime", "Servers"]),
+        test(
+            "Linesman",
+            ["Linesman", "ChaosEngine", "Domain", "Hosting", "Recording", "Resilience", "Runtime", "Servers"]),
         .executableTarget(
             name: "SuiteStub", dependencies: ["Runtime"], path: "Tests/SuiteStub", swiftSettings: settings),
         test(

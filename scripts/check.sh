@@ -9,3 +9,6 @@ swift format lint --strict --parallel --recursive Package.swift Services Shared 
 # The import check prints "Build complete!" even when it refuses, so its exit status is what counts.
 echo "check: imports and build"
 swift build --build-tests --explicit-target-dependency-import-check error
+
+echo "check: deployment"
+scripts/check-deploy.sh

@@ -145,9 +145,10 @@ extension ServiceHost {
         supervisor.onDrain("heartbeat") { await sender.stop() }
     }
 
-    /// As above for a service that is as its measured checks are.
+    /// As above for a service that is as its measured checks are; they are served too.
     public func sendHeartbeats(checking more: [HealthProbe] = []) {
         let board = measureHealth(more)
+        serveStatus(board)
         sendHeartbeats { HeartbeatContent(board) }
     }
 }

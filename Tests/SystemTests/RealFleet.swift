@@ -15,6 +15,8 @@ struct RealFleet {
 
     let folder: TemporaryDirectory
     let statusPort: Int
+    /// Of those that are no orchestrator.
+    private let servicePorts: [String: Int]
     private(set) var processes: [String: ChildProcess] = [:]
     private var environment: [String: String] = [:]
     private var controlURL = ""
@@ -22,6 +24,8 @@ struct RealFleet {
     init() throws {
         folder = try TemporaryDirectory("fleet")
         statusPort = try FreePort.find()
+        servicePorts = Dictionary(
+            uniqueKeysWithValues: try Self.services.dropFirst().map { ($0, try FreePort.find()) })
     }
 
     /// Starts the simulated venue, then the five; does not wait for them.
@@ -31,7 +35,10 @@ struct RealFleet {
         redis: String, database: String, speed: Int = 1, recording: String? = nil, _ more: [String: String] = [:]
     ) async throws {
         try await startVenue(redis: redis, database: database, speed: speed, recording: recording, more)
-        for service in Self.services { try spawn(service, environment) }
+        for service in Self.services {
+            let own = servicePorts[service].map { ["SERVICE_STATUS_PORT": "\($0)"] } ?? [:]
+            try spawn(service, environment.merging(own) { $1 })
+        }
     }
 
     /// Starts the simulated venue, and `linesman up` with these arguments; its output is in `log("linesman")`.
@@ -94,6 +101,13 @@ struct RealFleet {
 
     func log(_ name: String) -> String {
         String(decoding: FileManager.default.contents(atPath: "\(folder.path)/\(name).log") ?? Data(), as: UTF8.self)
+    }
+
+    /// What a service answers on its own port.
+    func get(_ service: String, _ path: String) async throws -> (status: UInt, body: String) {
+        let request = HTTPClientRequest(url: "http://127.0.0.1:\(servicePorts[service] ?? statusPort)\(path)")
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(5))
+        return (response.status.code, String(buffer: try await response.body.collect(upTo: 8 << 20)))
     }
 
     /// The document behind `linesman status --json`; nil while the orchestrator does not answer.

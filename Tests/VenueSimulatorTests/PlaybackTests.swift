@@ -56,6 +56,16 @@ struct PlaybackTests {
         #expect(slow.decisions.count == 4)
     }
 
+    @Test func `one that begins by itself waits for a shard, and for no other reader`() async throws {
+        try await RunningSimulator.with(["SIMULATOR_STARTS_BY_ITSELF": "true"]) { venue in
+            let path = "/apis/site/v2/sports/basketball/nba/scoreboard"
+            _ = try await venue.get(path)
+            #expect(venue.simulator.state.withLockedValue { $0.clock.phase } == .waiting)
+            _ = try await venue.get(path, reader: "shard")
+            #expect(venue.simulator.state.withLockedValue { $0.clock.phase } != .waiting)
+        }
+    }
+
     @Test func `the ready file names both ports`() async throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "ready-\(UUID().uuidString).json").path
         defer { try? FileManager.default.removeItem(atPath: path) }

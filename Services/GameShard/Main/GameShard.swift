@@ -100,6 +100,7 @@ struct GameShard: Sendable {
     /// was claimed: who claimed it last has it for the database, so for the orchestrator too (decision 0060).
     func sendHeartbeats(claimedAt: Int64) {
         let board = host.measureHealth(feeds.probes(poller) + [journalProbe])
+        host.serveStatus(board)
         host.sendHeartbeats(
             on: Channels.heartbeat(commands.shard), hurriedBy: watcher.news,
             onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },

@@ -11,23 +11,46 @@ struct ConfigCommand: AsyncParsableCommand {
     @Option(help: "A settings file to check for unknown keys, bad values and contradictions.")
     var check: String?
 
+    @Flag(help: "Print the lines that .env.example has for them, instead.")
+    var env = false
+
+    @Flag(help: "Print the rules that the demo trades under, as a settings file, instead.")
+    var demo = false
+
     func run() async throws {
         if let check {
             try Self.check(check)
             Console.say("\(check): no problems")
             return
         }
-        var seen: Set<String> = []
-        for (service, settings) in SettingsCatalogue.declarations {
-            let fresh = settings.filter { seen.insert($0.key).inserted }
-            if fresh.isEmpty { continue }
+        if demo { return Console.say(DemoProfile.toml(extra: [])) }
+        for (service, settings) in Self.byService {
             Console.say("# \(service)")
-            for setting in fresh {
-                let range = setting.range.map { " (\($0))" } ?? ""
-                Console.say("\(setting.key.padded(40)) \((setting.standard ?? "-").padded(24)) \(setting.help)\(range)")
-            }
+            for setting in settings { Console.say(env ? Self.environmentLine(setting) : Self.line(setting)) }
             Console.say("")
         }
+    }
+
+    /// Each key once, under the first that reads it.
+    static var byService: [(service: String, settings: [SettingDeclaration])] {
+        var seen: Set<String> = []
+        return SettingsCatalogue.declarations.compactMap { service, settings in
+            let fresh = settings.filter { seen.insert($0.key).inserted }
+            return fresh.isEmpty ? nil : (service, fresh)
+        }
+    }
+
+    private static func line(_ setting: SettingDeclaration) -> String {
+        "\(setting.key.padded(40)) \((setting.standard ?? "-").padded(24)) \(meaning(of: setting))"
+    }
+
+    /// A comment and the key with its default, commented out.
+    private static func environmentLine(_ setting: SettingDeclaration) -> String {
+        "# \(meaning(of: setting))\n#\(setting.key)=\(setting.standard ?? "")"
+    }
+
+    private static func meaning(of setting: SettingDeclaration) -> String {
+        setting.help + (setting.range.map { " (\($0))" } ?? "")
     }
 
     /// Reads the file as each service would; all problems of all of them at once.

@@ -86,6 +86,7 @@ enum CommandRedis {
         _ body: @escaping @Sendable (RedisClient) async throws -> R
     ) async throws -> R {
         var environment = ProcessInfo.processInfo.environment
+        let file = try file ?? ProcessRunner.settingsFile(environment)
         if let url { environment["REDIS_URL"] = url }
         let reader = SettingsReader(environment: environment, file: file)
         let settings = RedisSettings(reader)

@@ -81,10 +81,12 @@ enum Story {
     }
 }
 
-/// A pool for the length of one command.
+/// A pool for the length of one command, with the settings of a service on this host.
 enum CommandDatabase {
+    /// Without `file` it is the one that a service would read.
     static func open(url: String?, file: SettingsFile? = nil) throws -> PostgresPool {
         var environment = ProcessInfo.processInfo.environment
+        let file = try file ?? ProcessRunner.settingsFile(environment)
         if let url { environment["DATABASE_URL"] = url }
         environment["DB_POOL_MIN_CONNECTIONS"] = "0"
         environment["DB_POOL_MAX_CONNECTIONS"] = "4"

@@ -64,12 +64,20 @@ struct UpPlan: Sendable {
             let second = ["SERVICE_INSTANCE": "\(orchestrator.host.instance)-standby", "STATUS_PORT": "\(ports[1])"]
             all.append(try maker.make("orchestrator-standby", "orchestrator", connections: 5, second))
         }
-        all.append(try maker.make("market-discovery", "market-discovery", connections: 3))
-        all.append(try maker.make("execution-service", "execution-service", connections: 10))
-        all.append(try maker.make("signal-processor", "signal-processor", connections: 10))
+        // One after the other from the port that is set, since all are on this host.
+        var port = orchestrator.host.statusPort
+        func ownPort() -> [String: String] {
+            guard port > 0 else { return [:] }
+            defer { port = Self.next(port) }
+            return ["SERVICE_STATUS_PORT": "\(port)"]
+        }
+        all.append(try maker.make("market-discovery", "market-discovery", connections: 3, ownPort()))
+        all.append(try maker.make("execution-service", "execution-service", connections: 10, ownPort()))
+        all.append(try maker.make("signal-processor", "signal-processor", connections: 10, ownPort()))
         for number in 1...options.shards {
             let name = SuiteProcess.shardName(number, ownName ? shard.host.instance : "shard")
-            all.append(try maker.make(name, "game-shard", connections: 2, ["SHARD_ID": name]))
+            let own = ownPort().merging(["SHARD_ID": name]) { $1 }
+            all.append(try maker.make(name, "game-shard", connections: 2, own))
         }
         processes = all
     }

@@ -18,6 +18,8 @@ struct ScoreRoutes: Sendable {
                 let isListed = path == ScoreboardBody.path(game.sport) && Self.isListed(query["dates"], game)
                 if isListed, let name {
                     state.readScoreboard(by: name, handled: handled, at: simulator.clock.now)
+                    // Of no effect once it plays.
+                    if simulator.settings.startsByItself { _ = state.start(at: simulator.clock.now) }
                 }
                 return .ok(ScoreboardBody.body(state.scoreboards, isListed: isListed))
             }

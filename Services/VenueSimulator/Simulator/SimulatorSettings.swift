@@ -24,6 +24,8 @@ struct SimulatorSettings: Sendable {
     /// What the account begins with.
     var balance: Money
     var duplicates: Duplicates
+    /// Whether it begins to play when the first shard reads scores, instead of when it is told to.
+    var startsByItself: Bool
     /// Where the ports are written once both listen.
     var readyFile: String?
 
@@ -46,6 +48,9 @@ struct SimulatorSettings: Sendable {
         balance = .dollars(Int64(dollars))
         duplicates = reader.choice(
             "SIMULATOR_DUPLICATES", default: Duplicates.refuse, "what becomes of a client order id used before")
+        startsByItself = reader.flag(
+            "SIMULATOR_STARTS_BY_ITSELF", default: false,
+            "begins to play when the first shard reads scores, instead of at POST /control/start")
         readyFile = reader.optionalText("SIMULATOR_READY_FILE", "where the ports are written once both listen")
     }
 }

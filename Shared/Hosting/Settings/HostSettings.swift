@@ -24,6 +24,9 @@ public struct HostSettings: Sendable {
     /// 0 is live; anything else follows a simulator's venue time at that speed.
     public let replaySpeed: Double
     public let build: String
+    /// Where a service other than the orchestrator serves its status, and its metrics; port 0 is nowhere.
+    public let statusHost: String
+    public let statusPort: Int
 
     /// - Parameters:
     ///   - reader: of the process.
@@ -60,6 +63,13 @@ public struct HostSettings: Sendable {
         replaySpeed = reader.number(
             "REPLAY_SPEED", default: 0, in: 0...10_000, "0 trades live; otherwise the speed of the simulator's replay.")
         build = reader.text("BUILD_VERSION", default: "dev", "Shown in heartbeats.")
+        statusHost = reader.text(
+            "SERVICE_STATUS_HOST", default: "127.0.0.1",
+            "The address of SERVICE_STATUS_PORT.")
+        statusPort = reader.integer(
+            "SERVICE_STATUS_PORT", default: 0, in: 0...65_535,
+            "Serves /healthz, /readyz, /metrics and /status of a service; the orchestrator has STATUS_PORT. "
+                + "0 serves none.")
     }
 
     public var isReplay: Bool { replaySpeed > 0 }

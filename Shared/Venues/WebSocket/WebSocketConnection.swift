@@ -51,7 +51,7 @@ struct WebSocketConnection: Sendable {
         let tls = try url.isSecure ? NIOSSLContext(configuration: .makeClientConfiguration()) : nil
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(TimeAmount(limits.connectTimeout))
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
         let future: EventLoopFuture<Upgrade>
         do {
             future = try await bootstrap.connect(host: url.host, port: url.port) { channel in

@@ -1,0 +1,138 @@
+import Resilience
+
+/// What PostgreSQL, the bus and the orchestrator's page said at one moment.
+///
+/// Nothing here comes from a log. What did not answer is nil, which is a fact too.
+public struct Sample: Hashable, Sendable {
+    /// A game that is meant to be watched.
+    public struct Game: Hashable, Sendable {
+        public let id: String
+        public let owner: String?
+        public let epoch: Int64
+
+        public init(_ id: String, owner: String?, epoch: Int64) {
+            self.id = id
+            self.owner = owner
+            self.epoch = epoch
+        }
+    }
+
+    /// What PostgreSQL knows: the truth.
+    public struct Truth: Hashable, Sendable {
+        public var term: Int64
+        /// In the order of their ids.
+        public var games: [Game]
+        public var signals: Int
+        public var intents: Int
+        public var orders: Int
+        public var fills: Int
+        /// Committed, and not announced yet.
+        public var unannounced: Int
+        /// Orders beyond the first for one intent, except after a refusal.
+        public var surplusOrders: Int
+        /// Approved though a later epoch of the game had been stored before.
+        public var staleApprovals: Int
+
+        public init(
+            term: Int64, games: [Game], signals: Int = 0, intents: Int = 0, orders: Int = 0, fills: Int = 0,
+            unannounced: Int = 0, surplusOrders: Int = 0, staleApprovals: Int = 0
+        ) {
+            self.term = term
+            self.games = games
+            self.signals = signals
+            self.intents = intents
+            self.orders = orders
+            self.fills = fills
+            self.unannounced = unannounced
+            self.surplusOrders = surplusOrders
+            self.staleApprovals = staleApprovals
+        }
+    }
+
+    /// The newest heartbeat of a process.
+    public struct Beat: Hashable, Sendable {
+        public let name: String
+        public let isHealthy: Bool
+        /// How old it is.
+        public let age: Duration
+        /// Epochs of the games that a shard watches and sees all books of.
+        public let games: [String: Int64]
+
+        public init(_ name: String, isHealthy: Bool, age: Duration, games: [String: Int64] = [:]) {
+            self.name = name
+            self.isHealthy = isHealthy
+            self.age = age
+            self.games = games
+        }
+
+        /// A shard is dead after 2 s, and what is older was said of another time.
+        public var isFresh: Bool { age < .milliseconds(1_500) }
+    }
+
+    /// An alert that an orchestrator has told since the last sample.
+    public struct Alert: Hashable, Sendable {
+        public let kind: String
+        public let isFiring: Bool
+
+        public init(_ kind: String, isFiring: Bool) {
+            self.kind = kind
+            self.isFiring = isFiring
+        }
+    }
+
+    public var truth: Truth?
+    public var shards: [Beat]
+    /// Of the services that are no shards, by their kind: the best of each.
+    public var services: [Beat]
+    /// What an orchestrator says of itself and, by their kind, of the services that it hears; nil when none answers.
+    public var checks: [String: Bool]?
+    public var alerts: [Alert]
+
+    public init(
+        truth: Truth?, shards: [Beat], services: [Beat], checks: [String: Bool]?, alerts: [Alert] = []
+    ) {
+        self.truth = truth
+        self.shards = shards
+        self.services = services
+        self.checks = checks
+        self.alerts = alerts
+    }
+
+    static let kinds = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
+
+    /// What keeps this moment from being steady; empty when it is.
+    ///
+    /// Steady: each game is watched by the one shard that PostgreSQL names, under its epoch and with all books; one
+    /// service of each kind is well, the checks too, and nothing committed waits to be announced.
+    public var unrest: [String] {
+        guard let truth else { return ["PostgreSQL does not answer"] }
+        var found: [String] = []
+        if truth.games.isEmpty { found.append("there is no game") }
+        for game in truth.games {
+            guard let owner = game.owner else {
+                found.append("\(game.id) has no owner")
+                continue
+            }
+            let beat = shards.first { $0.name == owner }
+            if beat?.isHealthy != true || beat?.isFresh != true || beat?.games[game.id] != game.epoch {
+                found.append("\(game.id) is not seen on \(owner) under epoch \(game.epoch)")
+            }
+        }
+        for kind in Self.kinds {
+            let beat = services.first { $0.name == kind }
+            if beat?.isHealthy != true || beat?.isFresh != true { found.append("\(kind) is not well") }
+        }
+        guard let checks else { return found + ["the orchestrator does not answer"] }
+        found += checks.filter { !$0.value }.keys.sorted().map { "the check \($0) fails" }
+        if truth.unannounced > 0 { found.append("\(truth.unannounced) announcements wait") }
+        return found
+    }
+
+    /// Whether no game is about to be moved for the sake of an even spread.
+    var isBalanced: Bool {
+        let counts = shards.filter { $0.isHealthy && $0.isFresh }.map(\.games.count)
+        return (counts.max() ?? 0) - (counts.min() ?? 0) <= 1
+    }
+
+    var healthyShards: Int { shards.count { $0.isHealthy && $0.isFresh } }
+}

@@ -1,0 +1,233 @@
+import ChaosEngine
+import Resilience
+import Testing
+
+/// One round, driven by hand on a clock of its own.
+private struct Rehearsal {
+    var run: ScenarioRun
+    var now = MachineInstant.origin
+    var effects: [ScenarioRun.Effect] = []
+
+    init(_ scenario: Scenario, isControl: Bool = false) {
+        run = ScenarioRun(scenario, round: 1, isControl: isControl, at: now)
+    }
+
+    /// Shows the same sample every 100 ms for a while; stops at the first effect.
+    @discardableResult
+    mutating func see(_ sample: Sample, for length: Duration) -> [ScenarioRun.Effect] {
+        let end = now.advanced(by: length)
+        while now < end {
+            now = now.advanced(by: .milliseconds(100))
+            effects = run.handle(.sample(sample), at: now)
+            if !effects.isEmpty { return effects }
+        }
+        return []
+    }
+
+    mutating func tell(_ event: ScenarioRun.Event) { effects = run.handle(event, at: now) }
+
+    var verdict: Verdict? {
+        for case .finish(let verdict) in effects { return verdict }
+        return nil
+    }
+}
+
+@Suite struct ScenarioRunTests {
+    private static func beat(_ name: String, _ games: [String: Int64] = [:], age: Duration = .zero) -> Sample.Beat {
+        Sample.Beat(name, isHealthy: true, age: age, games: games)
+    }
+
+    private static let services = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
+        .map { beat($0) }
+
+    /// Two games on two shards, all well.
+    private static let well = Sample(
+        truth: Sample.Truth(
+            term: 1, games: [.init("a", owner: "shard-01", epoch: 1), .init("b", owner: "shard-02", epoch: 1)],
+            signals: 10, intents: 5, orders: 5, fills: 5),
+        shards: [beat("shard-01", ["a": 1]), beat("shard-02", ["b": 1])], services: services,
+        checks: ["redis": true, "database": true])
+
+    /// The first shard is silent, its game on the other one.
+    private static let taken: Sample = {
+        var sample = well
+        sample.truth?.games[0] = .init("a", owner: "shard-02", epoch: 2)
+        sample.shards = [beat("shard-01", ["a": 1], age: .seconds(9)), beat("shard-02", ["a": 2, "b": 1])]
+        return sample
+    }()
+
+    private static let silent: Sample = {
+        var sample = well
+        sample.shards[0] = beat("shard-01", ["a": 1], age: .seconds(2))
+        return sample
+    }()
+
+    private static func scenario(_ name: String) throws -> Scenario { try #require(Scenario.named(name)) }
+
+    /// Until the fault was made.
+    private static func broken(_ name: String, isControl: Bool = false) throws -> Rehearsal {
+        var rehearsal = Rehearsal(try scenario(name), isControl: isControl)
+        rehearsal.see(well, for: .seconds(10))
+        guard case .breakNow = rehearsal.effects.first else {
+            Issue.record("nothing was broken: \(rehearsal.effects)")
+            return rehearsal
+        }
+        rehearsal.tell(.broken)
+        return rehearsal
+    }
+
+    @Test func `nothing is broken before the suite was steady for a while`() throws {
+        var rehearsal = Rehearsal(try Self.scenario("shard-crash"))
+        rehearsal.see(Self.well, for: .seconds(1))
+        rehearsal.see(Self.silent, for: .milliseconds(200))
+        #expect(rehearsal.see(Self.well, for: .milliseconds(1_900)).isEmpty)
+        let effects = rehearsal.see(Self.well, for: .seconds(1))
+        #expect(
+            effects == [
+                .breakNow(Fault(.kill, .busiestShard), victims: ["shard-01"], undoneAfter: .seconds(8))
+            ])
+    }
+
+    @Test func `a suite that is never steady fails, and is told why`() throws {
+        var rehearsal = Rehearsal(try Self.scenario("shard-crash"))
+        rehearsal.see(Self.silent, for: .seconds(200))
+        let verdict = try #require(rehearsal.verdict)
+        #expect(!verdict.passed && verdict.problems.joined().contains("a is not seen on shard-01 under epoch 1"))
+    }
+
+    @Test func `a shard's crash is measured from the fault to the first steady moment`() throws {
+        var rehearsal = try Self.broken("shard-crash")
+        rehearsal.see(Self.silent, for: .seconds(2))
+        rehearsal.see(Self.taken, for: .seconds(6))
+        #expect(rehearsal.effects == [.healNow])
+        rehearsal.tell(.healed)
+        var whole = Self.taken
+        whole.shards[0] = Self.beat("shard-01")
+        rehearsal.see(whole, for: .seconds(10))
+        let verdict = try #require(rehearsal.verdict)
+        #expect(verdict.passed, "\(verdict.problems)")
+        #expect(verdict.detected == .milliseconds(2_100) && verdict.recovered == .milliseconds(2_100))
+        #expect(verdict.moved == 1 && verdict.lost == 0 && verdict.duplicated == 0)
+    }
+
+    @Test func `a game that nobody takes is a failure`() throws {
+        var rehearsal = try Self.broken("shard-crash")
+        rehearsal.see(Self.silent, for: .seconds(9))
+        rehearsal.tell(.healed)
+        rehearsal.see(Self.silent, for: .seconds(100))
+        let problems = try #require(rehearsal.verdict).problems
+        #expect(problems.contains("not detected"))
+        #expect(problems.contains { $0.hasPrefix("not recovered: a is not seen on shard-01") }, "\(problems)")
+    }
+
+    @Test func `a recovery later than allowed is a failure`() throws {
+        var rehearsal = try Self.broken("shard-crash")
+        rehearsal.see(Self.silent, for: .seconds(4))
+        rehearsal.see(Self.taken, for: .seconds(6))
+        rehearsal.tell(.healed)
+        var whole = Self.taken
+        whole.shards[0] = Self.beat("shard-01")
+        rehearsal.see(whole, for: .seconds(10))
+        let verdict = try #require(rehearsal.verdict)
+        #expect(verdict.recovered == .milliseconds(4_100))
+        #expect(verdict.problems.contains("recovered after 4100 ms, later than allowed"))
+    }
+
+    @Test(arguments: ["lost", "twice", "stale", "two owners", "epoch", "term"])
+    func `each invariant can fail`(_ flaw: String) throws {
+        var rehearsal = try Self.broken("shard-crash")
+        var bad = Self.taken
+        switch flaw {
+        case "lost": bad.truth?.fills = 4
+        case "twice": bad.truth?.surplusOrders = 1
+        case "stale": bad.truth?.staleApprovals = 1
+        case "two owners": bad.shards[0] = Self.beat("shard-01", ["a": 2])
+        case "epoch": bad.truth?.games[1] = .init("b", owner: "shard-02", epoch: 0)
+        default: bad.truth?.term = 0
+        }
+        rehearsal.see(bad, for: .milliseconds(100))
+        rehearsal.see(Self.taken, for: .seconds(9))
+        rehearsal.tell(.healed)
+        var whole = Self.taken
+        whole.shards[0] = Self.beat("shard-01")
+        rehearsal.see(whole, for: .seconds(100))
+        let verdict = try #require(rehearsal.verdict)
+        #expect(!verdict.passed && verdict.problems.count == 1, "\(flaw): \(verdict.problems)")
+    }
+
+    /// Redis away: the page says so, the alert comes and ends.
+    private static func redis(_ alerts: [Sample.Alert], isWell: Bool) -> Sample {
+        var sample = well
+        sample.alerts = alerts
+        sample.checks = ["redis": isWell, "database": true]
+        return sample
+    }
+
+    @Test func `an outage of Redis is measured from its end, with its alert and nothing moved`() throws {
+        var rehearsal = try Self.broken("redis-restart")
+        rehearsal.see(Self.redis([.init("RedisConnectivityIssue", isFiring: true)], isWell: false), for: .seconds(11))
+        #expect(rehearsal.effects == [.healNow])
+        rehearsal.tell(.healed)
+        rehearsal.see(Self.redis([], isWell: false), for: .seconds(1))
+        rehearsal.see(Self.redis([], isWell: true), for: .seconds(5))
+        #expect(rehearsal.verdict == nil, "the alert's end is still to come")
+        rehearsal.see(Self.redis([.init("RedisConnectivityIssue", isFiring: false)], isWell: true), for: .seconds(5))
+        let verdict = try #require(rehearsal.verdict)
+        #expect(verdict.passed, "\(verdict.problems)")
+        #expect(verdict.detected == .milliseconds(100) && verdict.recovered == .milliseconds(1_100))
+        #expect(verdict.alertsExpected == 1 && verdict.alertsReceived == 1)
+    }
+
+    @Test func `an alert that does not come, one that nobody expects, and a game that moves are failures`() throws {
+        var rehearsal = try Self.broken("redis-restart")
+        rehearsal.see(Self.redis([.init("AllShardsUnhealthy", isFiring: true)], isWell: false), for: .seconds(11))
+        rehearsal.tell(.healed)
+        rehearsal.see(Self.taken, for: .seconds(100))
+        let problems = try #require(rehearsal.verdict).problems
+        #expect(problems.contains("RedisConnectivityIssue was not told"))
+        #expect(problems.contains("AllShardsUnhealthy was told without a reason"))
+        #expect(problems.contains("1 games moved"), "\(problems)")
+    }
+
+    @Test func `a control passes when nothing recovered while its fault held, and fails otherwise`() throws {
+        for isHealing in [false, true] {
+            var rehearsal = try Self.broken("redis-restart", isControl: true)
+            rehearsal.see(isHealing ? Self.well : Self.redis([], isWell: false), for: .seconds(60))
+            #expect(rehearsal.effects == [.healNow])
+            rehearsal.tell(.healed)
+            rehearsal.see(Self.well, for: .seconds(10))
+            let verdict = try #require(rehearsal.verdict)
+            #expect(verdict.passed == !isHealing && verdict.isControl, "\(verdict.problems)")
+        }
+    }
+
+    @Test func `what cannot be broken or healed ends the round`() throws {
+        var rehearsal = Rehearsal(try Self.scenario("shard-crash"))
+        rehearsal.see(Self.well, for: .seconds(10))
+        rehearsal.tell(.notBroken("no such container"))
+        #expect(rehearsal.verdict?.problems == ["the fault was not made: no such container"])
+        var second = try Self.broken("redis-restart")
+        second.see(Self.redis([], isWell: false), for: .seconds(20))
+        second.tell(.notHealed("docker is gone"))
+        #expect(second.verdict?.passed == false)
+        second.tell(.sample(Self.well))
+        #expect(second.effects.isEmpty, "over is over")
+    }
+
+    @Test func `percentiles are values that were measured`() throws {
+        let durations = (1...100).map { Duration.milliseconds($0) }
+        let percentiles = try #require(Percentiles(durations.reversed()))
+        #expect(percentiles.median == .milliseconds(50) && percentiles.p99 == .milliseconds(99))
+        #expect(percentiles.maximum == .milliseconds(100))
+        #expect(Percentiles([.seconds(3)])?.p99 == .seconds(3) && Percentiles([]) == nil)
+    }
+
+    @Test func `scenarios have names of their own and bounds that can be met`() {
+        #expect(Set(Scenario.all.map(\.name)).count == Scenario.all.count)
+        for scenario in Scenario.all {
+            let isHeldLongEnough =
+                scenario.recovery == .undo || scenario.holds > scenario.recoverWithin + ScenarioRun.calm
+            #expect(isHeldLongEnough, "\(scenario.name) is undone before it can have healed itself")
+        }
+    }
+}
