@@ -25,6 +25,8 @@ actor ExitDesk {
     private var held: [MarketID: HeldPosition] = [:]
     /// When an exit was last asked for, and of how much: one that nobody takes is not asked for at every price.
     private var asked: [MarketID: (at: MachineInstant, net: Int64)] = [:]
+    /// Exits that the kill switch holds back, as the operator was told.
+    private var heldBack: [MarketID: ExitReason] = [:]
 
     init(
         host: ServiceHost, store: OrderStore, desk: OrderDesk, prices: LatestPrices,
@@ -50,10 +52,12 @@ actor ExitDesk {
 
     /// Exits wait while the kill switch is engaged, unless it lets them pass (DESIGN rule 14).
     private func isDue(_ held: HeldPosition) -> Bool {
-        guard passesKillSwitch || host.killSwitch.current.state.permitsOrders else { return false }
+        guard permitsExits else { return false }
         guard held.exit == nil, let last = asked[held.position.market] else { return true }
         return last.net != held.position.netHundredths || host.clock.now.since(last.at) >= interval
     }
+
+    private var permitsExits: Bool { passesKillSwitch || host.killSwitch.current.state.permitsOrders }
 
     func run() async {
         for await _ in wakeUps.stream {
@@ -72,6 +76,7 @@ actor ExitDesk {
         held = try await store.heldPositions()
         asked = asked.filter { held[$0.key] != nil }
         host.context.metrics.gauge("positions_open", "Markets in which something is held.").set(Double(held.count))
+        tellHeldBack()
         for (market, position) in held.sorted(by: { $0.key < $1.key }) {
             let now = host.venueClock.now
             guard isDue(position), let price = prices.fresh(market, at: now),
@@ -86,6 +91,41 @@ actor ExitDesk {
                 "exit requested", metadata: ["market": "\(market)", "intent": "\(item.intent)"])
             await desk.offer(item)
         }
+    }
+}
+
+extension ExitDesk {
+    private static let kind = "exitHeldBack"
+
+    /// What should be sold and is not, because the kill switch is engaged, stays at risk: each is an alert until it is
+    /// over (DESIGN rule 14).
+    private func tellHeldBack() {
+        var wanted: [MarketID: ExitReason] = [:]
+        for (market, position) in held where !permitsExits {
+            let now = host.venueClock.now
+            guard let price = prices.fresh(market, at: now),
+                case .sell(_, _, _, let reason) = position.decide(policy.rules, price, at: now)
+            else { continue }
+            wanted[market] = reason
+        }
+        for (market, reason) in wanted.sorted(by: { $0.key < $1.key }) where heldBack[market] != reason {
+            host.alerts.fire(
+                Self.kind, fingerprint: "\(Self.kind):\(market)",
+                "The kill switch holds back an exit: the position stays at risk",
+                fields: [
+                    "market": market.rawValue, "reason": reason.rawValue,
+                    "contracts": "\(held[market]?.position.quantity ?? .zero)",
+                    "cost": "\(held[market]?.position.cost ?? .zero)",
+                    "release": "linesman kill-switch release --reason …",
+                ])
+        }
+        for market in heldBack.keys.sorted() where wanted[market] == nil {
+            host.alerts.resolve(
+                "\(Self.kind):\(market)", kind: Self.kind, "The kill switch holds back no exit of it any more")
+        }
+        heldBack = wanted
+        host.context.metrics.gauge("exits_held_back", "Exits that the kill switch holds back.")
+            .set(Double(heldBack.count))
     }
 }
 

@@ -86,7 +86,7 @@ struct KillSwitchDesk: Sendable {
         }
         guard let found = found ?? nil, found.count > 0 else { return [] }
         let positions = found.count == 1 ? "1 position is" : "\(found.count) positions are"
-        return ["Positions   \(positions) open, \(found.cost) at cost; exits wait too while it is engaged"]
+        return ["Positions   \(positions) open, $\(found.cost.rounded) at cost; exits wait too while it is engaged"]
     }
 
     /// From the database and from the files of this host, the newer of both.
