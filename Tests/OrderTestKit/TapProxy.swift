@@ -150,6 +150,8 @@ private final class TapLink {
     }
 
     func close() {
+        // Its server never answers: this is as late as it can be.
+        if isCondemned, !isOver { kill() }
         isOver = true
         client.close(promise: nil)
         server?.close(promise: nil)

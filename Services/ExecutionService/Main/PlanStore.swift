@@ -106,7 +106,8 @@ extension OrderStore {
         try await transaction.query(
             """
             SELECT o.*, i.leg, f.traded, f.value, f.fees,
-                coalesce((extract(epoch FROM now() - o.closed_at) * 1000000)::int8, 0) AS closed_for FROM orders o JOIN intents i USING (intent_id),
+                coalesce((extract(epoch FROM now() - o.closed_at) * 1000000)::int8, 0) AS closed_for
+            FROM orders o JOIN intents i USING (intent_id),
                 LATERAL (SELECT coalesce(sum(quantity), 0)::int8 AS traded,
                     coalesce(sum(price * quantity), 0)::int8 AS value, coalesce(sum(fee), 0)::int8 AS fees
                     FROM fills WHERE order_id = o.order_id AND standing <> 'reversed') AS f
