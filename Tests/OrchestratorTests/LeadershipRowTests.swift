@@ -17,14 +17,14 @@ import Testing
         let store: AssignmentStore
         let pool: PostgresPool
 
-        init(_ name: String, _ database: TestDatabase) {
+        init(_ name: String, _ database: TestDatabase, life: String? = nil) {
             let environment = database.environment.merging(["LEADERSHIP_TTL_SECS": "1.5"]) { $1 }
             let settings = OrchestratorSettings(SettingsReader(environment: environment))
             pool = PostgresPool(
                 settings: settings.host.database, application: name, clock: .real, random: .system,
                 log: LogCapture().logger(), metrics: MetricsRegistry())
             leadership = Leadership(
-                database: pool, holder: "orchestrator/\(name)/life-of-\(name)", settings: settings)
+                database: pool, holder: "orchestrator/\(name)/\(life ?? "life-of-\(name)")", settings: settings)
             store = AssignmentStore(database: pool, leadership: leadership)
         }
 
@@ -210,6 +210,21 @@ import Testing
             #expect(taken.term == 2)
             #expect(try await !first.leadership.renew(1, clock: .real))
             #expect(first.leadership.taken == nil)
+        }
+    }
+
+    // Else the next life of one that leads alone would end its alerts with a word about another.
+    @Test(.timeLimit(.minutes(1)))
+    func `an earlier life of the same orchestrator is no other leader`() async throws {
+        try await withTwo { first, second, database in
+            let next = Candidate("a", database, life: "life-2")
+            let term = try await first.acquire()?.term
+            #expect(term == 1)
+            let (isAnothers, isOurs) = (
+                try await second.leadership.isAnothers(), try await !next.leadership.isAnothers()
+            )
+            #expect(isAnothers && isOurs)
+            await next.pool.close()
         }
     }
 

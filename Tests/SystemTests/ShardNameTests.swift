@@ -10,7 +10,9 @@ import Testing
     ) async throws {
         try await withOwnRedis { redis in
             try await withPostgres { database in
-                let settings = ["SERVICE_TIMEOUT_SECS": "60"].merging(more) { $1 }
+                // What the monitor shows is no older than what it knows, however seldom it looks by itself.
+                let settings = ["SERVICE_TIMEOUT_SECS": "60", "SYSTEM_MONITOR_INTERVAL_SECS": "600"]
+                    .merging(more) { $1 }
                 try await SmallSuite.with(redis: redis.url, database: database.url, games: games, settings) { suite in
                     try await SeededGames.store(games, ownedBy: shards, in: database, of: suite)
                     try suite.spawnOrchestrator("1")
@@ -37,6 +39,9 @@ import Testing
             }
             let first = try suite.spawnShard("shard-01")
             try await eventually(within: .seconds(60), "the first watches all") { try await allAreShown() }
+            try await eventually(within: .seconds(60), "the monitor shows it") {
+                try await suite.status("orchestrator-1")?.states["shards"] == "healthy"
+            }
             try suite.spawn("game-shard", as: "again", ["SHARD_ID": "shard-01"])
             try await eventually(within: .seconds(60), "the first knows that it is replaced") {
                 suite.log("shard-01").contains("another process has this shard's name")

@@ -50,7 +50,7 @@ final class DemoDisplay: Sendable {
             let source = game.sourceProbability.map { $0.formatted(decimals: 3) } ?? "-"
             lines.append("home wins: \(ours) by our model, \(source) by the score feed")
         }
-        lines.append("book: \(quotes.line)")
+        lines.append("book: \(quotes.line)" + (game?.owner.map { "   watched by \($0)" } ?? ""))
         lines.append("book frames \(venue.bookFrames)   signals \(figures.signals)   intents \(figures.intents)")
         lines.append(
             "orders \(figures.orders)   fills \(figures.fills)   "

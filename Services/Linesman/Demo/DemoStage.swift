@@ -37,6 +37,7 @@ struct DemoStage: Sendable {
         var lastProgress = clock.now
         var finishedAt: MachineInstant?
         var hasKilled = false
+        var owner: String?
         var resets = 0
         while true {
             let venue: VenueStatistics = try await http.get("\(ports.controlURL)/stats")
@@ -46,6 +47,10 @@ struct DemoStage: Sendable {
             await display.show(
                 venue, quotes, figures, game, await suite.rows, isFinished: venue.finished,
                 progress: progress(venue.venueTime))
+            if let now = game?.owner {
+                if let owner, owner != now { display.note("fleet:   watched by \(now)") }
+                owner = now
+            }
             if venue.venueTime != lastVenueTime {
                 lastVenueTime = venue.venueTime
                 lastProgress = clock.now

@@ -20,8 +20,7 @@ struct FleetNews: Sendable {
         let shards = try await host.bus.subscribe(matching: Channels.shardHeartbeats)
         host.supervisor.add("shard-heartbeats", .critical) {
             await follow(shards, hear(_:)) { gap in
-                // While we are deaf the gap is an old one, and the end of our deafness is told by the tick.
-                if Ear.excusesEverybody(gap.reason), hears { await fleet.take(.bus(isUp: true)) }
+                if let isUp = Ear.word(on: gap.reason, hears: hears) { await fleet.take(.bus(isUp: isUp)) }
             }
         }
         let services = try await host.bus.subscribe(to: Channels.heartbeats)
@@ -112,9 +111,11 @@ struct Ear: Sendable {
         return true
     }
 
-    /// Whether anybody's heartbeat may have been missed, so that all shards get the chance to be heard again.
+    /// What to tell the engine when heartbeats were missed: anybody's may have been, so that all shards get the chance
+    /// to be heard again.
     ///
     /// A jump in one publisher's sequence says nothing of the others: excused for it, all would be excused as often as
-    /// one of them loses a message.
-    static func excusesEverybody(_ reason: Gap.Reason) -> Bool { reason != .sequence }
+    /// one of them loses a message. While we are deaf the gap is an old one, and the end of our deafness is told by the
+    /// tick.
+    static func word(on reason: Gap.Reason, hears: Bool) -> Bool? { reason != .sequence && hears ? true : nil }
 }

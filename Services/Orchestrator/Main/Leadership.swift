@@ -18,6 +18,7 @@ final class Leadership: Sendable {
     struct Holder: Hashable, Sendable {
         let name: String
 
+        var instance: Substring { name.split(separator: "/").dropLast().last ?? "" }
         var incarnation: Incarnation? { name.split(separator: "/").last.flatMap { try? Incarnation(String($0)) } }
     }
 
@@ -121,12 +122,12 @@ final class Leadership: Sendable {
         return renewed == 1 && isWanted
     }
 
-    /// Whether another leads now.
+    /// Whether another leads now; an earlier life of our own, killed a moment ago, is no other.
     func isAnothers() async throws -> Bool {
-        try await database.query(
-            "SELECT term FROM leadership WHERE holder <> \(holder) AND expires_at > clock_timestamp()",
-            timeout: .seconds(1)
-        ).first != nil
+        let row = try await database.query(
+            "SELECT holder FROM leadership WHERE expires_at > clock_timestamp()", timeout: .seconds(1)
+        ).first
+        return try row.map { Holder(name: try $0.text("holder")).instance != Holder(name: holder).instance } ?? false
     }
 
     /// Makes the transaction depend on the term: another leader cannot take over before it has ended.

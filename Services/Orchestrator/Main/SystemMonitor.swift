@@ -14,6 +14,7 @@ final class SystemMonitor: Sendable {
         var isOn: Bool
         var told: [Dependency: Bool] = [:]
         var lastCycle: Duration?
+        var fleet: FleetHealth?
     }
 
     /// How long one check may take; each looks at something that is known already, but for one PING.
@@ -66,7 +67,10 @@ final class SystemMonitor: Sendable {
                 try await self.every(self.interval) { self.look() }
             }
             tasks.addTask {
-                try await self.every(Self.watchInterval) { if await self.tellChanges() { self.look() } }
+                try await self.every(Self.watchInterval) {
+                    let isNews = await self.tellChanges()
+                    if await self.seesAnotherFleet() || isNews { self.look() }
+                }
             }
             // None of them ends before it is cancelled.
             try await tasks.next()
@@ -117,6 +121,15 @@ final class SystemMonitor: Sendable {
                 guard state.told.updateValue(isHealthy, forKey: dependency) != isHealthy else { return nil }
                 return .dependency(dependency, isHealthy: isHealthy)
             }
+        }
+    }
+
+    /// Whether shards or discoveries came, went, or changed how they are since this was asked last.
+    private func seesAnotherFleet() async -> Bool {
+        let now = await fleet.health()
+        return state.withLockedValue { state in
+            defer { state.fleet = now }
+            return state.fleet != now
         }
     }
 
