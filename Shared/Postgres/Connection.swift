@@ -357,7 +357,7 @@ final class Connection: LoopListener {
         if sent.count == 1 { sent.removeAll(keepingCapacity: true) } else { sent.removeFirst() }
         giveUp = nil
         if operation.failure == nil {
-            operation.finish(.success(operation.results))
+            operation.succeed()
         } else {
             operation.finish(.failure(operation.error()))
         }

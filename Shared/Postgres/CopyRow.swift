@@ -1,6 +1,7 @@
 /// The rows of a COPY in the server's binary form, filled value by value in the order of the columns.
 ///
-/// A value has the column's type already: the server converts nothing here. The first that does not fit is kept as the
+/// A value has the column's type already: the server converts nothing here. A `uuid`, a `date` (`2026-11-21`) and a
+/// `numeric` (`-12.50`, or a whole number) are given as text. The first that does not fit is kept as the
 /// COPY's error, with the row and the column.
 public struct CopyRow: ~Copyable {
     struct Column: Sendable {
@@ -98,10 +99,23 @@ public struct CopyRow: ~Copyable {
             return position += 1
         }
         position += 1
+        if BinaryForm.types.contains(type), let binary = Self.binary(value, as: type) {
+            bytes.append(bigEndian: Int32(binary.count))
+            return binary.withUnsafeBytes { bytes.append($0) }
+        }
         if case (.real(let number), ObjectID.float4) = (value.content, type) {
             return bytes.append(length: 4, Float(number).bitPattern)
         }
         value.append(to: &bytes, as: type)
+    }
+
+    /// A text, or a whole number, in the form of a type that is given as text.
+    private static func binary(_ value: PostgresValue, as type: UInt32) -> [UInt8]? {
+        switch (value.content, type) {
+        case (.text(let text), _): BinaryForm.bytes(text, as: type)
+        case (.integer(let number), ObjectID.numeric): BinaryForm.bytes("\(number)", as: type)
+        default: nil
+        }
     }
 
     /// Why the value cannot stand in a column of this type.
@@ -115,6 +129,8 @@ public struct CopyRow: ~Copyable {
             (.real, ObjectID.float8), (.real, ObjectID.float4), (.bool, ObjectID.bool),
             (.timestamp, ObjectID.timestamptz):
             nil
+        case (.text, _) where BinaryForm.types.contains(type), (.integer, ObjectID.numeric):
+            binary(value, as: type) == nil ? "the text is no \(ObjectID.name(type))" : nil
         case (.text, _) where ObjectID.texts.contains(type), (.binary, _) where value.type == type:
             nil
         default:

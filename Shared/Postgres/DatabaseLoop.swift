@@ -30,9 +30,18 @@ struct LoopInstant: Comparable, Sendable {
     func since(_ earlier: LoopInstant) -> Duration { .nanoseconds(nanoseconds - earlier.nanoseconds) }
 
     func advanced(by duration: Duration) -> LoopInstant {
-        let (seconds, attoseconds) = duration.components
+        advanced(by: duration.loopNanoseconds)
+    }
+
+    func advanced(by nanoseconds: Int64) -> LoopInstant { LoopInstant(nanoseconds: self.nanoseconds + nanoseconds) }
+}
+
+extension Duration {
+    /// Whole nanoseconds, at most a year of them.
+    var loopNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
         let bounded = min(max(seconds, -86_400 * 365), 86_400 * 365)
-        return LoopInstant(nanoseconds: nanoseconds + bounded * 1_000_000_000 + attoseconds / 1_000_000_000)
+        return bounded * 1_000_000_000 + attoseconds / 1_000_000_000
     }
 }
 
@@ -155,7 +164,11 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
 
     func execute(_ call: some LoopCall) {
         guard isOnLoop, isInTask else { return add(.call(call)) }
-        execute { call.begin() }
+        isInTask = false
+        // Isolated, since this is the loop's thread.
+        let begin: Work = { call.begin() }
+        unsafeBitCast(begin, to: (@Sendable () -> Void).self)()
+        isInTask = true
     }
 
     func enqueue(_ job: consuming ExecutorJob) { add(.job(UnownedJob(job))) }
@@ -404,6 +417,21 @@ class Reply<Value: Sendable> {
         }
     }
 
+    final func succeed(_ value: Value) {
+        whenCancelled = nil
+        let waiting = continuation
+        continuation = nil
+        waiting?.resume(returning: value)
+    }
+
+    /// Waits for the answer to what `start` gives to the loop, without being told of a cancellation.
+    final nonisolated(nonsending) func waitUncancelled(_ start: () -> Void) async throws -> Value {
+        try await withUnsafeThrowingContinuation { continuation in
+            self.continuation = continuation
+            start()
+        }
+    }
+
     /// Waits, in the caller's own context, for the answer to what `start` gives to the loop.
     final nonisolated(nonsending) func wait(_ start: () -> Void) async throws -> Value {
         try await withTaskCancellationHandler {
@@ -416,7 +444,7 @@ class Reply<Value: Sendable> {
         }
     }
 
-    private func cancel() {
+    final func cancel() {
         isCancelled = true
         stop()
     }

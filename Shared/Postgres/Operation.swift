@@ -58,12 +58,12 @@ final class Operation {
         case taskCancelled
     }
 
-    let body: Body
+    private(set) var body: Body
     /// What a lost connection means for it.
     let phase: Phase
     /// The transaction's name, if there is one.
     let name: String?
-    let deadline: LoopInstant
+    private(set) var deadline: LoopInstant
 
     @exclusivity(unchecked) var steps = Few<Step>()
     var stepIndex = 0
@@ -80,6 +80,8 @@ final class Operation {
 
     /// Told once; set before it is submitted.
     var whenFinished: ((Result<Few<ResultSet>, PostgresError>) -> Void)?
+    /// Told instead.
+    private unowned(unsafe) let call: StatementCall?
 
     init(
         _ body: Body, phase: Phase, name: String? = nil, deadline: LoopInstant,
@@ -90,6 +92,28 @@ final class Operation {
         self.name = name
         self.deadline = deadline
         self.whenFinished = whenFinished
+        call = nil
+    }
+
+    /// Statements of a call, which holds it until it has been told.
+    init(_ statements: Few<SQL>, deadline: LoopInstant, of call: StatementCall) {
+        body = .batch(Batch(statements: statements))
+        phase = .autocommit
+        name = nil
+        self.deadline = deadline
+        self.call = call
+    }
+
+    /// Begins anew with other statements, after a success.
+    func reuse(for statements: Few<SQL>, deadline: LoopInstant) {
+        precondition(isFinished && failure == nil, "an operation is used again before its success")
+        body = .batch(Batch(statements: statements))
+        self.deadline = deadline
+        steps = Few()
+        stepIndex = 0
+        abort = nil
+        isExposedToCancel = false
+        isFinished = false
     }
 
     /// Whether every statement was answered, so that only the end of the transaction can have been under way.
@@ -108,10 +132,21 @@ final class Operation {
 
     func add(_ result: ResultSet) { results.append(result) }
 
+    /// Every statement was answered.
+    func succeed() {
+        guard !isFinished else { return }
+        let results = results
+        self.results = Few()
+        guard let call else { return finish(.success(results)) }
+        isFinished = true
+        call.succeeded(results)
+    }
+
     /// Once; what comes later is dropped.
     func finish(_ outcome: Result<Few<ResultSet>, PostgresError>) {
         guard !isFinished else { return }
         isFinished = true
+        if let call { return call.finished(outcome) }
         let told = whenFinished
         whenFinished = nil
         told?(outcome)

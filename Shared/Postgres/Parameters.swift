@@ -1,48 +1,81 @@
 /// Bound values in the shape libpq takes them; kept and filled again, so that a statement allocates nothing for them.
 struct Parameters: ~Copyable {
     private var bytes = Bytes()
+    private var count = 0
+    private var capacity = 0
     /// Where each value begins; negative for NULL.
-    private var starts: [Int] = []
-    private var lengths: [Int32] = []
-    private var formats: [Int32] = []
-    private var pointers: [UnsafePointer<CChar>?] = []
+    private var starts: UnsafeMutablePointer<Int>
+    private var lengths: UnsafeMutablePointer<Int32>
+    private var formats: UnsafeMutablePointer<Int32>
+    private var pointers: UnsafeMutablePointer<UnsafePointer<CChar>?>
+
+    init() {
+        capacity = 16
+        starts = .allocate(capacity: capacity)
+        lengths = .allocate(capacity: capacity)
+        formats = .allocate(capacity: capacity)
+        pointers = .allocate(capacity: capacity)
+    }
+
+    deinit { free() }
+
+    private func free() {
+        starts.deallocate()
+        lengths.deallocate()
+        formats.deallocate()
+        pointers.deallocate()
+    }
 
     /// The first value of a statement that cannot be sent: `$2: text holds a NUL`.
     static func problem(in bound: [SQL.Bound]) -> String? {
-        for (index, bound) in bound.enumerated() {
-            if case .unusable(let problem) = bound.value.content { return "$\(index + 1): \(problem)" }
+        bound.withUnsafeBufferPointer { bound in
+            for index in 0..<bound.count {
+                if case .unusable(let problem) = bound[index].value.content { return "$\(index + 1): \(problem)" }
+            }
+            return nil
         }
-        return nil
     }
 
     /// Takes the values of the next statement.
     mutating func load(_ bound: [SQL.Bound]) {
         bytes.removeAll()
-        starts.removeAll(keepingCapacity: true)
-        lengths.removeAll(keepingCapacity: true)
-        formats.removeAll(keepingCapacity: true)
-        for each in bound {
-            let value = each.value
-            let start = bytes.count
-            switch value.content {
-            case .null, .unusable:
-                starts.append(-1)
-                lengths.append(0)
-                formats.append(0)
-            case .text(let text):
-                // The server parses it as the type that it stands for.
-                bytes.append(text)
-                bytes.append(bigEndian: UInt8(0))
-                starts.append(start)
-                lengths.append(Int32(bytes.count - start - 1))
-                formats.append(0)
-            default:
-                value.append(to: &bytes, as: value.type)
-                starts.append(start + 4)
-                lengths.append(Int32(bytes.count - start - 4))
-                formats.append(1)
-            }
+        count = bound.count
+        if count > capacity { grow() }
+        bound.withUnsafeBufferPointer { bound in
+            for index in 0..<bound.count { load(bound[index].value, at: index) }
         }
+    }
+
+    private mutating func load(_ value: borrowing PostgresValue, at index: Int) {
+        var start = bytes.count
+        formats[index] = 1
+        switch value.content {
+        case .null, .unusable:
+            start = -1
+            lengths[index] = 0
+            formats[index] = 0
+        case .text(let text):
+            // The server parses it as the type that it stands for.
+            bytes.append(text)
+            lengths[index] = Int32(bytes.count - start)
+            bytes.append(bigEndian: UInt8(0))
+            formats[index] = 0
+        default:
+            value.append(to: &bytes, as: value.type)
+            // Without the length before it.
+            start += 4
+            lengths[index] = Int32(bytes.count - start)
+        }
+        starts[index] = start
+    }
+
+    private mutating func grow() {
+        free()
+        capacity = max(count, capacity * 2)
+        starts = .allocate(capacity: capacity)
+        lengths = .allocate(capacity: capacity)
+        formats = .allocate(capacity: capacity)
+        pointers = .allocate(capacity: capacity)
     }
 
     /// Lends count, values, lengths and formats.
@@ -51,10 +84,10 @@ struct Parameters: ~Copyable {
             Int32, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?, UnsafePointer<Int32>?
         ) -> R
     ) -> R {
-        pointers.removeAll(keepingCapacity: true)
-        for start in starts {
-            pointers.append(start < 0 ? nil : (bytes.start + start).assumingMemoryBound(to: CChar.self))
+        for index in 0..<count {
+            let start = starts[index]
+            pointers[index] = start < 0 ? nil : (bytes.start + start).assumingMemoryBound(to: CChar.self)
         }
-        return body(Int32(starts.count), pointers, lengths, formats)
+        return body(Int32(count), pointers, lengths, formats)
     }
 }

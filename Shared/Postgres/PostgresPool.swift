@@ -11,7 +11,7 @@ public final class PostgresPool: PostgresQuerying {
     let clock: MachineClock
     let log: Logger
     let random: RandomSource
-    private let core: PoolCore
+    let core: PoolCore
     private let healthBox = PoolHealthBox()
 
     /// A pool whose sessions call themselves `application` in `pg_stat_activity`; opens nothing yet.

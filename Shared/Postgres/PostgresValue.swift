@@ -37,8 +37,10 @@ enum ObjectID {
     static let float4: UInt32 = 700
     static let float8: UInt32 = 701
     static let varchar: UInt32 = 1043
+    static let date: UInt32 = 1082
     static let timestamp: UInt32 = 1114
     static let timestamptz: UInt32 = 1184
+    static let numeric: UInt32 = 1700
     static let uuid: UInt32 = 2950
     static let jsonb: UInt32 = 3802
 
@@ -60,8 +62,8 @@ enum ObjectID {
 
     private static let names: [UInt32: String] = [
         bool: "boolean", bytea: "bytea", int8: "bigint", int2: "smallint", int4: "integer", text: "text",
-        json: "json", float4: "real", float8: "double precision", 1042: "char", varchar: "varchar", 1082: "date",
-        1083: "time", timestamp: "timestamp", timestamptz: "timestamptz", 1186: "interval", 1700: "numeric",
+        json: "json", float4: "real", float8: "double precision", 1042: "char", varchar: "varchar", date: "date",
+        1083: "time", timestamp: "timestamp", timestamptz: "timestamptz", 1186: "interval", numeric: "numeric",
         uuid: "uuid", jsonb: "jsonb", 2278: "void",
     ]
 }

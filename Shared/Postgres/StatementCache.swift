@@ -24,11 +24,12 @@ struct StatementCache {
         /// Whether this is the statement; mostly both are the same literals, which are equal at a glance.
         fileprivate func stands(for sql: SQL) -> Bool {
             guard pieces.count == sql.bound.count, tail == sql.tail else { return false }
-            for index in pieces.indices {
-                let bound = sql.bound[index]
-                if types[index] != bound.value.type || pieces[index] != bound.before { return false }
+            return sql.bound.withUnsafeBufferPointer { bound in
+                for index in 0..<bound.count {
+                    if types[index] != bound[index].value.type || pieces[index] != bound[index].before { return false }
+                }
+                return true
             }
-            return true
         }
     }
 

@@ -2,21 +2,41 @@ import Resilience
 
 /// Statements outside of a transaction on their way: a connection is lent, they run, it is given back.
 ///
-/// What was certainly not done is tried again within the one deadline (CHECKLIST R29, R31).
+/// What was certainly not done is tried again within the one deadline (CHECKLIST R29, R31). A call that keeps its
+/// connection takes the next statements when it has answered the last ones, until it is ended.
 @DatabaseLoop
 final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
     private let core: PoolCore
-    private let statements: Few<SQL>
-    private let timeout: Duration
+    /// Who keeps the connection; nil for a call of one use, which its statement stands for.
+    private let keeper: String?
+    // The caller's until it hands the call to the loop, then the loop's.
+    private nonisolated(unsafe) var statements: Few<SQL>
+    private nonisolated(unsafe) var timeout: Int64
     private var deadline = LoopInstant.never
     private var attempt = 1
     private var ticket: PoolCore.Ticket?
-    /// What is under way, and where; nil in between.
+    /// What is under way, or was last; nil after a failure.
     private var operation: Operation?
+    private var isUnderWay = false
     private var connection: Connection?
 
     nonisolated init(_ statements: Few<SQL>, timeout: Duration, on core: PoolCore) {
         self.core = core
+        self.statements = statements
+        self.timeout = timeout.loopNanoseconds
+        keeper = nil
+    }
+
+    /// A call that keeps its connection under this name.
+    nonisolated init(keptBy keeper: String, on core: PoolCore) {
+        self.core = core
+        self.keeper = keeper
+        statements = Few()
+        timeout = 0
+    }
+
+    /// Takes the next statements, before it is handed to the loop again; only after it has answered.
+    nonisolated func take(_ statements: Few<SQL>, timeout: Int64) {
         self.statements = statements
         self.timeout = timeout
     }
@@ -24,16 +44,23 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
     func begin() {
         let now = LoopInstant.now
         deadline = now.advanced(by: timeout)
-        acquire(timeout: timeout, at: now)
+        attempt = 1
+        acquire(at: now)
     }
 
-    private func acquire(timeout: Duration, at now: LoopInstant) {
-        let holder = statements.first.map { PoolEngine.Holder.statement($0) } ?? .named("nothing")
+    private func acquire(at now: LoopInstant) {
         if isCancelled {
-            return self(.failure(PostgresError(.cancelled, "the task was cancelled", context: holder.text)))
+            let context = statements.first?.summary ?? "nothing"
+            return self(.failure(PostgresError(.cancelled, "the task was cancelled", context: context)))
         }
+        if let connection {
+            if connection.isStillThere(at: now) { return run(on: connection, at: now) }
+            giveBack()
+        }
+        let holder: PoolEngine.Holder =
+            keeper.map { .named($0) } ?? statements.first.map { .statement($0) } ?? .named("nothing")
         if let connection = core.lendAtOnce(holder, at: now) { return run(on: connection, at: now) }
-        ticket = core.acquire(holder, timeout: timeout) { [self] outcome in
+        ticket = core.acquire(holder, timeout: deadline.since(now)) { [self] outcome in
             ticket = nil
             switch outcome {
             case .success(let connection): run(on: connection, at: .now)
@@ -43,20 +70,33 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
     }
 
     private func run(on connection: Connection, at now: LoopInstant) {
-        let operation = Operation(
-            .batch(Batch(statements: statements)), phase: .autocommit, deadline: deadline
-        ) { [self] outcome in
-            self.operation = nil
-            if let connection = self.connection.take() { core.release(connection) }
-            finish(outcome)
+        let operation: Operation
+        if let last = self.operation {
+            operation = last
+            operation.reuse(for: statements, deadline: deadline)
+        } else {
+            operation = Operation(statements, deadline: deadline, of: self)
+            self.operation = operation
         }
         self.connection = connection
-        self.operation = operation
+        isUnderWay = true
         connection.submit(operation, at: now)
         if isCancelled { stop() }
     }
 
-    private func finish(_ outcome: Result<Few<ResultSet>, PostgresError>) {
+    /// Told by the operation.
+    func succeeded(_ results: Few<ResultSet>) {
+        isUnderWay = false
+        if keeper == nil { giveBack() }
+        succeed(results)
+    }
+
+    /// Told by the operation.
+    func finished(_ outcome: Result<Few<ResultSet>, PostgresError>) {
+        isUnderWay = false
+        operation = nil
+        // A connection that is kept is exchanged for one beyond doubt.
+        giveBack()
         guard case .failure(let error) = outcome, error.permitsRetry, !isCancelled else {
             return self(outcome)
         }
@@ -68,13 +108,19 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
         // Awaited by nobody: it ends with its sleep and goes on.
         Task { @DatabaseLoop in
             try? await core.clock.sleep(for: delay)  // nobody cancels it
-            let now = LoopInstant.now
-            acquire(timeout: deadline.since(now), at: now)
+            acquire(at: .now)
         }
     }
 
+    private func giveBack() {
+        if let connection = connection.take() { core.release(connection) }
+    }
+
+    /// Ends a call that keeps its connection: nothing is under way.
+    func end() { giveBack() }
+
     override func stop() {
         if let ticket { core.cancel(ticket) }
-        if let connection, let operation { connection.abort(operation, .taskCancelled) }
+        if let connection, let operation, isUnderWay { connection.abort(operation, .taskCancelled) }
     }
 }

@@ -16,6 +16,8 @@ public struct CutSweep: Sendable {
         case transaction
         /// A statement outside a transaction: may end as unknown.
         case statement
+        /// A statement on a connection that is kept, after another: may end as unknown.
+        case kept
     }
 
     /// What became of the writes.
@@ -143,6 +145,11 @@ public struct CutSweep: Sendable {
             }
         case .statement:
             try await pool.execute("INSERT INTO effects VALUES (\(key))")
+        case .kept:
+            try await pool.withConnection("sweep") { connection in
+                _ = try await connection.query("SELECT \(key)")
+                try await connection.execute("INSERT INTO effects VALUES (\(key))")
+            }
         }
     }
 

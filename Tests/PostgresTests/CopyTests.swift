@@ -67,6 +67,59 @@ import Testing
         }
     }
 
+    @Test func `identifiers, dates and decimals are given as text and arrive to the last digit`() async throws {
+        let uuids = ["6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6BA7B810-9DAD-11D1-80B4-00C04FD430C8"]
+        let dates = ["2000-01-01", "1999-12-31", "2024-02-29", "0001-01-01", "9999-12-31"]
+        let numbers = [
+            "0", "-0", "0.000", "1", "-12.50", "10000", "123456789012345678901234567890.000000000001", "0.00010", ".5",
+            "100000000", "9999.9999", "-0.00000001", "+7.",
+        ]
+        try await withTable { pool, _ in
+            try await pool.execute("CREATE TABLE forms (id int PRIMARY KEY, a uuid, b date, c numeric, d numeric)")
+            let rows = numbers.indices
+            try await pool.copy(into: "forms", columns: ["id", "a", "b", "c", "d"], rows) { index, row in
+                row.append(index)
+                row.append(index < uuids.count ? uuids[index] : nil)
+                row.append(dates[index % dates.count])
+                row.append(numbers[index])
+                row.append(Int64.min + Int64(index))
+            }
+            let stored = try await pool.query("SELECT a::text, b::text, c::text, d::text FROM forms ORDER BY id")
+            #expect(stored.count == numbers.count)
+            for (index, row) in stored.enumerated() {
+                // What the server makes of the same texts.
+                let same = try #require(
+                    await pool.first(
+                        """
+                        SELECT \(index < uuids.count ? uuids[index] : nil)::uuid::text AS a,
+                            \(dates[index % dates.count])::date::text AS b, \(numbers[index])::numeric::text AS c,
+                            \("\(Int64.min + Int64(index))")::numeric::text AS d
+                        """))
+                for column in ["a", "b", "c", "d"] {
+                    #expect(try row.textOrNil(column) == same.textOrNil(column), "\(column) of \(numbers[index])")
+                }
+            }
+            for (column, wrong) in [
+                ("a", "6ba7b810-9dad-11d1-80b4-00c04fd430"), ("a", "6ba7b810-9dad-11d1-80b4-00c04fd430cg"),
+                ("b", "2023-02-29"), ("b", "21.11.2026"), ("b", "2026-1-1"), ("c", "1e5"), ("c", ""), ("c", "1.2.3"),
+                ("c", "-"), ("c", "."),
+            ] {
+                let error = await #expect(throws: PostgresError.self) {
+                    try await pool.copy(into: "forms", columns: ["id", column], [99]) { id, row in
+                        row.append(id)
+                        row.append(wrong)
+                    }
+                }
+                #expect(error?.message.contains("column \"\(column)\"") ?? false, "\(wrong)")
+                #expect(error?.message.contains(wrong.isEmpty ? "is no" : wrong) == wrong.isEmpty, "a value is told")
+            }
+            let kind = await #expect(throws: PostgresError.self) {
+                try await pool.copy(into: "forms", columns: ["c"], [0.5]) { $1.append($0) }
+            }
+            #expect(kind?.message.contains("COPY does not convert a number") ?? false)
+        }
+    }
+
     @Test func `a hundred thousand rows go through in pieces, and the session is used again`() async throws {
         try await withTable { pool, _ in
             let rows = try await pool.copy(into: "ticks", columns: ["id", "name"], 0..<100_000) { id, row in

@@ -28,6 +28,7 @@ import Testing
         }
     }
 
+    // CHECKLIST R32: more than 99 % succeed, and N21: a commit whose answer is lost is not written twice.
     @Test func `a thousand idempotent writes survive thirty terminated back ends, and none is stored twice`()
         async throws
     {
@@ -103,6 +104,7 @@ import Testing
         }
     }
 
+    // CHECKLIST S10: a client never waits for longer than it was told.
     @Test func `a stalled server ends a call at its deadline with an error that says so`() async throws {
         try await withProxy { pool, proxy in
             try await proxy.stall()

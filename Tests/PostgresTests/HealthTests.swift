@@ -15,6 +15,9 @@ import Testing
             var settings = try PostgresSettings(url: server.socketURL(database: "linesman"))
             settings.minConnections = 0
             settings.healthCheckInterval = .milliseconds(50)
+            // A server that is gone refuses at once; a busy machine is no outage.
+            settings.healthCheckTimeout = .seconds(30)
+            settings.connectTimeout = .seconds(30)
             settings.breakerCooldown = .milliseconds(100)
             let capture = LogCapture()
             let pool = PostgresPool(

@@ -9,6 +9,7 @@ import Testing
     private let first = Migration(version: 1, name: "one", sql: "CREATE TABLE one (x int); INSERT INTO one VALUES (1)")
     private let second = Migration(version: 2, name: "two", sql: "ALTER TABLE one ADD COLUMN y int")
 
+    // CHECKLIST R35; one of them finds everything applied, whichever comes later.
     @Test func `five services starting at once migrate once`() async throws {
         try await withDatabase { pool, url in
             let total = try await withThrowingTaskGroup(of: Int.self) { group in
@@ -178,7 +179,7 @@ import Testing
         }
     }
 
-    /// One image is rolled back without a restore, whatever it is rolled back from (CHECKLIST R34).
+    /// One image is rolled back without a restore, whatever it is rolled back from (decision 0021).
     @Test func `no migration shuts out the version before`() {
         for migration in Migration.all {
             #expect(migration.oldestReader <= max(1, migration.version - 1), "\(migration.file)")

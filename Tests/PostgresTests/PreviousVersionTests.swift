@@ -4,7 +4,7 @@ import Testing
 @testable import Postgres
 
 /// The statements of the build that knew migration 10 on the newest schema, beside rows of the kinds that came later:
-/// one image is rolled back without a restore (CHECKLIST R34).
+/// one image is rolled back without a restore (decision 0021).
 @Suite struct PreviousVersionTests {
     /// What the newest build has written: an entry, its exit, a fill taken back, money put aside, a comparison.
     private static let newer = """

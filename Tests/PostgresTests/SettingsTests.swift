@@ -44,6 +44,7 @@ import Testing
         #expect(chosen["password"] == "other")
     }
 
+    // CHECKLIST R25.
     @Test(arguments: [
         ("standard", 20, 5, 600, 30), ("high_throughput", 50, 10, 300, 30), ("low_latency", 10, 5, 600, 5),
     ])

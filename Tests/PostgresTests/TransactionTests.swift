@@ -65,6 +65,7 @@ import Testing
         }
     }
 
+    // CHECKLIST R31.
     @Test func `a violated key is permanent and names the constraint`() async throws {
         try await withTable { pool, _ in
             try await pool.execute("INSERT INTO t VALUES (1)")
@@ -218,7 +219,7 @@ import Testing
             let attempts = Attempts()
             let pids = Attempts()
             let commit = await #expect(throws: PostgresError.self) {
-                try await pool.retryingTransaction("lost", timeout: .milliseconds(1500)) { transaction in
+                try await pool.retryingTransaction("lost", timeout: .seconds(6)) { transaction in
                     attempts.add()
                     try await transaction.execute("INSERT INTO t VALUES (1)")
                     let pid = try await transaction.query("SELECT pg_backend_pid() AS pid")[0].int("pid")

@@ -150,7 +150,7 @@ extension OrderStore {
 
     /// Its name follows from the market and from how many there were before, so that it is made once.
     ///
-    /// Its signal is stored with it, so that the version before reads an exit as any other sale (CHECKLIST R34): it
+    /// Its signal is stored with it, so that the version before reads an exit as any other sale (decision 0021): it
     /// says the price for the chance, since no model was asked, and the shard that watches the game.
     private func insertExit(
         of market: MarketID, _ game: GameID, epoch: Int64, _ outcome: Outcome, _ quantity: Quantity, limit: Price,

@@ -1,4 +1,5 @@
 import Logging
+import NIOConcurrencyHelpers
 import Postgres
 import Runtime
 
@@ -12,8 +13,9 @@ enum OwnPostgres {
         }
         let pool = try pool(arguments[0], connections)
         switch arguments[1] {
-        case "insert": return OwnInserts(pool, tasks: connections, prefersLoop: true)
-        case "insert-anywhere": return OwnInserts(pool, tasks: connections, prefersLoop: false)
+        case "insert": return OwnInserts(pool, tasks: connections, keeps: true, prefersLoop: true)
+        case "insert-pool": return OwnInserts(pool, tasks: connections, keeps: false, prefersLoop: true)
+        case "insert-anywhere": return OwnInserts(pool, tasks: connections, keeps: false, prefersLoop: false)
         case "unnest": return OwnUnnest(pool)
         case "copy": return OwnCopy(pool)
         case "fairness": return OwnFairness(pool)
@@ -62,28 +64,39 @@ struct SampleTick {
     let awayScore: Int32 = 99
 
     init(_ index: Int) { at = 1_782_864_000_000_000 + Int64(index) }
+
+    @inline(__always)
+    var insert: SQL {
+        "INSERT INTO ticks VALUES (\(at), \(market), \(yesBid), \(yesAsk), \(homeScore), \(awayScore))"
+    }
 }
 
 /// Stores single rows from as many tasks as there are connections.
 final class OwnInserts: OwnRole {
     private let pool: PostgresPool
     private let tasks: Int
+    /// Whether each task keeps its connection, as the peers' do, or is lent one for each row.
+    private let keeps: Bool
     /// Whether the tasks run on the pool's own thread, as asyncpg's do.
     private let prefersLoop: Bool
 
-    init(_ pool: PostgresPool, tasks: Int, prefersLoop: Bool) {
+    init(_ pool: PostgresPool, tasks: Int, keeps: Bool, prefersLoop: Bool) {
         self.pool = pool
         self.tasks = tasks
+        self.keeps = keeps
         self.prefersLoop = prefersLoop
     }
 
     func slice(_ count: Int, armed: @Sendable () -> Void) async throws -> [Double] {
-        let (pool, tasks, share) = (pool, tasks, count / tasks)
+        let (pool, tasks, keeps, share) = (pool, tasks, keeps, count / tasks)
         return try await OwnPostgres.measure(pool) {
             try await withTaskExecutorPreference(prefersLoop ? PostgresPool.executor : nil) {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for task in 0..<tasks {
-                        group.addTask { try await Self.insert(task * share..<(task + 1) * share, pool) }
+                        let indexes = task * share..<(task + 1) * share
+                        group.addTask {
+                            keeps ? try await Self.keep(indexes, pool) : try await Self.insert(indexes, pool)
+                        }
                     }
                     try await group.waitForAll()
                 }
@@ -92,13 +105,12 @@ final class OwnInserts: OwnRole {
     }
 
     private static func insert(_ indexes: Range<Int>, _ pool: PostgresPool) async throws {
-        for index in indexes {
-            let tick = SampleTick(index)
-            try await pool.execute(
-                """
-                INSERT INTO ticks VALUES (\(tick.at), \(tick.market), \(tick.yesBid), \(tick.yesAsk), \
-                \(tick.homeScore), \(tick.awayScore))
-                """)
+        for index in indexes { try await pool.execute(SampleTick(index).insert) }
+    }
+
+    private static func keep(_ indexes: Range<Int>, _ pool: PostgresPool) async throws {
+        try await pool.withConnection("bench") { connection in
+            for index in indexes { try await connection.execute(SampleTick(index).insert) }
         }
     }
 }
@@ -165,28 +177,45 @@ final class OwnFairness: OwnRole {
 
     init(_ pool: PostgresPool) { self.pool = pool }
 
-    /// CPU, wall, stored rows, then the longest and the median wait for a connection in microseconds.
+    /// How long one caller waited: in time, and in leases that others were given meanwhile, which no busy neighbour
+    /// changes.
+    private struct Wait: Sendable {
+        let microseconds: Double
+        let turns: Int
+    }
+
+    /// CPU, wall, stored rows, then the longest and the median wait for a connection in microseconds and in turns.
     func slice(_ count: Int, armed: @Sendable () -> Void) async throws -> [Double] {
-        let (pool, share) = (pool, count / Self.tasks)
-        var waits: [Double] = []
+        let (pool, share, turns) = (pool, count / Self.tasks, NIOLockedValueBox(0))
+        var waits: [Wait] = []
         let figures = try await OwnPostgres.measure(pool) {
-            waits = try await withThrowingTaskGroup(of: [Double].self) { group in
+            waits = try await withThrowingTaskGroup(of: [Wait].self) { group in
                 for task in 0..<Self.tasks {
-                    group.addTask { try await Self.waits(task * share..<(task + 1) * share, pool) }
+                    group.addTask { try await Self.waits(task * share..<(task + 1) * share, pool, turns) }
                 }
                 return try await group.reduce(into: []) { $0 += $1 }
             }
         }
-        waits.sort()
-        return figures + [waits[waits.count - 1], waits[waits.count / 2]]
+        let (times, counts) = (waits.map(\.microseconds).sorted(), waits.map { Double($0.turns) }.sorted())
+        return figures + [times, counts].flatMap { [$0[$0.count - 1], $0[$0.count / 2]] }
     }
 
-    private static func waits(_ indexes: Range<Int>, _ pool: PostgresPool) async throws -> [Double] {
-        var waits: [Double] = []
+    private static func waits(
+        _ indexes: Range<Int>, _ pool: PostgresPool, _ turns: NIOLockedValueBox<Int>
+    ) async throws -> [Wait] {
+        var waits: [Wait] = []
         for index in indexes {
             let asked = try ProcessTime.monotonicNanoseconds()
+            let before = turns.withLockedValue { $0 }
             try await pool.transaction("fairness") { transaction in
-                waits.append(Double(try ProcessTime.monotonicNanoseconds() - asked) / 1_000)
+                let now = turns.withLockedValue { turn in
+                    turn += 1
+                    return turn
+                }
+                waits.append(
+                    Wait(
+                        microseconds: Double(try ProcessTime.monotonicNanoseconds() - asked) / 1_000,
+                        turns: now - before - 1))
                 try transaction.enqueue("INSERT INTO ticks (at, market_id) VALUES (\(index), \(SampleTick.market))")
             }
         }

@@ -16,6 +16,12 @@ enum FairnessBench {
         report.add(
             Bar("a pool of 20 under 200 tasks, longest wait to the median", ratio.median, .atMost(3)),
             as: "pool_wait_longest_to_median")
+        let turns = Figure(name: "ours", slices: slices.map { $0[5] / max($0[6], 1) })
+        report.set("pool_turns_longest", to: .number(Figure("ours", slices, at: 5).median))
+        report.set("pool_turns_median", to: .number(Figure("ours", slices, at: 6).median))
+        report.add(
+            Bar("the same in leases that others were given meanwhile, worst slice", turns.highest, .atMost(3)),
+            as: "pool_turns_longest_to_median")
         let lending = try bench.ours("leases", connections)
         let figures = try lending.slice(leases)
         report.set("pool_leases", to: .number(figures[2]))

@@ -1,4 +1,7 @@
 /// Single rows, each a statement and a transaction of its own, by 1, 8 and 20 connections.
+///
+/// Two pairs, like for like: each task keeps a connection, as the peers' do with their prepared statement (the bars);
+/// and each row is lent a connection, as a service's callers are, against asyncpg's pool.
 enum InsertBench {
     private static let loads = [(connections: 1, rows: 8_000), (8, 16_000), (20, 20_000)]
 
@@ -8,27 +11,16 @@ enum InsertBench {
             let key = "insert_\(connections)conn"
             let ours = [try bench.ours("insert", connections)]
             let peers = try bench.peers("insert", connections, &report)
-            let anywhere = [try bench.ours("insert-anywhere", connections)]
+            let lent = try ["insert-pool", "insert-anywhere"].map { try bench.ours($0, connections) }
             let pooled = try bench.asyncpgPool(connections)
-            let figures = try bench.measure(ours + peers + anywhere + pooled, rows: rows)
+            let figures = try bench.measure(ours + peers + lent + pooled, rows: rows)
             report.add("insert by \(connections)", key: key, Array(figures[...peers.count]))
             for peer in figures[1...].prefix(peers.count) {
                 let share = figures[0].cpu.median / peer.cpu.median
                 shares[peer.cpu.name, default: []].append(share)
                 report.set("\(key)_cpu_ratio_vs_\(peer.cpu.name)", to: .number(share))
             }
-            for (name, other) in zip(["anywhere", "asyncpg_pool"], figures[(1 + peers.count)...]) {
-                report.set("\(key)_\(name)_rows_per_second", to: .number(1_000_000 / other.elapsed.median))
-                report.set("\(key)_\(name)_cpu_us", to: .number(other.cpu.median))
-                if name == "anywhere" { continue }
-                report.add(
-                    ReportLine(title: "insert by \(connections), CPU", ours: figures[0].cpu, peer: other.cpu),
-                    as: "\(key)_cpu_us", peerAs: "\(key)_\(name)_cpu_us")
-                report.set(
-                    "\(key)_cpu_ratio_vs_\(name)", to: .number(figures[0].cpu.median / other.cpu.median))
-                report.set(
-                    "\(key)_rate_ratio_vs_\(name)", to: .number(other.elapsed.median / figures[0].elapsed.median))
-            }
+            try add(Array(figures[(1 + peers.count)...]), connections, &report)
             report.note("insert by \(connections): \(bench.rounds) slices of \(rows) rows")
         }
         // The worst of the three.
@@ -38,5 +30,25 @@ enum InsertBench {
                 skipped: "asyncpg is not installed"),
             as: "insert_cpu_ratio_vs_asyncpg")
         if let share = shares["psycopg"]?.max() { report.set("insert_cpu_ratio_vs_psycopg", to: .number(share)) }
+    }
+
+    /// A connection lent for each row: to tasks on the pool's thread, to tasks anywhere, and by asyncpg's pool.
+    private static func add(
+        _ figures: [(elapsed: Figure, cpu: Figure)], _ connections: Int, _ report: inout Report
+    ) throws {
+        let key = "insert_\(connections)conn"
+        for (name, figure) in zip(["pool", "anywhere", "asyncpg_pool"], figures) {
+            report.set("\(key)_\(name)_rows_per_second", to: .number(1_000_000 / figure.elapsed.median))
+            report.set("\(key)_\(name)_cpu_us", to: .number(figure.cpu.median))
+        }
+        guard figures.count == 3 else { return }
+        report.add(
+            ReportLine(title: "insert by \(connections) from a pool, CPU", ours: figures[0].cpu, peer: figures[2].cpu),
+            as: "\(key)_pool_cpu_us", peerAs: "\(key)_asyncpg_pool_cpu_us")
+        report.set(
+            "\(key)_pool_cpu_ratio_vs_asyncpg_pool", to: .number(figures[0].cpu.median / figures[2].cpu.median))
+        report.set(
+            "\(key)_pool_rate_ratio_vs_asyncpg_pool",
+            to: .number(figures[2].elapsed.median / figures[0].elapsed.median))
     }
 }
