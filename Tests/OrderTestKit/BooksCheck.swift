@@ -50,7 +50,8 @@ public enum BooksCheck {
             "reservations committed without a fill",
             """
             SELECT count(*) AS n FROM reservations r JOIN intents i USING (reservation_id) WHERE r.state = 'committed'
-                AND i.plan_id IS NULL AND NOT EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id AND o.filled > 0)
+                AND i.plan_id IS NULL
+                AND NOT EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id AND o.filled > 0)
             """),
         Rule(
             "intents that were done without an order",
@@ -62,7 +63,8 @@ public enum BooksCheck {
             "intents filled by more than they asked for",
             """
             SELECT count(*) AS n FROM intents i WHERE plan_id IS NULL AND quantity <
-                (SELECT coalesce(sum(f.quantity), 0) FROM orders o JOIN fills f USING (order_id) WHERE o.intent_id = i.intent_id)
+                (SELECT coalesce(sum(f.quantity), 0) FROM orders o JOIN fills f USING (order_id)
+                WHERE o.intent_id = i.intent_id)
             """),
         Rule(
             "intents with two orders that may have reached the venue",
