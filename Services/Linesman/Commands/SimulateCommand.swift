@@ -53,8 +53,8 @@ struct SimulateCommand: ParsableCommand {
     static func line(_ outcome: SimulationOutcome) -> String {
         let end = outcome.violations.isEmpty ? "held" : "WENT WRONG"
         return """
-            seed \(outcome.seed): \(end); \(outcome.steps) steps, \(outcome.troubles) troubles, \(outcome.moves) moves, \
-            \(outcome.signals) signals, \(outcome.orders) orders, \(outcome.fills) fills
+            seed \(outcome.seed): \(end); \(outcome.steps) steps, \(outcome.troubles) troubles, \
+            \(outcome.moves) moves, \(outcome.signals) signals, \(outcome.orders) orders, \(outcome.fills) fills
             """
     }
 
