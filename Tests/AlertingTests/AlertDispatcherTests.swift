@@ -25,7 +25,7 @@ import Testing
     }
 
     // CHECKLIST R13, R16.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `an alert and its recovery reach the file, Slack and the webhook`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ _ in .slack }) { slack in
@@ -58,7 +58,7 @@ import Testing
 
     // CHECKLIST R100; the bar, at most 3 messages, the first within 5 s, all named within 60, is held on a virtual
     // clock (`AlertEngineTests`) and measured (`fleet-faults storm`): here a slow machine may need more of both.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func `requirement 3: a storm of 1,000 at a sink that is as strict as Slack`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ _ in .slack }) { slack in
@@ -95,7 +95,7 @@ import Testing
 
     // CHECKLIST R20, N28.
     @Test(
-        .timeLimit(.minutes(2)),
+        .timeLimit(.minutes(4)),
         arguments: [
             "429", "500 rollup_error", "403 action_prohibited", "404 no_service", "410 channel_is_archived", "hang",
             "200 <html>sign in</html>",
@@ -140,7 +140,7 @@ import Testing
         (arrival.json["alerts"] as? [[String: Any]])?.contains { $0["fingerprint"] as? String == fingerprint } ?? false
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `requirement 8: blocks that are refused are sent again as text`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ $0 == 0 ? .status(400, "invalid_blocks") : .slack }) { slack in
@@ -155,11 +155,12 @@ import Testing
     }
 
     // CHECKLIST N28, PITFALLS D40.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `requirement 7: killed between file and sink, the next life delivers, once`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ _ in .hang }) { slack in
-                let environment = environment(folder, slack: slack.port)
+                // An answer that comes late on a slow machine would be a message that is sent again.
+                let environment = environment(folder, slack: slack.port, more: ["ALERT_SEND_TIMEOUT_MS": "30000"])
                 try await Post.open(environment) { post in
                     for number in 0..<3 { post.dispatcher.fire("shardDead", fingerprint: "shard:\(number)", "gone") }
                     #expect(await post.dispatcher.stored(within: .seconds(10)))
@@ -188,7 +189,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `requirement 10: no address of a webhook is in any log, file, status or message`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ _ in .webhook }) { webhook in
@@ -221,7 +222,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `requirement 11: the outside watcher is called while we live, and not longer`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ _ in .webhook }) { watcher in
@@ -245,7 +246,7 @@ import Testing
     }
 
     // CHECKLIST R17, R20.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `requirement 12: a sink that hangs and one that is not there delay neither callers, file nor the other sink`()
         async throws
     {
@@ -271,7 +272,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `a full disk is counted, and the sinks get the alert and the news of the disk`() async throws {
         try await withFolder { folder in
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -300,7 +301,7 @@ import Testing
     }
 
     // CHECKLIST R19.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `alerting is switched off and on in a running process, and a new address is taken`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ _ in .slack }) { slack in
@@ -321,7 +322,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `empty addresses mean not set, and what is no address is refused without being shown`() async throws {
         try await withFolder { folder in
             let empty = ["SLACK_WEBHOOK_URL": "", "CUSTOM_WEBHOOK_URL": "", "ALERT_DEADMAN_URL": ""]
@@ -338,7 +339,7 @@ import Testing
         #expect(error.map { !"\($0)".contains("secret-token") && "\($0)".contains("SLACK_WEBHOOK_URL") } == true)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `a test alert says for each place whether it is well`() async throws {
         try await withFolder { folder in
             try await SlackSink.serve({ _ in .status(404, "no_service") }) { slack in

@@ -93,7 +93,7 @@ import Wire
     }
 
     // Also over the death of who told it.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `when another leads, the old leader ends exactly what it told as one, in this life or the last`() async throws
     {
         let folder = FileManager.default.temporaryDirectory.appending(path: "alerts-\(UUID().uuidString)")
@@ -123,7 +123,7 @@ import Wire
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `the end of what only an earlier leader had is left to whoever raised it`() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "alerts-\(UUID().uuidString)")
         // Left behind only when the machine cannot remove it.

@@ -68,7 +68,7 @@ import Testing
     }
 
     // CHECKLIST N35.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `one leads, the other takes over when the term has run out, and the old one can store nothing`() async throws {
         try await withTwo { first, second, database in
             let led = try #require(try await first.acquire())
@@ -105,7 +105,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `a leader that is stopped within a transaction holds nobody up, and the transaction aborts`() async throws {
         try await withTwo { first, second, database in
             let term = try await first.acquire()?.term
@@ -140,7 +140,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `who resigns is followed at once`() async throws {
         try await withTwo { first, second, _ in
             let term = try await first.acquire()?.term
@@ -152,7 +152,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `who is deaf offers its term: one that hears takes it and the old one stores nothing, else it goes on`()
         async throws
     {
@@ -187,7 +187,7 @@ import Testing
     }
 
     // A loaded machine changes no leader.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `who renews too late goes on under its term while nobody took it, and stores nothing in between`() async throws
     {
         try await withTwo { first, second, database in
@@ -214,7 +214,7 @@ import Testing
     }
 
     // Else the next life of one that leads alone would end its alerts with a word about another.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `an earlier life of the same orchestrator is no other leader`() async throws {
         try await withTwo { first, second, database in
             let next = Candidate("a", database, life: "life-2")
@@ -228,7 +228,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `who resigns while its term is offered takes it back no more`() async throws {
         try await withTwo { first, second, _ in
             let term = try await first.acquire()?.term
@@ -242,7 +242,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `who has resigned neither takes nor keeps the row, whoever still asks for it`() async throws {
         try await withTwo { first, second, _ in
             let term = try await first.acquire()?.term
@@ -263,7 +263,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `what is wanted is of one moment: no game is read without the markets stored with it`() async throws {
         try await withTwo { first, second, _ in
             let count = 300

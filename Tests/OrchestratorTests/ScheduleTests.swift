@@ -33,7 +33,7 @@ import Testing
         #expect(days.count == 8 && days.first == "2026-04-20" && days.last == "2026-04-27")
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func `rows equal the feed, no status goes back, and games that are watched are left alone`() async throws {
         try await withPostgres { database in
             let settings = OrchestratorSettings(SettingsReader(environment: database.environment))
