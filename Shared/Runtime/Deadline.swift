@@ -14,28 +14,26 @@ public struct DeadlineExceeded: Error, Hashable, Sendable, CustomStringConvertib
 
 /// Runs `operation` and returns at the deadline at the latest, with `DeadlineExceeded`, or at once when cancelled.
 ///
-/// The operation runs on the caller's thread up to its first wait, so it may not block. At the deadline it is cancelled
-/// but not waited for: one that ignores cancellation goes on as a detached
+/// At the deadline the operation is cancelled but not waited for: one that ignores cancellation goes on as a detached
 /// remainder whose result is dropped, so it must not hold anything that others wait for.
 public func withDeadline<R: Sendable>(
     _ duration: Duration, clock: MachineClock, operation: @escaping @Sendable () async throws -> R
 ) async throws -> R {
     let outcome = Promise<Result<R, any Error>>()
     // Both tasks are ended by the time this returns, except a remainder of the operation (see above).
+    let work = Task {
+        do {
+            outcome.fulfil(.success(try await operation()))
+        } catch {
+            outcome.fulfil(.failure(error))
+        }
+    }
     let timer = Task {
         do {
             try await clock.sleep(for: duration)
             outcome.fulfil(.failure(DeadlineExceeded(after: duration)))
         } catch {
             // Cancelled: the operation was faster, or the caller left.
-        }
-    }
-    // Up to its first wait where the caller is: what is to be sent leaves without a change of thread.
-    let work = Task.immediate {
-        do {
-            outcome.fulfil(.success(try await operation()))
-        } catch {
-            outcome.fulfil(.failure(error))
         }
     }
     return try await withTaskCancellationHandler {

@@ -126,17 +126,20 @@ import Testing
         _ = await stand.supervisor.drain(within: .seconds(1))
     }
 
-    @Test func `drain runs the hooks in reverse while the parts live, then ends the parts in reverse`() async {
+    @Test func `drain runs the hooks in reverse while the parts live, then ends the parts in reverse`() async throws {
         // CHECKLIST N34.
         let stand = Stand()
         let order = Tally()
+        let begun = Tally()
         for name in ["redis", "bus"] {
             stand.supervisor.add(name, .critical) {
+                begun.note(name)
                 defer { order.note("\(name) ends") }
                 try await forever()
             }
             stand.supervisor.onDrain(name) { order.note("\(name) drains") }
         }
+        try await eventually("both live") { begun.count == 2 }
         let isClean = await stand.supervisor.drain(within: .seconds(10))
         #expect(isClean)
         #expect(order.all == ["bus drains", "redis drains", "bus ends", "redis ends"])
