@@ -32,6 +32,13 @@ struct BooksCheckTests {
         Damage("microdollars by which cash is off", "UPDATE bankroll SET cash = cash + 1"),
         Damage("intents without an end", "UPDATE intents SET state = 'approved' WHERE intent_id = 'rejected'"),
         Damage(
+            "plans without an end",
+            """
+            INSERT INTO plans (plan_id, signal_id, reservation_id, game_id, approved, venue_expires_at, expires_at, trace)
+            SELECT 'left', signal_id, reservation_id, game_id, '{}', 0, now(), '' FROM intents
+            WHERE intent_id = 'rejected'
+            """),
+        Damage(
             "orders without an end",
             "UPDATE orders SET state = 'unknown', closed_at = NULL WHERE intent_id = 'rejected'"),
         Damage(
