@@ -34,7 +34,8 @@ struct BooksCheckTests {
         Damage(
             "plans without an end",
             """
-            INSERT INTO plans (plan_id, signal_id, reservation_id, game_id, approved, venue_expires_at, expires_at, trace)
+            INSERT INTO plans (plan_id, signal_id, reservation_id, game_id, approved, venue_expires_at, expires_at,
+                trace)
             SELECT 'left', signal_id, reservation_id, game_id, '{}', 0, now(), '' FROM intents
             WHERE intent_id = 'rejected'
             """),
