@@ -72,15 +72,16 @@ import Testing
                 }
             }
             #expect(try await fleet.unowned() == 0)
-            let rows = try await fleet.database.query(
-                """
-                SELECT game_id, to_shard, reason, count(*) OVER (PARTITION BY game_id) AS n FROM assignment_log
-                WHERE from_shard = 'shard-01' ORDER BY game_id
-                """)
-            #expect(try rows.map { try GameID($0.text("game_id")) } == held.keys.sorted())
-            for row in rows {
-                #expect(try row.text("to_shard") == "shard-02" && row.text("reason") == "drained")
-                #expect(try row.int("n") == 1)
+            for (game, epoch) in held {
+                let moves = try await fleet.database.query(
+                    """
+                    SELECT from_shard, to_shard, epoch, reason FROM assignment_log
+                    WHERE game_id = \(game.rawValue) AND epoch > \(epoch.rawValue)
+                    """
+                ).map {
+                    try "\($0.text("from_shard")) \($0.text("to_shard")) \($0.int64("epoch")) \($0.text("reason"))"
+                }
+                #expect(moves == ["shard-01 shard-02 \(epoch.next.rawValue) drained"])
             }
         }
     }
