@@ -31,7 +31,7 @@ run "rehearsals" --filter "$rehearsals"
 
 if ((${#failed[@]} > 0)); then
     echo "test: what failed, once more:"
-    for name in "${failed[@]}"; do grep -hE ' recorded an issue|^✘ Test .* failed|error: ' "$output/$name" || true; done
+    for name in "${failed[@]}"; do grep -ahE ' recorded an issue|^✘ Test .* failed|error: ' "$output/$name" || true; done
     echo "test: failed: ${failed[*]}" >&2
     exit 1
 fi

@@ -78,4 +78,31 @@ import Testing
         #expect(fleet.row("game")?.shard == "sports")
         #expect(fleet.changes.flatMap(\.self).allSatisfy { $0.reason == .rebalanced && $0.to.shard == "coins" })
     }
+
+    @Test func `after a restart what is stood in for comes home, and nothing else moves`() {
+        func row(_ id: GameID, _ sport: Sport, on shard: ShardID) -> DesiredGame {
+            let game = Fleet.game(id, sport: sport)
+            return DesiredGame(
+                game: game, status: .live, markets: [Fleet.market(game)], shard: shard, epoch: Fleet.epoch(1))
+        }
+        var fleet = Fleet(rehydratedWith: [
+            row("game", .nba, on: "sports"), row("slot-1", .crypto, on: "sports"), row("slot-2", .crypto, on: "coins"),
+            row("slot-3", .crypto, on: "coins"), row("slot-4", .crypto, on: "coins"),
+        ])
+        var answered = 0
+        for second in 1...20 {
+            beat(&fleet, "sports", .sports, Int64(second))
+            beat(&fleet, "coins", .crypto, Int64(second), capacity: 3)
+            beat(&fleet, "more-coins", .crypto, Int64(second))
+            fleet.pass(.seconds(1))
+            for command in fleet.commands.dropFirst(answered) where !command.isAssignment {
+                fleet.send(
+                    .acknowledged(
+                        .init(command: command.id, shard: command.shard, game: command.game, verdict: .accepted)))
+            }
+            answered = fleet.commands.count
+        }
+        let moves = fleet.changes.flatMap(\.self).map { "\($0.game.id) to \($0.to.shard)" }
+        #expect(moves == ["slot-1 to more-coins"])
+    }
 }

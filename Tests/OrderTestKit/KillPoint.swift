@@ -3,7 +3,7 @@
 public enum Write: String, CaseIterable, Sendable {
     /// The order's row, before anything is sent.
     case claimOrder = "claim: order"
-    /// The order is marked as sent.
+    /// The order is marked as sent; only one of a plan is stored before.
     case markOrder = "claim: mark sent"
     case claimCommit = "claim: commit"
     /// The order itself.
@@ -61,8 +61,9 @@ public struct KillPoint: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { "\(write.rawValue), \(moment.rawValue)" }
 
-    /// Every point at which a service is killed, in the order of an order's life.
-    public static let all = each { !$0.isOfPlan }
+    /// Every point at which a service is killed, in the order of an order's life; its row says from the first that it
+    /// was sent.
+    public static let all = each { !$0.isOfPlan && $0 != .markOrder }
 
     /// Every point at which it is killed while it works on plans, whose orders have no claims of their own.
     public static let ofPlans = each { ![.claimCommit, .cancel].contains($0) }

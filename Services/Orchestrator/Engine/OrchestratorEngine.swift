@@ -40,6 +40,8 @@ public struct OrchestratorEngine: Sendable {
     var joined: [ShardID: MachineInstant] = [:]
     /// How many games each is still moved, once that is decided.
     var shares: [ShardID: Int] = [:]
+    /// Crypto shards that may have been there before us: what wants them comes home, and nothing else moves.
+    var homes: Set<ShardID> = []
     /// Who is heard first before this was there before us.
     var joinsCountFrom = MachineInstant.origin
     var resyncing: Set<ShardID> = []

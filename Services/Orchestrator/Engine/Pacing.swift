@@ -100,8 +100,17 @@ extension OrchestratorEngine {
     // MARK: Joining
 
     /// Notes that a shard came, or came back, while we led.
+    ///
+    /// Nobody knows whether one that is heard first just after a restart is new. A crypto shard is given what it is
+    /// stood in for all the same: that is not well where it is.
     mutating func joins(_ id: ShardID, at now: MachineInstant) {
-        guard now >= joinsCountFrom, !drained.contains(id) else { return }
+        guard !drained.contains(id) else { return }
+        if now < joinsCountFrom {
+            guard shards[id]?.kind == .crypto else { return }
+            homes.insert(id)
+        } else {
+            homes.remove(id)
+        }
         joined[id] = now
         shares[id] = nil
     }
@@ -120,7 +129,7 @@ extension OrchestratorEngine {
         guard let (game, seat) = surplus(for: shard, spare: spare) else {
             // A fuller shard's games may all be on their way just now. What is on its way here may still come to
             // nothing, but then it was not needed.
-            if fuller(than: shard, spare: spare) == nil { leaveAsIs(id) }
+            if homes.contains(id) || fuller(than: shard, spare: spare) == nil { leaveAsIs(id) }
             return
         }
         guard takePace(id, at: now) else { return }
@@ -129,6 +138,7 @@ extension OrchestratorEngine {
     }
 
     private mutating func leaveAsIs(_ id: ShardID) {
+        homes.remove(id)
         joined[id] = nil
         shares[id] = nil
     }
@@ -147,6 +157,7 @@ extension OrchestratorEngine {
                 if let found = movable(on: donor.id, where: { $0.wants == .crypto }) { return found }
             }
         }
+        if homes.contains(shard.id) { return nil }
         return fuller(than: shard, spare: spare).flatMap { movable(on: $0.id) { _ in true } }
     }
 

@@ -86,6 +86,7 @@ extension OrchestratorEngine {
         drained = []
         joined = [:]
         shares = [:]
+        homes = []
         resyncing = []
         for id in shards.keys {
             shards[id]?.resync = nil
