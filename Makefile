@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
-.PHONY: soak-fleet soak-orders bench-path bench-kill-switch image
+.PHONY: soak-fleet soak-simulation soak-orders bench-path bench-kill-switch image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -37,6 +37,9 @@ bench-path: bootstrap ## the way of an order, tick to send, beside two bare hops
 
 soak-fleet: bootstrap ## 10,000 seeded schedules of trouble on the fleet's engines
 	scripts/soak-fleet.sh
+
+soak-simulation: bootstrap ## 10,000 seeded runs of the whole suite, and 10,000 histories on both stores
+	scripts/soak-simulation.sh
 
 soak-orders: bootstrap ## 1,000,000 steps and 50,000 plans on the engines, then 100,000 orders with kills
 	scripts/soak-orders.sh

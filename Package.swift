@@ -245,7 +245,7 @@ let package = Package(
             "OrderPath",
             [
                 "SignalProcessor", "ExecutionService", "GameShard", "SignalProcessorEngine", "ExecutionServiceEngine",
-                "GameShardEngine", "Linesman", "Servers", "OrderTestKit",
+                "GameShardEngine", "OrchestratorEngine", "Linesman", "Servers", "Simulation", "OrderTestKit",
                 "VenueSimulator", "Recording",
             ] + hosted),
         test(
@@ -254,7 +254,10 @@ let package = Package(
                 + webSocket),
         test(
             "Linesman",
-            ["Linesman", "ChaosEngine", "Domain", "Hosting", "Recording", "Resilience", "Runtime", "Servers"]),
+            [
+                "Linesman", "ChaosEngine", "Domain", "Hosting", "Recording", "Resilience", "Runtime", "Servers",
+                "Simulation",
+            ]),
         .executableTarget(
             name: "SuiteStub", dependencies: ["Runtime"], path: "Tests/SuiteStub", swiftSettings: settings),
         test(

@@ -51,7 +51,7 @@ extension SimulationRun {
         }
         let last = run(seed, plant: plant, keeping: Set(kept))
         var simulation = Simulation(seed: seed, profile: .suite(seed: seed), plant: plant)
-        let schedule = simulation.schedule(from: troubleBegins, until: calmBegins)
+        let schedule = simulation.schedule(.whole)
         return ShrunkSeed(
             seed: seed, violation: last.violations.first { Self.kind(of: $0) == kind } ?? first,
             troubles: kept.map { schedule[$0].description }, of: whole.troubles, runs: runs + 1)

@@ -14,6 +14,27 @@ struct PlannedTrouble {
     var end: (what: Breakage, at: MachineInstant)?
 }
 
+/// When trouble ends, and how long what is open then has to come to its end.
+struct SimulationTimeline: Hashable {
+    /// Everything has begun by then.
+    let troubleBegins = MachineInstant.origin.advanced(by: .seconds(6))
+    let calmBegins: MachineInstant
+    /// Nothing new is played from here on.
+    let playEnds: MachineInstant
+    let end: MachineInstant
+
+    private init(calm: Int, playEnds: Int, end: Int) {
+        calmBegins = .origin.advanced(by: .seconds(calm))
+        self.playEnds = .origin.advanced(by: .seconds(playEnds))
+        self.end = .origin.advanced(by: .seconds(end))
+    }
+
+    /// Three minutes: what a seed is.
+    static let whole = SimulationTimeline(calm: 115, playEnds: 135, end: 180)
+    /// Less than half of it, for builds that are not optimised.
+    static let brief = SimulationTimeline(calm: 31, playEnds: 36, end: 80)
+}
+
 /// What one seed led to.
 public struct SimulationOutcome: Sendable {
     public let seed: UInt64
@@ -36,36 +57,31 @@ public struct SimulationOutcome: Sendable {
 
 /// Runs the whole suite on one seed: three minutes, of which the first two are full of trouble.
 public enum SimulationRun {
-    static let troubleBegins = MachineInstant.origin.advanced(by: .seconds(6))
-    static let calmBegins = MachineInstant.origin.advanced(by: .seconds(115))
-    /// Nothing new is played from here on: what is open comes to its end.
-    static let playEnds = MachineInstant.origin.advanced(by: .seconds(135))
-    static let end = MachineInstant.origin.advanced(by: .seconds(180))
-
     /// The same seed gives the same outcome, on every machine.
     ///
     /// `steps` bounds how much happens; a run that is cut short is not asked how it ended.
     public static func run(_ seed: UInt64, steps: Int = .max, isTold: Bool = false) -> SimulationOutcome {
-        run(seed, steps: steps, isTold: isTold, plant: nil, keeping: nil)
+        run(seed, steps: steps, isTold: isTold, plant: nil)
     }
 
     /// `keeping` names the troubles of the schedule that are carried out; nil for all.
     static func run(
-        _ seed: UInt64, steps: Int = .max, isTold: Bool = false, plant: Plant?, keeping: Set<Int>? = nil
+        _ seed: UInt64, steps: Int = .max, isTold: Bool = false, plant: Plant?, keeping: Set<Int>? = nil,
+        timeline: SimulationTimeline = .whole
     ) -> SimulationOutcome {
         var simulation = Simulation(seed: seed, profile: .suite(seed: seed), plant: plant)
         if isTold { simulation.history = [] }
         simulation.stepLimit = steps
-        let schedule = simulation.schedule(from: troubleBegins, until: calmBegins)
+        let schedule = simulation.schedule(timeline)
         for (index, trouble) in schedule.enumerated() where keeping?.contains(index) ?? true {
             simulation.plan(trouble)
         }
-        simulation.run(until: calmBegins)
+        simulation.run(until: timeline.calmBegins)
         if simulation.steps < steps {
             simulation.calm()
-            simulation.run(until: playEnds)
+            simulation.run(until: timeline.playEnds)
             simulation.path.isPlaying = false
-            simulation.run(until: end)
+            simulation.run(until: timeline.end)
         }
         if simulation.steps < steps {
             simulation.watchEnd()
@@ -84,7 +100,8 @@ public enum SimulationRun {
 
 extension Simulation {
     /// The troubles of a seed: drawn before anything happens, so that some of them may be left out.
-    mutating func schedule(from start: MachineInstant, until end: MachineInstant) -> [PlannedTrouble] {
+    mutating func schedule(_ timeline: SimulationTimeline) -> [PlannedTrouble] {
+        let (start, end) = (timeline.troubleBegins, timeline.calmBegins)
         var draws = SeededGenerator(seed: seed ^ 0x7472_6f75_626c_6573)
         var troubles: [PlannedTrouble] = []
         var at = start
@@ -105,12 +122,13 @@ extension Simulation {
         let ids = scoreboard.keys.sorted()
         for _ in 0..<4 {
             let game = ids[Int.random(in: 0..<ids.count, using: &draws)]
-            let over = start.advanced(by: .milliseconds(Int.random(in: 10_000...85_000, using: &draws)))
+            let permille = Int.random(in: 100...750, using: &draws)
+            let over = start.advanced(by: start.duration(to: end) * permille / 1_000)
             troubles.append(PlannedTrouble(at: over, begin: .fleet(.show(game, .final))))
             guard Bool.random(using: &draws) else { continue }
             // A game that ends in the dark: what was bought at last is learnt of after the market was paid out.
             let dark = over.advanced(by: .seconds(-4))
-            let light = over.advanced(by: .seconds(24))
+            let light = min(over.advanced(by: .seconds(24)), end)
             troubles.append(
                 PlannedTrouble(
                     at: dark, begin: .path(.lostReplies(percent: 70)), end: (.path(.lostReplies(percent: 0)), over)))

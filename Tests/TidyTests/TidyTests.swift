@@ -145,4 +145,15 @@ import Testing
             }
         }
     }
+
+    @Test func `what is simulated is the engines, and nothing that does`() {
+        let allowed: Set<String> = ["Domain", "Resilience", "HeapModule", "Crypto"]
+        for source in Self.sources where source.path.hasPrefix("Services/Simulation/") {
+            for (index, line) in source.lines.enumerated() where line.hasPrefix("import ") {
+                let name = String(line.dropFirst(7))
+                if allowed.contains(name) || name.hasSuffix("Engine") { continue }
+                Issue.record("\(source.path):\(index + 1): imports \(name)")
+            }
+        }
+    }
 }

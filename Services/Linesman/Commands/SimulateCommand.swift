@@ -47,7 +47,7 @@ struct SimulateCommand: ParsableCommand {
         Console.say("\(series.seeds) seeds, \(series.steps) steps, \(length) simulated seconds")
         Console.say("sha256 \(series.digest)")
         for outcome in series.failures { try explain(outcome) }
-        if !series.failures.isEmpty { throw ExitCode(1) }
+        if !series.failures.isEmpty { throw ArgumentParser.ExitCode(1) }
     }
 
     static func line(_ outcome: SimulationOutcome) -> String {

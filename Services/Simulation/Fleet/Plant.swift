@@ -22,6 +22,8 @@ enum Plant: String, CaseIterable, Sendable {
     case killSwitchUnread
     /// An order is sent whatever the kill-switch file says.
     case killFileUnread
+    /// An order does not wait until the one before it in its market has ended.
+    case marketUnlocked
     /// A position is paid out at every look.
     case paidTwice
     /// A fill after the settlement opens a position again.
@@ -51,6 +53,7 @@ enum Plant: String, CaseIterable, Sendable {
         case .silenceIsRefusal: "the venue"
         case .killSwitchUnread: "past the kill switch"
         case .killFileUnread: "past the kill-switch file"
+        case .marketUnlocked: "sells more than is held"
         case .paidTwice: "the books make it"
         case .settlementForgotten: "the books make it"
         case .alertForgotten: "nobody is told that"

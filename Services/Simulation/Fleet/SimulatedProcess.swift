@@ -68,5 +68,9 @@ struct SimulatedOrchestrator {
     var owesHandOver = true
     /// Firings that were told and not ended, in this life or an earlier one.
     var toldAlerts: Set<AlertKind> = []
+    /// Of them those of this life.
+    var firing: Set<AlertKind> = []
+    /// Since when it has led and heard without a break.
+    var judgesSince: MachineInstant?
     var inbox: [Simulation.Happening] = []
 }

@@ -32,6 +32,7 @@ extension Simulation {
         case .orchestratorTimer(let index, let life):
             guard isThere(index, life, happening) else { return }
             give(.tick, toOrchestrator: index)
+            confirmAlerts(of: index)
             agenda.plan(.orchestratorTimer(index, life: life), at: now.advanced(by: .milliseconds(100)))
         case .toOrchestrator(let index, let event, let life):
             guard isThere(index, life ?? orchestrators[index].process.life, happening) else { return }
@@ -70,6 +71,17 @@ extension Simulation {
         return false
     }
 
+    /// What an earlier life told and this one, having looked around for a minute, does not see is over.
+    private mutating func confirmAlerts(of index: Int) {
+        guard orchestrators[index].engine.isLeading, orchestrators[index].hears else {
+            return orchestrators[index].judgesSince = nil
+        }
+        let since = orchestrators[index].judgesSince ?? now
+        orchestrators[index].judgesSince = since
+        guard now.since(since) >= .seconds(60) else { return }
+        orchestrators[index].toldAlerts.formIntersection(orchestrators[index].firing)
+    }
+
     // MARK: Leadership
 
     private mutating func lookAtLeadership(_ index: Int, _ life: Int) {
@@ -79,7 +91,9 @@ extension Simulation {
         if let told, !orchestrators[index].isOffering, orchestrators[index].candidacy.offers(at: local) {
             record("o\(index) offers term \(told)")
             orchestrators[index].isOffering = true
-            if orchestrators[index].process.hasDatabase { database.offer(told, index, at: now) }
+            if orchestrators[index].process.hasDatabase, !path.trouble.isDiskFull {
+                database.offer(told, index, at: now)
+            }
             agenda.plan(.leadershipTimer(index, life: life), at: now.advanced(by: Candidacy.offer))
             return
         }
@@ -87,7 +101,8 @@ extension Simulation {
     }
 
     mutating func lead(_ index: Int, _ life: Int, _ told: Int64?, _ asked: MachineInstant) {
-        guard orchestrators[index].process.hasDatabase else {
+        // A full disk renews nothing.
+        guard orchestrators[index].process.hasDatabase, !path.trouble.isDiskFull else {
             // The statement's own deadline.
             let at = now.advanced(by: .seconds(1))
             agenda.plan(.leadershipAnswered(index, life: life, term: nil, asked: asked), at: at)
@@ -181,8 +196,12 @@ extension Simulation {
             let answer = Event.discovered(game.id, [SimulatedGames.market(game.id)], reason: nil)
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
         case .answerOperator(let request, .accepted): keep(operatorOrders[request])
-        case .raiseAlert(let kind, _, _): orchestrators[index].toldAlerts.insert(kind)
-        case .recoverAlert(let kind, _, _), .handOverAlert(let kind, _): orchestrators[index].toldAlerts.remove(kind)
+        case .raiseAlert(let kind, _, _):
+            orchestrators[index].toldAlerts.insert(kind)
+            orchestrators[index].firing.insert(kind)
+        case .recoverAlert(let kind, _, _), .handOverAlert(let kind, _):
+            orchestrators[index].toldAlerts.remove(kind)
+            orchestrators[index].firing.remove(kind)
         case .notify, .report, .answerOperator: break
         }
     }
@@ -222,7 +241,7 @@ extension Simulation {
         let hasDatabase = orchestrators[index].process.hasDatabase
         let isLost = !hasDatabase || roll(failPercent)
         // A lost answer says nothing about what was done.
-        let isDone = !isLost || (hasDatabase && roll(50))
+        let isDone = (!isLost || (hasDatabase && roll(50))) && !path.trouble.isDiskFull
         let answer = self.answer(to: effect, of: index, isLost: isLost, isDone: isDone)
         let at = hasDatabase ? delay(1...15) : now.advanced(by: .seconds(2))
         agenda.plan(.recordAnswered(index, life: life, answer), at: at)

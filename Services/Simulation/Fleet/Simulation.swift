@@ -138,6 +138,7 @@ struct Simulation {
         case .priceToExecutor, .intentToExecutor, .sweep, .swept, .claimed, .book, .booked: orderHappens(happening)
         case .claim(let index, let life, let intent, let began): claim(index, life, intent, began)
         case .arrive(let index, let life, let claimed, let replyBy): arrive(index, life, claimed, replyBy: replyBy)
+        case .lookForExits, .exitAsked: exitHappens(happening)
         case .linger(let order, let index, let life, let claimed, let replyBy):
             linger(order, index, life, claimed, replyBy: replyBy)
         case .killSwitch(let isEngaged): path.books.killSwitch = isEngaged ? .engaged : .released

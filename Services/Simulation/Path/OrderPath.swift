@@ -102,6 +102,8 @@ struct SimulatedExecutor {
     var isReconciled = false
     var prices: [MarketID: PricePublication] = [:]
     var balance: (money: Money, at: MachineInstant)?
+    /// When an exit was last asked for, and of how much: one that nobody takes is not asked for at every look.
+    var exitsAsked: [MarketID: (at: MachineInstant, net: Int64)] = [:]
     var inbox: [Simulation.Happening] = []
 
     init(process: SimulatedProcess, at now: MachineInstant) {
@@ -152,6 +154,8 @@ indirect enum PathHappening {
     case discoveryAsked(Game, CommandID)
     case discoveryListed(life: Int, series: String, isFound: Bool)
     case discoveryBeat(life: Int)
+    case lookForExits(Int, life: Int)
+    case exitAsked(Int, life: Int, OrderQueue.Item)
     case sweep(Int, life: Int)
     case swept(Int, life: Int, open: [SimulatedBooks.OpenOrder], waiting: [OrderQueue.Item])
     case claim(Int, life: Int, IntentID, began: MachineInstant)

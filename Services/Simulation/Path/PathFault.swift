@@ -62,6 +62,9 @@ extension Simulation {
         case .killSwitch(let isEngaged): path.books.killSwitch = isEngaged ? .engaged : .released
         case .feed(let shard, let isUp): feed(of: shard, isUp: isUp)
         case .flushBus: path.journal.flush()
+        case .diskFull:
+            watch.disturbed(at: now)
+            path.trouble.strike(fault)
         default: path.trouble.strike(fault)
         }
     }
@@ -126,6 +129,7 @@ extension Simulation {
     mutating func calmPath() {
         guard path.isOn else { return }
         path.trouble = PathTrouble()
+        watch.disturbed(at: now)
         strike(PathFault.database(isUp: true))
         strike(.killSwitch(isEngaged: false))
         for index in path.processors.indices {

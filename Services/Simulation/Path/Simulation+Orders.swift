@@ -11,6 +11,7 @@ extension Simulation {
     mutating func startExecutor(_ index: Int) {
         let life = path.executors[index].process.life
         planPath(.sweep(index, life: life), within: 50...300)
+        planPath(.lookForExits(index, life: life), within: 500...1_500)
         planPath(.resolve(index, life: life), within: 500...1_000)
         planPath(.readBalance(index, life: life), within: 10...50)
         planPath(.payOut(index, life: life), within: 1_000...5_000)
@@ -96,7 +97,7 @@ extension Simulation {
         }
     }
 
-    private mutating func startLanes(_ index: Int) {
+    mutating func startLanes(_ index: Int) {
         let executor = path.executors[index]
         while let item = path.executors[index].lanes.start() {
             planPath(
@@ -220,8 +221,10 @@ extension Simulation {
         if fate.isDone {
             let told = plant == .silenceIsRefusal ? news.silenceRefused : news
             let before = path.books.orders[id]?.record
+            let held = before.flatMap { path.books.positions[$0.request.market]?.position }
             let booked = path.books.book(id, told)
             watchBooking(before, booked)
+            watchPosition(held, booked)
             watchBooks()
             record("e\(index) books \(told) of \(id): \(booked?.order.state.rawValue ?? "nothing")")
             if let booked { log.add("\(id) \(booked.order.state.rawValue) \(booked.order.filled)") }

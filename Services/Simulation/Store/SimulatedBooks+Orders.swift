@@ -43,16 +43,29 @@ extension SimulatedBooks {
     }
 
     /// Intents that nobody has taken, and those whose next attempt has not been made.
+    ///
+    /// Exits come first; then the oldest of each market, then the second of each, so that no market's many keep
+    /// another's one out.
     var waiting: [OrderQueue.Item] {
-        intents.values.filter { row in
+        let rows = intents.values.filter { row in
             row.state == .approved
-                || (row.state == .sending && orders(of: row.intent.id).allSatisfy(\.isProvenAbsent))
+                || (row.state == .sending
+                    // As the sweep asks: what such an order has traded after all is looked at when it is decided.
+                    && orders(of: row.intent.id).allSatisfy {
+                        $0.state == .rejected && $0.reason == OrderRecord.notAccepted
+                    })
         }
         .sorted { $0.number < $1.number }
-        .map { row in
+        var seen: [Action: [MarketID: Int]] = [:]
+        let ranked = rows.map { row in
+            seen[row.intent.action, default: [:]][row.intent.market, default: 0] += 1
+            let rank = seen[row.intent.action]?[row.intent.market] ?? 0
+            return (row, key: (row.exit == .stopLoss ? 0 : 1, row.intent.action == .sell ? 0 : 1, rank, row.number))
+        }
+        return ranked.sorted { $0.key < $1.key }.map { row, _ in
             OrderQueue.Item(
                 intent: row.intent.id, account: row.intent.venue.rawValue, markets: [row.intent.market],
-                priority: row.intent.action == .sell ? .takeProfit : .entry)
+                priority: row.priority)
         }
     }
 
@@ -74,7 +87,8 @@ extension SimulatedBooks {
         case .refuse(let refusal) where refusal.passes(reduces: reduces): return Claim(decision: .wait)
         case .refuse: close(row, as: .refused)
         case .send(let attempt):
-            if orders.values.contains(where: { !permits(intent, reduces: reduces, beside: $0.record) }) {
+            let isBusy = orders.values.contains { !permits(intent, reduces: reduces, beside: $0.record) }
+            if isBusy, plant != .marketUnlocked {
                 return Claim(decision: .wait)
             }
             guard let order = store(row, attempt, reduces, as: order(id, attempt), at: now) else { break }
@@ -108,21 +122,21 @@ extension SimulatedBooks {
         }
         let others = reserved - (reservation(of: intent).map { $0.state == .held ? $0.held : .zero } ?? .zero)
         switch seen.balance {
-        case .own: context.balance = cash - others
+        case .own: context.balance = spendable - others
         case .unread: context.balance = nil
         case .read(let money, let age):
-            context.balance = min(cash, money) - others
+            context.balance = min(spendable, money) - others
             context.balanceAge = age
         }
         return context
     }
 
-    private mutating func close(_ row: IntentRow, as end: IntentState) {
+    mutating func close(_ row: IntentRow, as end: IntentState) {
         let closing = IntentClosing(row.state, reservation(of: row.intent), as: end)
         guard let closing else { return }
         intents[row.intent.id]?.state = closing.intent
         if plant != .reservationLeaked, let record = closing.reservation { write(record) }
-        touched = [row.intent.id]
+        touched.append(row.intent.id)
     }
 
     /// A closed reservation is never written again.
@@ -178,6 +192,7 @@ extension SimulatedBooks {
         if let first = booking.newFills.first {
             write(booking.position, of: intent.game, openedAt: first.at)
             apply(booking.account)
+            save(from: booking.position)
         }
         if booking.reservation != before.reservation, let record = booking.reservation { write(record) }
         if booking.intent != before.intent { intents[intent.id]?.state = booking.intent }
@@ -205,6 +220,13 @@ extension SimulatedBooks {
         fees += change.fees
     }
 
+    /// Puts a part of the profit aside when the position is flat.
+    private mutating func save(from position: Position) {
+        guard position.isFlat, var piggybank = positions[position.market]?.piggybank else { return }
+        saved += piggybank.note(position, percent: Self.savedPercent)
+        positions[position.market]?.piggybank = piggybank
+    }
+
     /// Pays a position out, once; false when it was paid already.
     mutating func settle(_ market: MarketID, at value: Price) -> Bool {
         touched = []
@@ -213,6 +235,7 @@ extension SimulatedBooks {
         if plant != .paidTwice { positions[market]?.position = booking.position }
         positions[market]?.state = .settled
         apply(booking.account)
+        save(from: booking.position)
         markets[market]?.isActive = false
         markets[market]?.value = value
         mark += 1

@@ -47,7 +47,7 @@ extension SimulatedBooks {
     ) -> PortfolioView {
         var view = PortfolioView()
         let exposure = plant == .exposureUnread ? Exposure() : exposure
-        view.cash = cash
+        view.cash = spendable
         view.reserved = exposure.reserved
         view.openCost = exposure.openCost
         view.gameExposure = exposure.games[signal.game] ?? .zero

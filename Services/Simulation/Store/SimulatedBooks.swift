@@ -16,6 +16,10 @@ struct SimulatedBooks {
         let expiresAt: MachineInstant
         /// In the order of their storing.
         let number: Int
+        /// Why it sells; nil of a purchase.
+        var exit: ExitReason?
+
+        var priority: OrderPriority { exit?.priority ?? (intent.action == .sell ? .takeProfit : .entry) }
     }
 
     struct OrderRow: Hashable {
@@ -36,6 +40,8 @@ struct SimulatedBooks {
         let game: GameID
         var state: State
         var openedAt: VenueInstant
+        /// What was put aside of its profits.
+        var piggybank = Piggybank()
     }
 
     struct MarketRow: Hashable {
@@ -61,6 +67,8 @@ struct SimulatedBooks {
     var cash: Money
     var realised = Money.zero
     var fees = Money.zero
+    /// The part of the cash that is not traded with.
+    var saved = Money.zero
     var killSwitch = KillSwitchState.released
     var markets: [MarketID: MarketRow] = [:]
     /// What became of each signal, by the verdict's name.
@@ -81,7 +89,13 @@ struct SimulatedBooks {
         self.plant = plant
     }
 
+    /// How much of a trade's profit is put aside, in percent.
+    static let savedPercent: Int64 = 50
+
     // MARK: Sums
+
+    /// What may be traded with: `TradingAccount.locked`.
+    var spendable: Money { cash - saved }
 
     var reserved: Money {
         reservations.values.reduce(.zero) { $0 + ($1.record.state == .held ? $1.record.held : .zero) }

@@ -101,20 +101,20 @@ struct SimulatedVenue {
     ) {
         let request = orders[index].request
         guard share > 0, let listing = listings[request.market], listing.isTrading,
-            let ask = listing.book.bestAsk(request.outcome), ask.price <= request.limit
+            let level = Self.best(for: request, in: listing.book)
         else { return }
         let wanted = request.quantity.subtracting(orders[index].filled)
-        let offered = ask.quantity.hundredths * share / 10_000 * 100
+        let offered = level.quantity.hundredths * share / 10_000 * 100
         guard let traded = try? Quantity(hundredths: min(wanted.hundredths, offered)), !traded.isZero else { return }
         fillCount += 1
-        let parts = (orders[index].fills.map { ($0.price, $0.quantity) } + [(ask.price, traded)]).compactMap {
+        let parts = (orders[index].fills.map { ($0.price, $0.quantity) } + [(level.price, traded)]).compactMap {
             try? BookLevel(price: $0.0, quantity: $0.1)  // both come from valid fills
         }
         let fee = FeeSchedule.taker(at: listing.market.venue).fees(for: parts).last ?? .zero
         guard
             let fill = try? Fill(
                 id: FillID("f\(fillCount)"), order: request.id, market: request.market, outcome: request.outcome,
-                action: request.action, price: ask.price, quantity: traded, fee: fee, at: venue)
+                action: request.action, price: level.price, quantity: traded, fee: fee, at: venue)
         else { return }
         orders[index].fills.append(fill)
         fillsListedAt[fill.id] = now.advanced(by: lag)
@@ -123,6 +123,14 @@ struct SimulatedVenue {
         after.apply(fill)
         cash += (after.realised - before.realised) - (after.cost - before.cost) - (after.fees - before.fees)
         positions[request.market] = after
+    }
+
+    /// What an order takes first; nil when its limit lets it take nothing.
+    private static func best(for request: OrderRequest, in book: OrderBook) -> BookLevel? {
+        switch request.action {
+        case .buy: book.bestAsk(request.outcome).flatMap { $0.price <= request.limit ? $0 : nil }
+        case .sell: book.bestBid(request.outcome).flatMap { $0.price >= request.limit ? $0 : nil }
+        }
     }
 
     func news(of index: Int, at now: MachineInstant, isAnswer: Bool) -> OrderNews {

@@ -1,0 +1,51 @@
+import Foundation
+import Testing
+
+@testable import Simulation
+
+/// The simulated store proves itself: random histories answer and end as they do on a real PostgreSQL.
+///
+/// `LINESMAN_STORE_HISTORIES` names how many there are, `LINESMAN_STORE_FIRST` the first seed.
+@Suite struct StoreAgreementTests {
+    private static let environment = ProcessInfo.processInfo.environment
+    private static let count = environment["LINESMAN_STORE_HISTORIES"].flatMap { Int($0) } ?? 200
+    private static let first = environment["LINESMAN_STORE_FIRST"].flatMap { UInt64($0) } ?? 1
+    /// Each on a database of its own.
+    private static let parts = 4
+
+    private static var chunks: [Range<UInt64>] {
+        (0..<UInt64(parts)).map { part in
+            first + UInt64(count) * part / UInt64(parts)..<first + UInt64(count) * (part + 1) / UInt64(parts)
+        }
+    }
+
+    @Test(arguments: chunks)
+    func `a random history ends in equal states on the simulated store and on PostgreSQL`(
+        _ seeds: Range<UInt64>
+    ) async throws {
+        let rig = try await Rig()
+        var steps = 0
+        for seed in seeds {
+            var history = StoreHistory(seed: seed, rig: rig)
+            let found = try await history.differences()
+            let shown = found.prefix(3).joined(separator: "; ")
+            #expect(found.isEmpty, "history \(seed): \(found.count) differences: \(shown)")
+            steps += history.steps.count
+        }
+        #expect(steps > seeds.count * 5, "nothing happened")
+        await rig.pool.close(grace: .milliseconds(100))
+    }
+
+    @Test(arguments: [Plant.exposureUnread, .reservationLeaked, .killSwitchUnread, .settlementForgotten])
+    func `a simulated store that is another one is found out`(_ plant: Plant) async throws {
+        let rig = try await Rig()
+        var isFound = false
+        for seed in 1...UInt64(100) where !isFound {
+            var history = StoreHistory(seed: seed, rig: rig, plant: plant)
+            // An order that only one of them has is an error of the other: found, too.
+            isFound = (try? await history.differences().isEmpty) != true
+        }
+        #expect(isFound, "\(plant) stayed unseen in 100 histories")
+        await rig.pool.close(grace: .milliseconds(100))
+    }
+}

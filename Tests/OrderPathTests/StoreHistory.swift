@@ -1,0 +1,390 @@
+import Domain
+import ExecutionServiceEngine
+import GameShardEngine
+import Hosting
+import OrchestratorEngine
+import Postgres
+import Resilience
+import Runtime
+import SignalProcessorEngine
+import Testing
+import Wire
+
+@testable import ExecutionService
+@testable import SignalProcessor
+@testable import Simulation
+
+/// One random history of the order path, carried out by the real stores on PostgreSQL and by the simulated one.
+struct StoreHistory {
+    static let games: [(GameID, Sport)] = [("h0", .nba), ("h1", .nba), ("h2", .nhl), ("h3", .nhl)]
+    static let shards: [ShardID] = ["shard-01", "shard-02"]
+
+    let seed: UInt64
+    let rig: Rig
+    private let signals: SignalStore
+    private let orders: OrderStore
+    private let processor: SignalProcessorEngine
+    private let engine = ExecutionServiceEngine(safeguards: Safeguards())
+    private var random: SeededGenerator
+    private var books: SimulatedBooks
+    private var seats: [GameID: Seat] = [:]
+    private var lives: [ShardID: Incarnation] = [:]
+    private var now = tipOff
+    private var said: [(signal: Signal, sender: Incarnation?)] = []
+    private var fillsMade = 0
+    private(set) var steps: [String] = []
+
+    /// A planted mistake makes the simulated store another one.
+    init(seed: UInt64, rig: Rig, plant: Plant? = nil) {
+        self.seed = seed
+        self.rig = rig
+        random = SeededGenerator(seed: seed)
+        signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        orders = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        var limits = TradingLimits()
+        limits.minimumEdgeBasisPoints = 400
+        limits.positionShare = 0.03
+        limits.entriesPerSide = 3
+        limits.allowsHedging = true
+        processor = SignalProcessorEngine(limits: limits)
+        books = SimulatedBooks(cash: .dollars(1_000), plant: plant)
+    }
+
+    /// Where the two differ, in words; empty when they end equal.
+    mutating func differences() async throws -> [String] {
+        try await begin()
+        var found: [String] = []
+        for _ in 0..<roll(20...50) {
+            now = now.advanced(by: .microseconds(roll(1_000...5_000_000)))
+            found += try await step()
+        }
+        let (theirs, ours) = (try await stored(), simulated)
+        found += theirs.subtracting(ours).sorted().map { "only in PostgreSQL: \($0)" }
+        found += ours.subtracting(theirs).sorted().map { "only simulated: \($0)" }
+        if try await orders.waiting() != books.waiting { found.append("what waits is in another order") }
+        if try await orders.openOrders().map(\.record) != books.openOrders.map(\.record) {
+            found.append("what is open is in another order")
+        }
+        return found
+    }
+
+    private mutating func roll(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+
+    private mutating func pick<Element>(of elements: [Element]) -> Element? {
+        elements.isEmpty ? nil : elements[roll(0...elements.count - 1)]
+    }
+
+    private func market(_ game: GameID, _ team: HomeAway) -> MarketID {
+        MarketID(stringLiteral: "\(game)-\(team.rawValue)")
+    }
+
+    // MARK: The beginning
+
+    /// An empty database but for the games and an account; what is never deleted in production is here.
+    private mutating func begin() async throws {
+        try await rig.pool.transaction("forget") { transaction in
+            try await transaction.execute("SET LOCAL session_replication_role = replica")
+            for table in [
+                "fills", "orders", "intents", "reservations", "signals", "consumed", "positions", "assignments",
+                "market_mappings", "games", "shard_lives", "outbox", "daily_stats", "bankroll", "audit_log",
+            ] { try await transaction.execute(SQL(raw: "DELETE FROM \(table)")) }
+            try await transaction.execute("UPDATE kill_switch SET engaged = false")
+        }
+        try await rig.account.open(with: .dollars(1_000), rig.pool)
+        for (game, sport) in Self.games {
+            try await rig.pool.execute(
+                """
+                INSERT INTO games (game_id, sport, home_name, home_abbreviation, away_name, away_abbreviation,
+                    scheduled_at, status)
+                VALUES (\(game.rawValue), \(sport.rawValue), 'Home', 'HOM', 'Away', 'AWY', 0, 'live')
+                """)
+            for team in [HomeAway.home, .away] {
+                let id = market(game, team)
+                try await rig.pool.execute(
+                    """
+                    INSERT INTO market_mappings (market_id, venue, game_id, event_ticker, title, outcome_team,
+                        price_step, status)
+                    VALUES (\(id.rawValue), 'kalshi', \(game.rawValue), 'E', 'T', \(team.rawValue), 'linear_cent',
+                        'active')
+                    """)
+                books.markets[id] = SimulatedBooks.MarketRow(game: game, sport: sport, venue: .kalshi, team: team)
+            }
+            try await rig.pool.execute(
+                """
+                INSERT INTO assignments (game_id, shard, epoch, state)
+                VALUES (\(game.rawValue), 'shard-01', 1, 'assigned')
+                """)
+            seats[game] = Seat(shard: "shard-01", epoch: .first)
+        }
+    }
+
+    // MARK: Steps
+
+    private mutating func step() async throws -> [String] {
+        switch roll(0...99) {
+        case ..<35: try await say()
+        case ..<40: try await repeatSignal()
+        case ..<60: try await claim()
+        case ..<82: try await book()
+        case ..<88: try await exit()
+        case ..<92: try await settle()
+        case ..<95: try await turnKillSwitch()
+        case ..<98: try await move()
+        default: try await claimShard()
+        }
+    }
+
+    private mutating func say() async throws -> [String] {
+        guard let (game, sport) = pick(of: Self.games), let seat = seats[game] else { return [] }
+        let isStale = roll(0...19) == 0
+        let isNowhere = roll(0...29) == 0
+        let team: HomeAway = Bool.random(using: &random) ? .home : .away
+        let cents = Int64(roll(4...96))
+        let isAged = roll(0...19) == 0
+        let created = now.advanced(by: .seconds(isAged ? -70 : 0))
+        let signal = try Signal(
+            id: SignalID("\(isNowhere ? "x" : "s")\(said.count)-\(seed)"), kind: .modelEdgeYes, game: game,
+            sport: sport, market: isNowhere ? "nowhere" : market(game, team), venue: .kalshi,
+            epoch: isStale ? Epoch(seat.epoch.number + 1) : seat.epoch, shard: seat.shard,
+            outcome: Bool.random(using: &random) ? .yes : .no,
+            probability: Probability(clamping: Double(cents) / 100 + Double(roll(-5...30)) / 100),
+            price: .cents(cents), available: .contracts(Int64(roll(1...400))), edgeBasisPoints: roll(300...3_000),
+            play: nil, createdAt: created, expiresAt: created.advanced(by: .seconds(roll(5...75))))
+        let sender = roll(0...3) == 0 ? nil : lives[seat.shard]
+        said.append((signal, sender))
+        return try await process(signal, sender)
+    }
+
+    private mutating func repeatSignal() async throws -> [String] {
+        guard let (signal, sender) = pick(of: said) else { return [] }
+        return try await process(signal, sender)
+    }
+
+    private mutating func process(_ signal: Signal, _ sender: Incarnation?) async throws -> [String] {
+        var marks: [MarketID: PortfolioMark.Mark] = [:]
+        for id in books.markets.keys.sorted() where roll(0...19) > 0 {
+            let bid = Int64(roll(2...90))
+            marks[id] = PortfolioMark.Mark(yesBid: .cents(bid), yesAsk: .cents(bid + 2), at: now)
+        }
+        let real = try await signals.process(
+            signal, from: sender, trace: nil, engine: processor, marks: marks, at: now)
+        let owner = SimulatedBooks.Ownership(seat: seats[signal.game], life: lives[signal.shard])
+        let ours = books.process(
+            signal, from: sender, owner, engine: processor, marks: marks, as: .derived(from: signal.id), at: now,
+            database: .origin)
+        // The database's own bound runs in real time, which a history has none of.
+        try await rig.pool.execute("UPDATE intents SET expires_at = 'infinity' WHERE expires_at <> 'infinity'")
+        let theirs: SimulatedBooks.SignalOutcome =
+            switch real {
+            case .decided(let verdict): .decided(verdict)
+            case .known: .known
+            }
+        return note("signal \(signal.id)", theirs, ours)
+    }
+
+    private mutating func claim() async throws -> [String] {
+        guard let intent = pick(of: books.intents.keys.sorted()) else { return [] }
+        let isReconciled = roll(0...19) > 0
+        let real = try await orders.claim(
+            intent, engine: engine, seen: VenueReadings(isReconciled: isReconciled), marking: true, at: now)
+        let ours = books.claim(
+            intent, engine: engine, seen: SimulatedBooks.Readings(isReconciled: isReconciled),
+            as: { .derived(from: $0, attempt: $1) }, at: now, database: .origin)
+        let claimed = real.claimed.map {
+            SimulatedBooks.Claimed(intent: $0.intent, order: $0.order, reduces: $0.reduces)
+        }
+        return note("claim \(intent)", SimulatedBooks.Claim(decision: real.decision, claimed: claimed), ours)
+    }
+
+    private mutating func book() async throws -> [String] {
+        guard let id = pick(of: books.orders.keys.sorted()), let row = books.orders[id] else { return [] }
+        let news = try news(of: row.record)
+        let real = try await orders.book(id, news, at: now)
+        return note("book \(news) of \(id)", real, books.book(id, news))
+    }
+
+    private mutating func news(of order: OrderRecord) throws -> OrderNews {
+        switch roll(0...19) {
+        case 0: return .refused(reason: "rejected")
+        case 1, 2, 3: return .unanswered(reason: "no_answer")
+        case 4: return .provenAbsent(retries: Bool.random(using: &random))
+        case 5: return .notSent(reason: "interrupted")
+        case 6: return .sent
+        default: break
+        }
+        var fills = books.fills.values.filter { $0.order == order.request.id }.sorted { $0.id < $1.id }
+        let asked = order.request.quantity.hundredths
+        for _ in 0..<roll(0...2) {
+            fillsMade += 1
+            // Now and then more than was asked for.
+            let most = roll(0...29) == 0 ? asked * 2 : max(1, asked - fills.reduce(0) { $0 + $1.quantity.hundredths })
+            let quantity = try Quantity(hundredths: Int64.random(in: 1...most, using: &random))
+            let limit = order.request.limit.tenThousandths
+            let prices = order.request.action == .buy ? 1...limit : limit...9_999
+            let price = try Price(tenThousandths: Int64.random(in: prices, using: &random))
+            fills.append(
+                try Fill(
+                    id: FillID("f\(fillsMade)-\(seed)"), order: order.request.id, market: order.request.market,
+                    outcome: order.request.outcome, action: order.request.action, price: price, quantity: quantity,
+                    fee: FeeSchedule.kalshi.fee(quantity, at: price),
+                    at: now.advanced(by: .microseconds(fills.count))))
+        }
+        let traded = fills.reduce(Quantity.zero) { $0 + $1.quantity }
+        let isIncomplete = roll(0...9) == 0
+        return .accepted(
+            roll(0...9) == 0 ? nil : VenueOrderID(stringLiteral: "v-\(order.request.id)"), fills: fills,
+            reported: isIncomplete ? traded + .contracts(1) : traded, rests: roll(0...4) == 0)
+    }
+
+    private mutating func exit() async throws -> [String] {
+        let held = books.openPositions.keys.sorted()
+        guard let id = pick(of: roll(0...9) == 0 ? books.markets.keys.sorted() : held), let row = books.markets[id]
+        else { return [] }
+        let bid = Int64(roll(2...90))
+        let isOneSided = roll(0...9) == 0
+        let quote = try SimulatedBooks.Quote(
+            game: row.game, market: id, yesBid: BookLevel(price: .cents(bid), quantity: .contracts(50)),
+            yesAsk: isOneSided ? nil : BookLevel(price: .cents(bid + 2), quantity: .contracts(50)), at: now)
+        let policy = ExitPolicy()
+        let real = try await orders.askExit(
+            of: id, policy,
+            price: PriceUpdate(
+                game: quote.game, market: id, yesBid: quote.yesBid, yesAsk: quote.yesAsk, at: quote.at), at: now)
+        try await rig.pool.execute("UPDATE intents SET expires_at = 'infinity' WHERE expires_at <> 'infinity'")
+        let ours = books.askExit(
+            of: id, policy.rules, life: policy.life, price: quote, epoch: seats[row.game]?.epoch,
+            as: { IntentID(stringLiteral: UUIDv5.make(namespace: .dns, name: "\($0).\($1).exit.linesman")) }, at: now,
+            database: .origin)
+        return note("exit \(id)", real, .some(ours))
+    }
+
+    private mutating func settle() async throws -> [String] {
+        guard let id = pick(of: books.markets.keys.sorted()) else { return [] }
+        let value = Price.cents(Int64([0, 100, 50, 37][roll(0...3)]))
+        let real = try await orders.settle(id, at: value, voided: false, now: now)
+        return note("settle \(id) at \(value)", real, books.settle(id, at: value))
+    }
+
+    private mutating func turnKillSwitch() async throws -> [String] {
+        let isEngaged = books.killSwitch == .released && Bool.random(using: &random)
+        try await rig.pool.transaction("switch") { transaction in
+            _ = try await KillSwitchStore.change(engaged: isEngaged, reason: "history", by: "test", transaction)
+        }
+        books.killSwitch = isEngaged ? .engaged : .released
+        steps.append("kill switch \(isEngaged)")
+        return []
+    }
+
+    private mutating func move() async throws -> [String] {
+        guard let (game, _) = pick(of: Self.games), let shard = pick(of: Self.shards), let seat = seats[game] else {
+            return []
+        }
+        let epoch = try Epoch(seat.epoch.number + 1)
+        try await rig.pool.execute(
+            """
+            UPDATE assignments SET shard = \(shard.rawValue), epoch = \(epoch.number)
+            WHERE game_id = \(game.rawValue)
+            """)
+        seats[game] = Seat(shard: shard, epoch: epoch)
+        steps.append("\(game) moves to \(shard)")
+        return []
+    }
+
+    private mutating func claimShard() async throws -> [String] {
+        guard let shard = pick(of: Self.shards) else { return [] }
+        let life = Incarnation(stringLiteral: "\(shard)-\(roll(1...1_000_000))")
+        try await rig.pool.execute(
+            """
+            INSERT INTO shard_lives (shard, incarnation) VALUES (\(shard.rawValue), \(life.rawValue))
+            ON CONFLICT (shard) DO UPDATE SET incarnation = excluded.incarnation
+            """)
+        lives[shard] = life
+        steps.append("\(shard) is \(life)")
+        return []
+    }
+
+    private mutating func note<Answer: Equatable>(_ what: String, _ theirs: Answer, _ ours: Answer?) -> [String] {
+        steps.append(what)
+        if let ours, theirs == ours { return [] }
+        let answer = ours.map { "\($0)" } ?? "nothing"
+        return ["step \(steps.count), \(what): PostgreSQL \(theirs), simulated \(answer)"]
+    }
+
+    // MARK: The end
+
+    /// Every row of the order path as a line, as PostgreSQL has them.
+    private func stored() async throws -> Set<String> {
+        let lines: [SQL] = [
+            "SELECT concat_ws(' ', 'signal', signal_id, verdict) AS line FROM signals",
+            "SELECT concat_ws(' ', 'signal', message_id, '-') AS line FROM consumed WHERE consumer = 'signals'",
+            """
+            SELECT concat_ws(' ', 'intent', intent_id, state, coalesce(reservation_id, '-'), quantity,
+                coalesce(exit_reason, '-')) AS line FROM intents
+            """,
+            "SELECT concat_ws(' ', 'reservation', reservation_id, amount, released, state) AS line FROM reservations",
+            """
+            SELECT concat_ws(' ', 'order', order_id, intent_id, attempt, state, filled, coalesce(reason, '-'),
+                coalesce(venue_order_id, '-'), venue_at, CASE WHEN reduces THEN 'reduces' ELSE 'enters' END) AS line
+            FROM orders
+            """,
+            "SELECT concat_ws(' ', 'fill', fill_id, order_id, price, quantity, fee, venue_at) AS line FROM fills",
+            """
+            SELECT concat_ws(' ', 'position', market_id, net_quantity, cost, realised, fees, state, opened_at, saved,
+                shared_profit) AS line FROM positions
+            """,
+            "SELECT concat_ws(' ', 'account', cash, realised, fees, saved) AS line FROM bankroll",
+            """
+            SELECT concat_ws(' ', 'market', market_id, status, coalesce(settlement_price::text, '-')) AS line
+            FROM market_mappings
+            """,
+        ]
+        var found: Set<String> = []
+        for sql in lines { for row in try await rig.pool.query(sql) { found.insert(try row.text("line")) } }
+        return found
+    }
+
+    /// The same, as the simulated store has them.
+    private var simulated: Set<String> {
+        var found: Set<String> = []
+        for (id, verdict) in books.signals {
+            found.insert("signal \(id) \(id.rawValue.hasPrefix("x") ? "-" : verdict)")
+        }
+        for (id, row) in books.intents {
+            found.insert(
+                "intent \(id) \(row.state.rawValue) \(row.exit == nil ? row.intent.reservation.rawValue : "-") "
+                    + "\(row.intent.quantity.hundredths) \(row.exit?.rawValue ?? "-")")
+        }
+        for (id, row) in books.reservations {
+            let (amount, released) = (row.record.amount.microdollars, row.record.released.microdollars)
+            found.insert("reservation \(id) \(amount) \(released) \(row.record.state.rawValue)")
+        }
+        for (id, row) in books.orders {
+            let record = row.record
+            found.insert(
+                "order \(id) \(record.intent) \(record.attempt) \(record.state.rawValue) \(record.filled.hundredths) "
+                    + "\(record.reason ?? "-") \(record.venueOrder?.rawValue ?? "-") \(row.venueAt.microseconds) "
+                    + (row.reduces ? "reduces" : "enters"))
+        }
+        for (id, fill) in books.fills {
+            let (price, quantity) = (fill.price.tenThousandths, fill.quantity.hundredths)
+            found.insert(
+                "fill \(id) \(fill.order) \(price) \(quantity) \(fill.fee.microdollars) \(fill.at.microseconds)")
+        }
+        for (id, row) in books.positions { found.insert("position \(id) \(Self.text(row))") }
+        let (cash, realised) = (books.cash.microdollars, books.realised.microdollars)
+        found.insert("account \(cash) \(realised) \(books.fees.microdollars) \(books.saved.microdollars)")
+        for (id, row) in books.markets {
+            let value = row.value.map { "\($0.tenThousandths)" } ?? "-"
+            found.insert("market \(id) \(row.isActive ? "active" : "settled") \(value)")
+        }
+        return found
+    }
+
+    private static func text(_ row: SimulatedBooks.PositionRow) -> String {
+        let position = row.position
+        let money = [position.cost, position.realised, position.fees].map { "\($0.microdollars)" }
+        let saved = [row.piggybank.saved, row.piggybank.shared].map { "\($0.microdollars)" }
+        return (["\(position.netHundredths)"] + money + [row.state.rawValue, "\(row.openedAt.microseconds)"] + saved)
+            .joined(separator: " ")
+    }
+}
