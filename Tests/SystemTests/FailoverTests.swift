@@ -76,12 +76,12 @@ import Testing
                 let moves = try await fleet.database.query(
                     """
                     SELECT from_shard, to_shard, epoch, reason FROM assignment_log
-                    WHERE game_id = \(game.rawValue) AND epoch > \(epoch.rawValue)
+                    WHERE game_id = \(game.rawValue) AND epoch > \(epoch.number)
                     """
                 ).map {
                     try "\($0.text("from_shard")) \($0.text("to_shard")) \($0.int64("epoch")) \($0.text("reason"))"
                 }
-                #expect(moves == ["shard-01 shard-02 \(epoch.next.rawValue) drained"])
+                #expect(moves == ["shard-01 shard-02 \(epoch.next.number) drained"])
             }
         }
     }
