@@ -25,12 +25,13 @@ extension SimulatedBooks {
         }
         let earlier = intents.values.count { $0.exit != nil && $0.intent.market == market }
         let id = name(earlier, market)
-        guard
+        guard let signal = try? SignalID(id.rawValue),
             let intent = try? ApprovedIntent(
-                id: id, signal: "none", reservation: "none", game: row.game, sport: known.sport, market: market,
+                id: id, signal: signal, reservation: "none", game: row.game, sport: known.sport, market: market,
                 venue: known.venue, epoch: epoch ?? .first, outcome: outcome, action: .sell, limit: limit,
                 quantity: quantity, expiresAt: now.advanced(by: life))  // a position's quantity and a step's price
         else { return nil }
+        signals[signal] = "approved"
         intents[id] = IntentRow(
             intent: intent, expiresAt: database.advanced(by: life), number: intents.count, exit: reason)
         touched.append(id)
