@@ -128,6 +128,15 @@ struct DecisionTests {
         #expect(engine.decide(intent, earlier: [absent], clearContext(), at: tipOff) == .send(attempt: 2))
         #expect(engine.decide(intent, earlier: [absent, absent], clearContext(), at: tipOff) == .expire)
     }
+
+    @Test func `an attempt that was called absent and has traded was the last, and frees its reservation`() throws {
+        var straggler = makeBooking(try makeOrder(state: .rejected, reason: OrderRecord.notAccepted))
+        let fill = try makeFill("f1", of: straggler.order, contracts: 10)
+        straggler.apply(.accepted("v", fills: [fill], reported: .contracts(10), rests: false))
+        let (intent, open) = (try makeIntent(), try makeOrder(state: .unknown))
+        #expect(engine.decide(intent, earlier: [straggler.order], clearContext(), at: tipOff) == .expire)
+        #expect(engine.decide(intent, earlier: [straggler.order, open], clearContext(), at: tipOff) == .wait)
+    }
 }
 
 struct NonAcceptanceProofTests {

@@ -40,12 +40,15 @@ public struct ExecutionServiceEngine: Sendable {
 
     /// Whether to send an approved intent now.
     ///
-    /// `earlier` are its orders so far; another attempt needs every one of them to be proven absent.
+    /// `earlier` are its orders so far; another attempt needs every one of them to be proven absent. One that was called
+    /// absent and has traded after all was the last: the intent ends, and frees what is left of its reservation.
     public func decide(
         _ intent: ApprovedIntent, earlier: [OrderRecord], reduces: Bool = false, _ context: SendContext,
         at now: VenueInstant
     ) -> SendDecision {
-        guard earlier.allSatisfy(\.isProvenAbsent) else { return .wait }
+        guard earlier.allSatisfy(\.isProvenAbsent) else {
+            return earlier.allSatisfy(\.wasCalledAbsent) ? .expire : .wait
+        }
         if intent.expiresAt <= now || earlier.count >= attempts { return .expire }
         if let refusal = safeguards.refusal(of: intent, reduces: reduces, context) { return .refuse(refusal) }
         return .send(attempt: earlier.count + 1)

@@ -28,7 +28,9 @@ public struct OrderRecord: Hashable, Sendable {
     public static let notAccepted = "not_accepted"
 
     /// Whether it is certain that nothing came or will come of it, so that another attempt may be made.
-    public var isProvenAbsent: Bool { state == .rejected && reason == Self.notAccepted && filled.isZero }
+    public var isProvenAbsent: Bool { wasCalledAbsent && filled.isZero }
+    /// Whether it was taken for proven, also if it has traded since.
+    public var wasCalledAbsent: Bool { state == .rejected && reason == Self.notAccepted }
 }
 
 /// Exposure held before an order is sent, as it is stored.
