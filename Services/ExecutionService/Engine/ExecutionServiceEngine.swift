@@ -40,8 +40,8 @@ public struct ExecutionServiceEngine: Sendable {
 
     /// Whether to send an approved intent now.
     ///
-    /// `earlier` are its orders so far; another attempt needs every one of them to be proven absent. One that was called
-    /// absent and has traded after all was the last: the intent ends, and frees what is left of its reservation.
+    /// `earlier` are its orders so far; another attempt needs every one of them to be proven absent. One that was
+    /// called absent and has traded after all was the last: the intent ends, and frees what is left of its reservation.
     public func decide(
         _ intent: ApprovedIntent, earlier: [OrderRecord], reduces: Bool = false, _ context: SendContext,
         at now: VenueInstant
