@@ -9,18 +9,8 @@ import Wire
 extension SignalDesk {
     /// Takes arbitrages from their own journal, as signals are taken from theirs.
     func runArbitrages() async throws {
-        let arbitrages = try await host.bus.subscribe(
-            to: Channels.arbitrages, resuming: host.position(on: Channels.arbitrages))
-        for await delivery in arbitrages {
-            switch delivery {
-            case .message(let envelope, _):
-                let signal = envelope.body.signal
-                let isOwn = envelope.source == "game-shard/\(signal.shard)"
-                await decide(signal, from: isOwn ? envelope.incarnation : nil, trace: envelope.trace)
-            case .gap(let gap):
-                host.log.warning("arbitrages were missed", metadata: [Key.reason: "\(gap.reason.rawValue)"])
-                host.context.metrics.counter("signal_gaps_total", "Gaps in the signals.").increment()
-            }
+        try await follow(Channels.arbitrages, of: \.signal.shard) { message, sender, trace in
+            await self.decide(message.signal, from: sender, trace: trace)
         }
     }
 

@@ -64,20 +64,28 @@ actor SignalDesk {
         for await _ in changes { try await reloadRules() }
     }
 
-    /// Goes on where the last life stopped; what it sees again is recognised by its identifier.
     func run() async throws {
-        let signals = try await host.bus.subscribe(
-            to: Channels.signals, resuming: host.position(on: Channels.signals))
-        for await delivery in signals {
+        try await follow(Channels.signals, of: \.signal.shard) { message, sender, trace in
+            await self.decide(message.signal, from: sender, trace: trace)
+        }
+    }
+
+    /// Goes on where the last life stopped; what it sees again is recognised by its identifier.
+    ///
+    /// `decide` is told the life of the shard that said it, unless somebody else speaks for it, as rehearsals do.
+    func follow<Message: WireMessage>(
+        _ channel: Channel<Message>, of shard: @escaping @Sendable (Message) -> ShardID,
+        _ decide: @Sendable (Message, Incarnation?, TraceID?) async -> Void
+    ) async throws {
+        for await delivery in try await host.bus.subscribe(to: channel, resuming: host.position(on: channel)) {
             switch delivery {
             case .message(let envelope, _):
-                let signal = envelope.body.signal
-                // Rehearsals speak for a shard without being one.
-                let isOwn = envelope.source == "game-shard/\(signal.shard)"
-                await decide(signal, from: isOwn ? envelope.incarnation : nil, trace: envelope.trace)
+                let isOwn = envelope.source == "game-shard/\(shard(envelope.body))"
+                await decide(envelope.body, isOwn ? envelope.incarnation : nil, envelope.trace)
             case .gap(let gap):
-                // Signals are advice with a short life: those that are gone would be refused as stale.
-                host.log.warning("signals were missed", metadata: [Key.reason: "\(gap.reason.rawValue)"])
+                // What shards say is advice with a short life: what is gone would be refused as stale.
+                host.log.warning(
+                    "signals were missed", metadata: ["channel": "\(channel)", Key.reason: "\(gap.reason.rawValue)"])
                 host.context.metrics.counter("signal_gaps_total", "Gaps in the signals.").increment()
             }
         }
