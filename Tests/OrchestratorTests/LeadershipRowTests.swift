@@ -17,8 +17,8 @@ import Testing
         let store: AssignmentStore
         let pool: PostgresPool
 
-        init(_ name: String, _ database: TestDatabase, life: String? = nil) {
-            let environment = database.environment.merging(["LEADERSHIP_TTL_SECS": "1.5"]) { $1 }
+        init(_ name: String, _ database: TestDatabase, lasting: String, life: String? = nil) {
+            let environment = database.environment.merging(["LEADERSHIP_TTL_SECS": lasting]) { $1 }
             let settings = OrchestratorSettings(SettingsReader(environment: environment))
             pool = PostgresPool(
                 settings: settings.host.database, application: name, clock: .real, random: .system,
@@ -55,11 +55,13 @@ import Testing
             to: Seat(shard: "shard-01", epoch: try Epoch(epoch)), reason: .first)
     }
 
+    /// `lasting`: seconds for which a term is written; so long that it never ends by itself, unless a test wants that.
     private func withTwo(
-        _ body: (Candidate, Candidate, TestDatabase) async throws -> Void
+        lasting: String = "600", _ body: (Candidate, Candidate, TestDatabase) async throws -> Void
     ) async throws {
         try await withPostgres { database in
-            let (first, second) = (Candidate("a", database), Candidate("b", database))
+            let first = Candidate("a", database, lasting: lasting)
+            let second = Candidate("b", database, lasting: lasting)
             try await Migrations.run(first.pool)
             try await body(first, second, database)
             await first.pool.close()
@@ -77,8 +79,10 @@ import Testing
             #expect(refused)
             _ = try await first.store.commit([change(epoch: 1)], term: 1)
 
-            // The first is stopped: it renews nothing.
-            let taken = try await second.take(within: .seconds(10))
+            // The first is stopped: it renews nothing, and still believes when it goes on.
+            try await database.run(sql: "UPDATE leadership SET expires_at = clock_timestamp()")
+            #expect(first.leadership.term(at: MachineClock.real.now) == 1)
+            let taken = try await second.take(within: .seconds(30))
             #expect(taken.term == 2 && taken.before.incarnation == "life-of-a")
             await #expect(throws: Leadership.Lost.self) {
                 _ = try await first.store.commit([change(epoch: 2)], term: 1)
@@ -107,7 +111,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(4)))
     func `a leader that is stopped within a transaction holds nobody up, and the transaction aborts`() async throws {
-        try await withTwo { first, second, database in
+        try await withTwo(lasting: "5") { first, second, database in
             let term = try await first.acquire()?.term
             #expect(term == 1)
             let entered = Promise<Bool>()
@@ -117,6 +121,8 @@ import Testing
             let game = try game()
             // Awaited below.
             let transaction = Task {
+                // Whoever waits must not wait for ever.
+                defer { entered.fulfil(false) }
                 try await pool.retryingTransaction("stopped") { transaction in
                     try await leadership.require(1, in: transaction)
                     entered.fulfil(true)
@@ -129,9 +135,9 @@ import Testing
                         """)
                 }
             }
-            _ = await entered.value()
+            #expect(await entered.value())
             // The default of the sessions is 15 s.
-            let taken = try await second.take(within: .seconds(8))
+            let taken = try await second.take(within: .seconds(12))
             #expect(taken.term == 2)
             goOn.fulfil(true)
             await #expect(throws: (any Error).self) { try await transaction.value }
@@ -190,7 +196,7 @@ import Testing
     @Test(.timeLimit(.minutes(4)))
     func `who renews too late goes on under its term while nobody took it, and stores nothing in between`() async throws
     {
-        try await withTwo { first, second, database in
+        try await withTwo(lasting: "3") { first, second, database in
             #expect(try await first.acquire()?.term == 1)
             try await eventually(within: .seconds(20), "the term has run out") {
                 let row = try await database.run(
@@ -206,7 +212,7 @@ import Testing
             #expect(isRefused)
             _ = try await first.store.commit([change(epoch: 1)], term: 1)
 
-            let taken = try await second.take(within: .seconds(10))
+            let taken = try await second.take(within: .seconds(30))
             #expect(taken.term == 2)
             #expect(try await !first.leadership.renew(1, clock: .real))
             #expect(first.leadership.taken == nil)
@@ -217,7 +223,7 @@ import Testing
     @Test(.timeLimit(.minutes(4)))
     func `an earlier life of the same orchestrator is no other leader`() async throws {
         try await withTwo { first, second, database in
-            let next = Candidate("a", database, life: "life-2")
+            let next = Candidate("a", database, lasting: "600", life: "life-2")
             let term = try await first.acquire()?.term
             #expect(term == 1)
             let (isAnothers, isOurs) = (

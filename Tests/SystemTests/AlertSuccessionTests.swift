@@ -1,3 +1,4 @@
+import Domain
 import Foundation
 import Runtime
 import Servers
@@ -100,6 +101,49 @@ import Wire
                     #expect(rule == ["signal-processor/1 firing", "signal-processor/1 recovered"], "\(rule)")
                 }
             }
+        }
+    }
+
+    /// A lasting alert as another service raises it.
+    private var serviceAlert: SystemAlert {
+        SystemAlert(
+            id: "test/1", kind: "tradingRuleRefused", fingerprint: "rule:1", state: .firing,
+            summary: "rule 1 is not understood", detail: [:], at: 1)
+    }
+
+    // CHECKLIST N28: what only this orchestrator sees is over when its next life has looked for long and sees none.
+    @Test(.timeLimit(.minutes(5)))
+    func `the next life of a killed leader ends what it does not see again, and not what others see`() async throws {
+        try await OrchestratorRig.run(["ALERT_CONFIRMATION_SECS": "1"]) { rig in
+            _ = try await rig.answerQuestions()
+            let shard = try await ScriptedShard("shard-01", on: rig.peer)
+            shard.set { $0.capacity = 0 }
+            let port = try FreePort.find()
+            func file(_ kind: String) -> [String] {
+                let path = "\(rig.folder.path)/alerts.log"
+                let text = String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+                return text.split(separator: "\n").filter { $0.contains("\"kind\":\"\(kind)\"") }
+                    .map { $0.contains("\"state\":\"firing\"") ? "firing" : "recovered" }
+            }
+            let first = try rig.spawn("orchestrator", named: "first", ["STATUS_PORT": "\(port)"])
+            try await eventually(within: .seconds(60), "the game finds no room") {
+                file("CapacityExhausted") == ["firing"]
+            }
+            _ = try await rig.peer.bus.publish(serviceAlert, on: Channels.alerts)
+            try await eventually(within: .seconds(60), "a service's alert is in the file") {
+                file("tradingRuleRefused") == ["firing"]
+            }
+            _ = await first.kill9()
+            shard.set { $0.capacity = 20 }
+            let second = try rig.spawn("orchestrator", named: "second", ["STATUS_PORT": "\(port)"])
+            try await eventually(within: .seconds(60), "the game is watched") {
+                try await OrchestratorRig.status(port)?.owner == "shard-01"
+            }
+            try await eventually(within: .seconds(60), "its end, told by nobody who saw the beginning") {
+                file("CapacityExhausted") == ["firing", "recovered"]
+            }
+            #expect(file("tradingRuleRefused") == ["firing"])
+            #expect(await second.terminate() == .exited(0))
         }
     }
 }

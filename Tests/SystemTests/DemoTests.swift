@@ -145,7 +145,13 @@ import Testing
         #expect(pids.count >= 8, "\(pids)")
         let words = child.captured.split(whereSeparator: \.isWhitespace).map(String.init)
         try await expectStatus(url: word(after: "--url", in: words), environment)
-        try await expectChain(database: word(after: "--database", in: words), environment)
+        let config = try word(after: "--config", in: words)
+        let settings = try String(contentsOfFile: config, encoding: .utf8)
+        let secret = try #require(settings.firstMatch(of: /DATABASE_URL = "[a-z]+:\/\/[^:]+:([^@]+)@/)?.output.1)
+        #expect(!child.captured.contains(secret))
+        let mode = try FileManager.default.attributesOfItem(atPath: config)[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+        try await expectChain(config: config, environment)
         child.signal(SIGINT)
         let status = await child.wait()
         #expect(status == .exited(130), "\(child.captured.suffix(2_000))")
@@ -183,11 +189,11 @@ import Testing
         #expect(object["tradingMode"] as? String == "paper")
     }
 
-    private func expectChain(database: String, _ environment: [String: String]) async throws {
+    private func expectChain(config: String, _ environment: [String: String]) async throws {
         try await eventually(within: .seconds(90), "an order explains itself") {
             for digit in "0123456789abcdef" {
                 let (status, output) = try await ChildProcess.run(
-                    Executable.path("linesman"), ["why", "\(digit)", "--database", database], environment: environment)
+                    Executable.path("linesman"), ["why", "\(digit)", "--config", config], environment: environment)
                 guard status.isSuccess else { continue }
                 return ["play", "signal", "intent", "order", "fill"].allSatisfy { output.contains("  \($0) ") }
             }

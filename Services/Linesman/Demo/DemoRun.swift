@@ -109,18 +109,22 @@ struct DemoRun: Sendable {
         plan = DemoPlan(
             directory: directory, redisURL: plan.redisURL, databaseURL: plan.databaseURL,
             statusPort: plan.statusPort, options: options, venue: ports)
-        try plan.settings().write(toFile: plan.settingsFile, atomically: true, encoding: .utf8)
-        let token = RandomSource.system.uuid() + RandomSource.system.uuid()
-        guard
-            FileManager.default.createFile(
-                atPath: plan.tokenFile, contents: Data(token.utf8), attributes: [.posixPermissions: 0o600])
-        else { throw Stopped(description: "\(plan.tokenFile) cannot be written") }
+        // It has the database's password in it.
+        try keep(plan.settings(), in: plan.settingsFile)
+        try keep(RandomSource.system.uuid() + RandomSource.system.uuid(), in: plan.tokenFile)
         for process in try plan.services() { try await suite.start(process) }
         announce(plan, ports)
         let pool = try CommandDatabase.open(url: plan.databaseURL)
         return DemoStage(
             options: options, ports: ports, statusURL: "http://127.0.0.1:\(plan.statusPort)", database: pool,
             suite: suite, display: display, clock: clock)
+    }
+
+    /// Writes what nobody else may read.
+    private func keep(_ secret: String, in path: String) throws {
+        let isWritten = FileManager.default.createFile(
+            atPath: path, contents: Data(secret.utf8), attributes: [.posixPermissions: 0o600])
+        guard isWritten else { throw Stopped(description: "\(path) cannot be written") }
     }
 
     private func announce(_ plan: DemoPlan, _ ports: VenuePorts) {
@@ -134,7 +138,7 @@ struct DemoRun: Sendable {
         Console.say("look in: linesman status --url http://127.0.0.1:\(plan.statusPort)")
         let url = "http://127.0.0.1:\(plan.statusPort)"
         Console.say("         linesman drain \(plan.shardName(1)) --url \(url) --config \(plan.settingsFile)")
-        Console.say("         linesman why ORDER --database \(plan.databaseURL)\n")
+        Console.say("         linesman why ORDER --config \(plan.settingsFile)\n")
     }
 
     private func readyPorts(_ path: String) async throws -> VenuePorts {

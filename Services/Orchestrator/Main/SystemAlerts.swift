@@ -17,7 +17,7 @@ struct SystemAlerts: Sendable {
     let fleet: FleetReconciler
 
     /// How long a new leader looks around before it ends what its earlier life had told and it does not see.
-    static let confirmation = Duration.seconds(60)
+    let confirmation: Duration
 
     private var alerts: AlertDispatcher { host.alerts.dispatcher }
 
@@ -39,7 +39,7 @@ struct SystemAlerts: Sendable {
             }
         }
         host.supervisor.add("alert-confirmation", .bestEffort) {
-            var outlook = Outlook(patience: Self.confirmation)
+            var outlook = Outlook(patience: confirmation)
             while await !outlook.isLong(term: fleet.judgingTerm, at: host.clock.now) {
                 try await host.clock.sleep(for: .seconds(1))
             }

@@ -40,7 +40,7 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     host.supervisor.add("announcements", .important) { await announcements.run() }
     try await news.listen()
     try await StartupAnswers(host: host, store: store).listen()
-    try await SystemAlerts(host: host, fleet: fleet).listen()
+    try await SystemAlerts(host: host, fleet: fleet, confirmation: settings.alertConfirmation).listen()
     host.supervisor.add("ticks", .critical) { try await news.tick() }
     host.supervisor.add("system-monitor", .critical) { try await monitor.run() }
     host.supervisor.add("leadership", .critical) {

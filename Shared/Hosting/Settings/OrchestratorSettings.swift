@@ -20,6 +20,7 @@ public struct OrchestratorSettings: Sendable {
     public let audit: AuditSettings
     public let leadershipLife: Duration
     public let monitorInterval: Duration
+    public let alertConfirmation: Duration
     public let statusHost: String
     public let statusPort: Int
 
@@ -70,6 +71,9 @@ public struct OrchestratorSettings: Sendable {
         monitorInterval = reader.seconds(
             "SYSTEM_MONITOR_INTERVAL_SECS", default: .seconds(30), in: .milliseconds(100)...(.seconds(3_600)),
             "How often shards, Redis, PostgreSQL and discovery are looked at again; a change is told at once.")
+        alertConfirmation = reader.seconds(
+            "ALERT_CONFIRMATION_SECS", default: .seconds(60), in: .milliseconds(100)...(.seconds(3_600)),
+            "How long one term must have judged before alerts end that an earlier life told and this one does not see.")
         statusHost = reader.text("STATUS_HOST", default: "127.0.0.1", "The address that serves the status page.")
         statusPort = reader.integer("STATUS_PORT", default: 8_080, in: 0...65_535, "0 takes a free port.")
         reader.require(
