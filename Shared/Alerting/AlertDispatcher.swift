@@ -197,7 +197,11 @@ public final class AlertDispatcher: Sendable {
     func handle(_ event: AlertEngine.Event) {
         let wakers: [AsyncStream<Void>.Continuation] = core.withLockedValue { core in
             if core.early != nil {
-                if let count = core.early?.count, count < Self.earlyLimit { core.early?.append(event) }
+                if let count = core.early?.count, count < Self.earlyLimit {
+                    core.early?.append(event)
+                } else {
+                    metrics.unwritten.increment()
+                }
                 return []
             }
             decide(event, &core)

@@ -14,7 +14,7 @@ struct AlertMetrics: Sendable {
     private let repeated: Counter
     private let dropped: Counter
     private let forgotten: Counter
-    private let unwritten: Counter
+    let unwritten: Counter
     let firing: Gauge
 
     init(_ registry: MetricsRegistry) {

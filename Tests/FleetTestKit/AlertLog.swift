@@ -2,7 +2,7 @@ import Foundation
 import NIOConcurrencyHelpers
 import Runtime
 
-/// Reads the alert file as it grows, and notes when each line was there.
+/// Reads the alert file as it grows, and notes when each alert was there; evidence that nobody is told is passed over.
 public final class AlertLog: Sendable {
     public struct Entry: Sendable {
         /// Wall time in microseconds since 1970 at which the line was seen; up to `AlertLog.look` late.
@@ -20,7 +20,17 @@ public final class AlertLog: Sendable {
         let kind: String
         let state: String
         let held: Bool?
+        let fileOnly: Bool?
         let summary: String
+
+        enum CodingKeys: String, CodingKey {
+            case at
+            case kind
+            case state
+            case held
+            case fileOnly = "file_only"
+            case summary
+        }
     }
 
     /// How often it looks.
@@ -60,6 +70,7 @@ public final class AlertLog: Sendable {
             guard let end = rest.lastIndex(of: UInt8(ascii: "\n")) else { return }
             for line in rest[...end].split(separator: UInt8(ascii: "\n")) {
                 guard let line = try? JSONDecoder().decode(Line.self, from: line) else { continue }  // not an alert
+                if line.fileOnly == true { continue }
                 state.entries.append(
                     Entry(
                         seenAt: now, raisedAt: line.at, kind: line.kind, state: line.state,

@@ -7,7 +7,7 @@ import Servers
 import TestKit
 import Wire
 
-/// Two orchestrators in place of the fleet's one, each with a way to PostgreSQL of its own, made to be hurt.
+/// Two orchestrators in place of the fleet's one, each with ways to PostgreSQL and Redis of its own, made to be hurt.
 public struct OrchestratorPair: Sendable {
     /// What becomes of the leader.
     public enum Loss: String, CaseIterable, Sendable {
@@ -17,10 +17,13 @@ public struct OrchestratorPair: Sendable {
         case stopped
         /// Nothing passes between it and PostgreSQL, and nothing is closed; Redis it still reaches.
         case cutOff = "cut_off"
+        /// Nothing passes between it and Redis, and nothing is closed; PostgreSQL it still reaches.
+        case deaf
     }
 
     private let fleet: FaultyFleet
     private let links: [FaultProxy]
+    private let ears: [FaultProxy]
 
     /// Ends the fleet's orchestrator and starts the two; waits until one leads and the other stands by.
     public static func start(in fleet: FaultyFleet) async throws -> OrchestratorPair {
@@ -28,7 +31,8 @@ public struct OrchestratorPair: Sendable {
         let links = [
             try await FaultProxy.start(to: fleet.postgres.port), try await FaultProxy.start(to: fleet.postgres.port),
         ]
-        let pair = OrchestratorPair(fleet: fleet, links: links)
+        let ears = [try await FaultProxy.start(to: fleet.redis.port), try await FaultProxy.start(to: fleet.redis.port)]
+        let pair = OrchestratorPair(fleet: fleet, links: links, ears: ears)
         for index in links.indices { try pair.start(index) }
         try await pair.untilBothThere()
         return pair
@@ -43,6 +47,7 @@ public struct OrchestratorPair: Sendable {
             Self.name(index),
             [
                 "SERVICE_INSTANCE": "\(index + 1)", "STATUS_PORT": "\(try FreePort.find())", "DATABASE_URL": path,
+                "REDIS_URL": ears[index].url,
                 "ALERT_LOG_PATH": "\(fleet.folder.path)/\(Self.name(index)).alerts.log",
             ], as: "orchestrator")
     }
@@ -72,6 +77,7 @@ public struct OrchestratorPair: Sendable {
         case .killed: fleet.process(Self.name(index))?.signalGroup(SIGKILL)
         case .stopped: fleet.process(Self.name(index))?.signal(SIGSTOP)
         case .cutOff: try await links[index].stall()
+        case .deaf: try await ears[index].stall()
         }
         return fleet.clock.now
     }
@@ -83,6 +89,7 @@ public struct OrchestratorPair: Sendable {
             try start(index)
         case .stopped: fleet.process(Self.name(index))?.signal(SIGCONT)
         case .cutOff: try await links[index].pass()
+        case .deaf: try await ears[index].pass()
         }
     }
 }

@@ -4,10 +4,11 @@ import Testing
 @testable import Linesman
 
 @Suite struct StatusCommandTests {
-    private func table(bus: String?, more: String = "") throws -> String {
+    private func table(bus: String?, more: String = "", shards: String = "", services: String = "") throws -> String {
         let document = """
             {
-              "fleet": {"isLeading": true, "term": 3, "shards": [], "games": [], "services": []},
+              "fleet": {"isLeading": true, "term": 3, "shards": [\(shards)], "games": [],
+                "services": [\(services)]},
               "checks": {"redis": true}, "tradingMode": "paper", "venueTime": "2026-04-20T00:00:00Z",
               "recentAlerts": []\(bus.map { ", \"bus\": \($0)" } ?? "")\(more)
             }
@@ -35,6 +36,34 @@ import Testing
                     + "1 reconnect, 0 gaps, 12 dropped, 0 unsent, 40 waiting, 3 dead letters, breaker open",
                 "games",
             ])
+    }
+
+    @Test func `the bus of who is dead is not shown as it was last heard`() throws {
+        func bus(_ service: String, _ instance: String) -> String {
+            """
+            {"service": "\(service)", "instance": "\(instance)", "state": "live", "breaker": "closed",
+             "reconnects": 0, "gaps": 0, "dropped": 0, "unsent": 0, "waiting": 0, "deadLetters": 0}
+            """
+        }
+        func shard(_ name: String, _ status: String) -> String {
+            """
+            {"shard": "\(name)", "status": "\(status)", "failedChecks": [], "games": 0, "capacity": 20,
+             "heardMsAgo": 1}
+            """
+        }
+        let names = [("game-shard", "a"), ("game-shard", "b"), ("market-discovery", "1"), ("signal-processor", "1")]
+        let shown = try table(
+            bus: "[\(names.map(bus).joined(separator: ", "))]",
+            shards: "\(shard("a", "dead")), \(shard("b", "healthy"))",
+            services: """
+                {"service": "market-discovery", "instance": "1", "status": "dead", "failedChecks": [], "heardMsAgo": 1},
+                {"service": "signal-processor", "instance": "1", "status": "healthy", "failedChecks": [],
+                 "heardMsAgo": 1}
+                """)
+        let lines = shown.split(separator: "\n").filter { $0.contains("reconnects") }
+        let states = lines.map { $0.split(separator: " ").prefix(2).joined(separator: " ") }
+        #expect(
+            states == ["game-shard/a dead", "game-shard/b live", "market-discovery/1 dead", "signal-processor/1 live"])
     }
 
     @Test func `the status of an orchestrator that tells nothing of the bus is still read`() throws {

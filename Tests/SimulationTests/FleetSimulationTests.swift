@@ -73,13 +73,14 @@ import Testing
     }
 
     enum Loss: CaseIterable, Sendable {
-        case killed, stopped, cutOff
+        case killed, stopped, cutOff, deaf
 
         func fault(of leader: Int) -> Fault {
             switch self {
             case .killed: .killOrchestrator(leader)
             case .stopped: .pauseOrchestrator(leader)
             case .cutOff: .cutOrchestratorFromDatabase(leader)
+            case .deaf: .cutOrchestratorFromBus(leader)
             }
         }
     }

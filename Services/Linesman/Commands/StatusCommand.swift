@@ -54,7 +54,7 @@ struct StatusCommand: AsyncParsableCommand {
                     + "heard \(service.heardMsAgo) ms ago" + failed(service.failedChecks))
         }
         lines.append("bus")
-        lines += (status.bus ?? []).map(line(of:))
+        lines += (status.bus ?? []).map { line(of: $0, isDead: status.fleet.isDead($0)) }
         lines.append("games")
         for game in status.fleet.games {
             let owner = game.shard.map { "\($0), epoch \(game.epoch ?? 0)" } ?? (game.reason ?? "nobody")
@@ -91,13 +91,15 @@ struct StatusCommand: AsyncParsableCommand {
 
     private static func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
 
-    private static func line(of bus: BusReport) -> String {
+    /// - `isDead`: its last words are no news.
+    private static func line(of bus: BusReport, isDead: Bool) -> String {
         let figures = [
             count(bus.reconnects, "reconnect"), count(bus.gaps, "gap"), "\(bus.dropped) dropped",
             "\(bus.unsent) unsent", "\(bus.waiting) waiting", count(bus.deadLetters, "dead letter"),
         ]
         let breaker = bus.breaker == "closed" ? "" : ", breaker \(bus.breaker)"
-        return "  \("\(bus.service)/\(bus.instance)".padded(28)) \(bus.state.rawValue.padded(11)) "
+        let state = isDead ? "dead" : bus.state.rawValue
+        return "  \("\(bus.service)/\(bus.instance)".padded(28)) \(state.padded(11)) "
             + figures.joined(separator: ", ") + breaker
     }
 
@@ -105,5 +107,15 @@ struct StatusCommand: AsyncParsableCommand {
 
     private static func failed(_ checks: [String]) -> String {
         checks.isEmpty ? "" : ", failing: \(checks.joined(separator: " "))"
+    }
+}
+
+extension SuiteStatus.Fleet {
+    /// Whether the process is not heard any more.
+    fileprivate func isDead(_ bus: BusReport) -> Bool {
+        if bus.service == "game-shard" { return shards.contains { $0.shard == bus.instance && $0.status == "dead" } }
+        return services.contains {
+            $0.service == bus.service && $0.instance == bus.instance && $0.status == "dead"
+        }
     }
 }

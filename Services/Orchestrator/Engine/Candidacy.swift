@@ -12,7 +12,13 @@ public struct Candidacy: Sendable {
     /// How much longer than usual a place must have been free before one who is deaf takes it.
     public static let reserve = Duration.seconds(3)
 
-    /// How long a leader is deaf before it offers its place, and between two offers.
+    /// How long a leader is deaf before it offers its place: together with how long deafness stays unseen, and the look
+    /// of a standby, less than the 5 s in which a leader is followed (decision 0056).
+    public static let hesitation = Duration.seconds(2)
+    /// Who was deaf for longer may have been so together with others.
+    public static let brief = Duration.seconds(1)
+
+    /// Between two offers, and how long who hears again leaves a place to the others.
     public let bearing: Duration
     private var deafSince: MachineInstant?
     private var offeredAt: MachineInstant?
@@ -25,14 +31,14 @@ public struct Candidacy: Sendable {
         bearing = life * 2
     }
 
-    /// Whether what is said on the bus is heard now; told at least as often as anything is asked.
-    public mutating func note(hears: Bool, at now: MachineInstant) {
-        guard hears else {
-            deafSince = deafSince ?? now
+    /// Since when nothing of the bus is heard, nil while it is; told at least as often as anything is asked.
+    public mutating func note(deafSince since: MachineInstant?, at now: MachineInstant) {
+        guard since == nil else {
+            deafSince = deafSince ?? since
             return
         }
         // The bus was away for all: who hears first again must not take the place from who hears a moment later.
-        if let deafSince, now.since(deafSince) >= bearing { modestUntil = now.advanced(by: bearing) }
+        if let deafSince, now.since(deafSince) >= Self.brief { modestUntil = now.advanced(by: bearing) }
         deafSince = nil
         offeredAt = nil
     }
@@ -42,9 +48,14 @@ public struct Candidacy: Sendable {
         deafSince != nil || modestUntil.map { now < $0 } ?? false ? Self.reserve : .zero
     }
 
+    /// When a leader offers its place next; nil while it hears.
+    public var nextOffer: MachineInstant? {
+        deafSince.map { offeredAt?.advanced(by: bearing) ?? $0.advanced(by: Self.hesitation) }
+    }
+
     /// Whether a leader offers its place now; asked again, not before another `bearing`.
     public mutating func offers(at now: MachineInstant) -> Bool {
-        guard let deafSince, now.since(offeredAt ?? deafSince) >= bearing else { return false }
+        guard let nextOffer, now >= nextOffer else { return false }
         offeredAt = now
         return true
     }

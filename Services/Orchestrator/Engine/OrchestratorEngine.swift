@@ -28,7 +28,7 @@ public struct OrchestratorEngine: Sendable {
     /// Since when our own subscriptions are live again; nil while they never failed.
     var hearingSince: MachineInstant?
     /// Since when our own subscriptions are lost; nil while they are not.
-    var deafSince: MachineInstant?
+    public private(set) var deafSince: MachineInstant?
     var tickingSince: MachineInstant?
     var failures: [Dependency: Int] = [:]
     var alerts: [String: Firing] = [:]

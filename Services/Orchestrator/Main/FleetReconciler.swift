@@ -2,6 +2,7 @@ import Domain
 import Hosting
 import Logging
 import OrchestratorEngine
+import Resilience
 import Runtime
 
 /// Takes what happened to the engine and hands its effects to the lanes; never waits for anything.
@@ -71,6 +72,9 @@ actor FleetReconciler {
     var isLeading: Bool { engine.isLeading }
 
     var hears: Bool { engine.hears }
+
+    /// Since when nothing is heard; nil while we hear.
+    var deafSince: MachineInstant? { engine.deafSince }
 
     /// The term in which we lead and hear; nil while we judge nothing.
     var judgingTerm: Int64? { health().isJudging ? engine.term : nil }

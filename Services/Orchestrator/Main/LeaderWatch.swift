@@ -37,7 +37,7 @@ struct LeaderWatch: Sendable {
         // What an earlier life told as a leader ends too when another leads.
         var owesHandOver = true
         while true {
-            candidacy.note(hears: await fleet.hears, at: host.clock.now)
+            candidacy.note(deafSince: await fleet.deafSince, at: host.clock.now)
             do {
                 let term = try await hold(told, &candidacy)
                 if told != nil, term != told { await stop(&told) }
@@ -54,16 +54,16 @@ struct LeaderWatch: Sendable {
                 if told != nil, leadership.term(at: host.clock.now) == nil { await stop(&told) }
             }
             leads.set(told != nil)
-            try await host.clock.sleep(until: nextLook(told))
+            try await host.clock.sleep(until: nextLook(told, candidacy.nextOffer))
         }
     }
 
-    /// A leader whose renewals fail looks again when its term runs out, not later.
-    private func nextLook(_ told: Int64?) -> MachineInstant {
+    /// A leader whose renewals fail looks again when its term runs out, not later, and one that is deaf when it offers.
+    private func nextLook(_ told: Int64?, _ offer: MachineInstant?) -> MachineInstant {
         let now = host.clock.now
         guard told != nil else { return now.advanced(by: Self.standing) }
-        let renewal = now.advanced(by: Self.renewal)
-        return leadership.heldUntil.map { max(now, min(renewal, $0)) } ?? renewal
+        let soonest = [now.advanced(by: Self.renewal), leadership.heldUntil, offer].compactMap(\.self).min() ?? now
+        return max(now, soonest)
     }
 
     /// The term that is ours now.

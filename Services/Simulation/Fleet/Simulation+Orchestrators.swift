@@ -86,7 +86,7 @@ extension Simulation {
 
     private mutating func lookAtLeadership(_ index: Int, _ life: Int) {
         let local = clock(ofOrchestrator: index)
-        orchestrators[index].candidacy.note(hears: orchestrators[index].hears, at: local)
+        orchestrators[index].candidacy.note(deafSince: orchestrators[index].engine.deafSince, at: local)
         let told = orchestrators[index].told
         if let told, !orchestrators[index].isOffering, orchestrators[index].candidacy.offers(at: local) {
             record("o\(index) offers term \(told)")
@@ -139,7 +139,10 @@ extension Simulation {
             give(.leadershipLost, toOrchestrator: index)
         }
         handOver(from: index)
-        let pause: Duration = orchestrators[index].told == nil ? .milliseconds(500) : .seconds(1)
+        var pause: Duration = orchestrators[index].told == nil ? .milliseconds(500) : .seconds(1)
+        if orchestrators[index].told != nil, let offer = orchestrators[index].candidacy.nextOffer {
+            pause = min(pause, max(.zero, offer.since(local)))
+        }
         agenda.plan(.leadershipTimer(index, life: life), at: now.advanced(by: pause))
     }
 
