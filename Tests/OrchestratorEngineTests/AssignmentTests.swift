@@ -68,6 +68,25 @@ import Testing
         #expect(fleet.recovered == [.capacityExhausted])
     }
 
+    // What discovery found outlives who asked, also while no shard has room.
+    @Test func `markets that were found are stored with the owner, or at once when there is none`() {
+        func kept(_ fleet: Fleet) -> [Effect] {
+            fleet.effects.filter { if case .keepMarkets = $0 { true } else { false } }
+        }
+        var fleet = Fleet()
+        fleet.discover([Fleet.game("g1")])
+        #expect(kept(fleet) == [.keepMarkets(Fleet.game("g1"), .live, [Fleet.market(Fleet.game("g1"))])])
+        _ = fleet.take()
+        fleet.beat("s1")
+        fleet.pass(.milliseconds(100))
+        fleet.discover([Fleet.game("g2")])
+        #expect(fleet.changes.flatMap(\.self).map(\.markets.count) == [1, 1] && kept(fleet).isEmpty)
+        // The next leader asks nobody.
+        var next = Fleet(rehydratedWith: [Fleet.desired("g1", on: nil, epoch: nil)])
+        next.send(.scoreboard([ScoreboardGame(game: Fleet.game("g1"), status: .live)], at: Fleet.venueNow))
+        #expect(next.questions.isEmpty && next.state.waiting == ["g1"])
+    }
+
     // CHECKLIST N6.
     @Test func `a lost discovery answer is asked again within two cycles`() {
         var fleet = Fleet()

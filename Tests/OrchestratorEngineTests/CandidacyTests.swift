@@ -58,6 +58,16 @@ import Testing
         }
     }
 
+    @Test func `who hears a leader again needs no patience, and who is deaf hears none`() {
+        var candidacy = deafened()
+        candidacy.leaderIsHeard()
+        #expect(candidacy.patience(at: at(12)) == Candidacy.reserve)
+        candidacy.note(deafSince: nil, at: at(15))
+        #expect(candidacy.patience(at: at(15)) == Candidacy.reserve)
+        candidacy.leaderIsHeard()
+        #expect(candidacy.patience(at: at(15)) == .zero)
+    }
+
     @Test func `after a moment of deafness it is as before`() {
         var candidacy = deafened()
         candidacy.note(deafSince: nil, at: at(10.9))

@@ -43,6 +43,16 @@ import Testing
         #expect(back == [.back(instance: "1", after: .seconds(38))])
     }
 
+    @Test func `a leader is heard when its own word says so, and is newer than the question`() {
+        var roll = roll()
+        _ = roll.heard(beat("1", "a"), isLeading: true, at: at(1))
+        _ = roll.heard(beat("2", "b"), isLeading: false, at: at(5))
+        _ = roll.heard(beat("3", "mine"), isLeading: true, at: at(6))
+        #expect(roll.hearsLeader(since: at(1)) && !roll.hearsLeader(since: at(1.1)))
+        _ = roll.heard(beat("1", "a"), isLeading: false, at: at(2))
+        #expect(!roll.hearsLeader(since: at(0)))
+    }
+
     @Test func `who says that it stops, or was never heard, is not missed`() {
         var roll = roll()
         _ = roll.heard(beat("1", "a", .stopping), isLeading: false, at: at(0))

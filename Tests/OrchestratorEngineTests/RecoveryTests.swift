@@ -263,6 +263,18 @@ import Testing
         #expect(fleet.assigns.isEmpty)
     }
 
+    @Test func `what the life before had acknowledged is sent again to the next, and keeps its epoch`() throws {
+        var fleet = fleet(1)
+        fleet.beat("s1")
+        let command = try #require(fleet.assigns.first)
+        _ = fleet.take()
+        fleet.send(.acknowledged(.init(command: command.id, shard: "s1", game: "g000", verdict: .accepted)))
+        let next = Fleet.Beat(shard: "s1", incarnation: "life-2", startedAt: 2)
+        fleet.pass(.seconds(2), hearing: [next, .init(shard: "s2")])
+        #expect(!fleet.assigns.isEmpty && fleet.assigns.allSatisfy { $0.id == command.id && $0.epoch == .first })
+        #expect(fleet.changes.isEmpty)
+    }
+
     @Test func `a refused game goes elsewhere under a higher epoch`() throws {
         var fleet = fleet(1)
         fleet.beat("s1")

@@ -184,6 +184,7 @@ struct SimulatedFleet {
         case .requestMarkets(let game, _):
             fly(.toOrchestrator(.discovered(game.id, [Fleet.market(game)], reason: nil)))
         case .upsertGame(let game, let status, _): rows[game.id, default: Row(status: status)].status = status
+        case .keepMarkets: break
         case .releaseGame(let game, let status, _, _, let term):
             guard term == self.term, !roll(failPercent, &random) else {
                 return answer(.releaseFailed(game))

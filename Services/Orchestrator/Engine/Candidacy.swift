@@ -22,7 +22,7 @@ public struct Candidacy: Sendable {
     public let bearing: Duration
     private var deafSince: MachineInstant?
     private var offeredAt: MachineInstant?
-    /// Until then others may be about to hear again too.
+    /// Until then others may be about to hear again too, if none that leads is heard before.
     private var modestUntil: MachineInstant?
 
     /// - `life`: for how long the leadership is written at a time (`LEADERSHIP_TTL_SECS`).
@@ -42,6 +42,9 @@ public struct Candidacy: Sendable {
         deafSince = nil
         offeredAt = nil
     }
+
+    /// One that leads was heard since we hear again: it does not need our patience.
+    public mutating func leaderIsHeard() { if deafSince == nil { modestUntil = nil } }
 
     /// For how long the place must have been free before we take it.
     public func patience(at now: MachineInstant) -> Duration {

@@ -122,6 +122,10 @@ extension OrchestratorEngine {
         games[id]?.markets = own.sorted { $0.id < $1.id }
         place(id, .waiting(game.epoch == nil ? .first : .orphaned))
         placeWaiting(at: now, into: &effects)
+        // With an owner they are stored in its transaction.
+        if let kept = games[id], kept.placement.isWaiting {
+            effects.append(.keepMarkets(kept.game, kept.status, kept.markets))
+        }
     }
 
     /// Stores first that nobody owns the game any more; its shard is told when that is stored.

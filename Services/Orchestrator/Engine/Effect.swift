@@ -9,6 +9,8 @@ public enum Effect: Hashable, Sendable {
     case grant(ShardID, Incarnation, beat: Int64, term: Int64)
     case requestMarkets(Game, request: CommandID)
     case upsertGame(Game, GameStatus, Score?)
+    /// Store what discovery found for a game that has no owner yet: another leader need not ask again.
+    case keepMarkets(Game, GameStatus, [Market])
     /// Store that nobody owns the game any more; answer with `released` or `releaseFailed`.
     case releaseGame(GameID, GameStatus, Score?, from: Seat?, term: Int64)
     /// A shard knows more than we do, or nobody knows whether a batch was stored: answer with `rehydrated`.

@@ -70,6 +70,10 @@ extension OrchestratorEngine {
             case .leaving(let seat, until: _?, .missing, _):
                 revoke(game, from: seat, reason: "missing", isUnread: true, at: now, into: &effects)
             case .leaving(let seat, _, _, let isRevoked) where isNewLife || !isRevoked: place(game, .watched(seat))
+            case .commanded(let seat, var delivery) where isNewLife:
+                // Whoever acknowledged it is gone.
+                delivery.isAcknowledged = false
+                place(game, .commanded(seat, delivery))
             default: continue
             }
         }

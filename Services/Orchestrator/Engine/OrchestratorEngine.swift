@@ -26,7 +26,7 @@ public struct OrchestratorEngine: Sendable {
     var detector: DeadlineDetector<ShardID>
     var busIsUp = true
     /// Since when our own subscriptions are live again; nil while they never failed.
-    var hearingSince: MachineInstant?
+    public private(set) var hearingSince: MachineInstant?
     /// Since when our own subscriptions are lost; nil while they are not.
     public private(set) var deafSince: MachineInstant?
     var tickingSince: MachineInstant?

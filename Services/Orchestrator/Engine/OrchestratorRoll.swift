@@ -104,6 +104,11 @@ public struct OrchestratorRoll: Sendable {
         return changes
     }
 
+    /// Whether one that says that it leads was heard since.
+    public func hearsLeader(since: MachineInstant) -> Bool {
+        members.values.contains { $0.isLeading && $0.lastHeard >= since }
+    }
+
     /// Who is missed.
     public var missing: [String] { members.filter { $0.value.missingSince != nil }.keys.sorted() }
 }

@@ -104,6 +104,15 @@ struct AssignmentStore: Sendable {
         }
     }
 
+    /// Stores the markets of a game that waits for an owner.
+    func keep(_ markets: [Market], of game: Game, _ status: GameStatus, term: Int64) async throws {
+        try await database.retryingTransaction("markets") { transaction in
+            try await leadership.require(term, in: transaction)
+            try await upsert([(game, status, nil)], transaction)
+            try await map(markets, transaction)
+        }
+    }
+
     /// Stores that a game is over, or given up: nobody owns it any more, and its epoch stays.
     ///
     /// - Returns: what to tell everybody; nil when nobody owned it before.

@@ -60,8 +60,8 @@ struct BusLane: Sendable {
                 DiscoveryRequest(id: request, game: game), on: Channels.discoveryRequests, trace: host.newTrace())
         case .notify(let note):
             _ = try await host.bus.publish(ServiceNotification(note), on: Channels.notifications)
-        case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState, .raiseAlert, .recoverAlert,
-            .handOverAlert, .report, .answerOperator:
+        case .commitAssignments, .upsertGame, .keepMarkets, .releaseGame, .readDesiredState, .raiseAlert,
+            .recoverAlert, .handOverAlert, .report, .answerOperator:
             break
         }
     }

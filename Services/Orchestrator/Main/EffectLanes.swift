@@ -32,7 +32,7 @@ struct EffectLanes: Sendable {
         switch effect {
         case .sendCommand, .grant, .requestMarkets, .notify:
             if case .dropped = toBus.yield(Job(effect: effect, term: term)) { return false }
-        case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState:
+        case .commitAssignments, .upsertGame, .keepMarkets, .releaseGame, .readDesiredState:
             toRecords.yield(Job(effect: effect, term: term))
         case .raiseAlert, .recoverAlert, .handOverAlert: toAlerts.yield(effect)
         // Logged, and answered to whoever asked.

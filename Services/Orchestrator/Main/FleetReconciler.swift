@@ -73,6 +73,9 @@ actor FleetReconciler {
 
     var hears: Bool { engine.hears }
 
+    /// Since when we hear again; nil while we never did not.
+    var hearingSince: MachineInstant? { engine.hearingSince }
+
     /// Since when nothing is heard; nil while we hear.
     var deafSince: MachineInstant? { engine.deafSince }
 
@@ -111,7 +114,7 @@ actor FleetReconciler {
         case .readDesiredState: host.log.warning("desired state is read again")
         case .report(let oddity): host.log.warning("odd news", metadata: [Key.kind: "\(oddity.rawValue)"])
         case .answerOperator(_, let answer): host.log.info("operator answered", metadata: ["answer": "\(answer)"])
-        case .grant, .requestMarkets, .upsertGame: break
+        case .grant, .requestMarkets, .upsertGame, .keepMarkets: break
         }
     }
 }

@@ -38,6 +38,7 @@ struct LeaderWatch: Sendable {
         var owesHandOver = true
         while true {
             candidacy.note(deafSince: await fleet.deafSince, at: host.clock.now)
+            if let since = await fleet.hearingSince, others.hearsLeader(since: since) { candidacy.leaderIsHeard() }
             do {
                 let term = try await hold(told, &candidacy)
                 if told != nil, term != told { await stop(&told) }

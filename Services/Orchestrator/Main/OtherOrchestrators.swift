@@ -34,6 +34,9 @@ final class OtherOrchestrators: Sendable {
         tell { $0.tick(isLeading: isLeading, hearingSince: hearingSince, at: host.clock.now) }
     }
 
+    /// Whether one that leads was heard since.
+    func hearsLeader(since: MachineInstant) -> Bool { roll.withLockedValue { $0.hearsLeader(since: since) } }
+
     private func tell(_ body: (inout OrchestratorRoll) -> [OrchestratorRoll.Change]) {
         for change in roll.withLockedValue(body) {
             switch change {

@@ -24,6 +24,11 @@ struct RecordLane: Sendable {
                 guard let term = job.term else { return }
                 try await store.upsert(game, status, score, term: term)
             }
+        case .keepMarkets(let game, let status, let markets):
+            await attempt("markets not stored") {
+                guard let term = job.term else { return }
+                try await store.keep(markets, of: game, status, term: term)
+            }
         case .releaseGame(let game, let status, let score, let seat, let term):
             let isStored = await attempt("end of game not stored") {
                 let released = try await store.release(game, status, score, from: seat, term: term)

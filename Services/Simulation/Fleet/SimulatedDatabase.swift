@@ -9,6 +9,8 @@ struct SimulatedDatabase {
         var seat: Seat?
         var epoch: Epoch?
         var isReleased = false
+        /// Its markets are stored.
+        var isMapped = false
     }
 
     /// The leadership row, by the database's clock.
@@ -61,6 +63,11 @@ struct SimulatedDatabase {
         rows[game, default: Row(status: status)].status = status
     }
 
+    mutating func keepMarkets(_ game: GameID, _ status: GameStatus) {
+        upsert(game, status)
+        rows[game]?.isMapped = true
+    }
+
     mutating func release(_ game: GameID, _ status: GameStatus) {
         if !(rows[game]?.status.isEnd ?? false) { rows[game]?.status = status }
         rows[game]?.isReleased = true
@@ -78,6 +85,7 @@ struct SimulatedDatabase {
             rows[change.game.id]?.seat = change.to
             rows[change.game.id]?.epoch = change.to.epoch
             rows[change.game.id]?.isReleased = false
+            rows[change.game.id]?.isMapped = true
             moves += 1
         }
         return true
@@ -89,8 +97,7 @@ struct SimulatedDatabase {
             .map { id, row in
                 DesiredGame(
                     game: game(id), status: row.status,
-                    // Markets are stored with the first owner.
-                    markets: catalogue.isEmpty || row.epoch != nil ? markets(of: id) : [],
+                    markets: catalogue.isEmpty || row.isMapped ? markets(of: id) : [],
                     shard: row.isReleased ? nil : row.seat?.shard, epoch: row.epoch)
             }
     }

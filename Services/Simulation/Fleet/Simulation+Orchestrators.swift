@@ -87,6 +87,7 @@ extension Simulation {
     private mutating func lookAtLeadership(_ index: Int, _ life: Int) {
         let local = clock(ofOrchestrator: index)
         orchestrators[index].candidacy.note(deafSince: orchestrators[index].engine.deafSince, at: local)
+        if hearsLeader(index) { orchestrators[index].candidacy.leaderIsHeard() }
         let told = orchestrators[index].told
         if let told, !orchestrators[index].isOffering, orchestrators[index].candidacy.offers(at: local) {
             record("o\(index) offers term \(told)")
@@ -98,6 +99,14 @@ extension Simulation {
             return
         }
         agenda.plan(.leadershipAsked(index, life: life, told: told, asked: local), at: delay(1...10))
+    }
+
+    /// Whether the heartbeats of another that leads arrive.
+    private func hearsLeader(_ index: Int) -> Bool {
+        guard isBusUp, orchestrators[index].process.hasBus else { return false }
+        return orchestrators.contains {
+            $0.index != index && $0.told != nil && $0.process.isRunning && !$0.process.isPaused && $0.process.hasBus
+        }
     }
 
     mutating func lead(_ index: Int, _ life: Int, _ told: Int64?, _ asked: MachineInstant) {
@@ -172,7 +181,7 @@ extension Simulation {
         let process = orchestrators[index].process
         record("o\(index) \(Self.brief(effect))")
         switch effect {
-        case .commitAssignments, .upsertGame, .releaseGame, .readDesiredState:
+        case .commitAssignments, .upsertGame, .keepMarkets, .releaseGame, .readDesiredState:
             orchestrators[index].lane.append(effect)
             advanceLane(index)
         case .sendCommand(let command):
@@ -227,6 +236,7 @@ extension Simulation {
             let verb = command.isAssignment ? "assign" : "revoke"
             return "\(verb) \(command.id) \(command.game)/\(command.epoch) \(command.shard)"
         case .upsertGame(let game, let status, _): return "upsert \(game.id) \(status)"
+        case .keepMarkets(let game, _, _): return "keep markets of \(game.id)"
         case .requestMarkets(let game, _): return "ask markets of \(game.id)"
         default: return "\(effect)"
         }
@@ -268,6 +278,9 @@ extension Simulation {
             return isStored && !isLost ? .released(game) : .releaseFailed(game)
         case .upsertGame(let game, let status, _):
             if isDone, database.holder == index, now < database.expires { database.upsert(game.id, status) }
+            return nil
+        case .keepMarkets(let game, let status, _):
+            if isDone, database.holder == index, now < database.expires { database.keepMarkets(game.id, status) }
             return nil
         case .readDesiredState:
             guard !isLost, let term = orchestrators[index].told else { return nil }

@@ -65,6 +65,8 @@ enum AlertsBench {
             result.whole.append(Double(arrival.wallTime - hurt) / 1e6)
         }
         if !isTold { result.missing.append("all \(fault.rawValue): the alert never came to the sink") }
+        // Written before it is sent, and read here a look later.
+        _ = await bench.holds(within: .seconds(10)) { log.firings.dropFirst(seen).contains { isAlert($0.summary) } }
         let own = log.firings.dropFirst(seen)
         bench.say(
             "all \(fault.rawValue): told after \(result.whole.last ?? -1) s, \(own.count) alerts; "
