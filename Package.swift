@@ -265,7 +265,7 @@ let package = Package(
             [
                 "SuiteStub", "Domain", "FleetTestKit", "OrderTestKit", "Recording", "Runtime", "Wire", "Postgres",
                 "Redis", "Bus",
-                "Servers", log, httpClient, httpServer,
+                "Servers", log, httpClient, httpServer, .product(name: "CryptoExtras", package: "swift-crypto"),
             ]
                 + nio + webSocket),
         test("Tidy", []),

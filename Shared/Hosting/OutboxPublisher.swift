@@ -35,6 +35,7 @@ public struct OutboxPublisher: Sendable {
         case Channels.positions.name: try await publish(row, on: Channels.positions)
         case Channels.killSwitch.name: try await publish(row, on: Channels.killSwitch)
         case Channels.gamesEnded.name: try await publish(row, on: Channels.gamesEnded)
+        case Channels.alerts.name: try await publish(row, on: Channels.alerts)
         default:
             guard row.topic.hasPrefix("shard:"), row.topic.hasSuffix(":command"),
                 let shard = try? ShardID(String(row.topic.dropFirst(6).dropLast(8)))

@@ -72,13 +72,15 @@ public final class ServiceAlerts: Sendable {
     // MARK: - What the service says
 
     /// Something is wrong, or still is; `isLasting` is false for what merely happened and has no recovery.
+    ///
+    /// An `id` names the event wherever it is told from: what was told under it is not told again.
     public func fire(
         _ kind: String, fingerprint: String, _ summary: String, fields: [String: String] = [:],
-        severity: AlertSeverity = .critical, isLasting: Bool = true
+        severity: AlertSeverity = .critical, isLasting: Bool = true, id: String? = nil
     ) {
         let request = AlertRequest(
-            id: newID(), kind: kind, severity: severity, fingerprint: fingerprint, summary: summary, detail: fields,
-            source: source, at: wall.microseconds, isLasting: isLasting)
+            id: id ?? newID(), kind: kind, severity: severity, fingerprint: fingerprint, summary: summary,
+            detail: fields, source: source, at: wall.microseconds, isLasting: isLasting)
         role == .main ? dispatcher.fire(request) : take(.fire(request))
     }
 

@@ -185,6 +185,8 @@ struct NonAcceptanceProofTests {
             engine.next(for: second, intentExpiresAt: expires, at: tipOff, machine: at(0)) == .absent(retries: false))
         engine.resolved("order-1")
         #expect(step(tipOff) == .wait)
+        let resting = try makeOrder(state: .resting)
+        #expect(engine.next(for: resting, intentExpiresAt: expires, at: tipOff, machine: at(0)) == .page)
     }
 
     @Test func `an order that showed a fill is looked for until it is whole, whatever the pagings say`() throws {

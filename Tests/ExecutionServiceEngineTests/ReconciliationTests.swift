@@ -70,6 +70,30 @@ struct ReconciliationTests {
         #expect(found.map(\.name).first == "foreign_order:v8")
     }
 
+    @Test func `what the venue may only have paid out could not be read, unless something else differs`() throws {
+        var theirs = venue()
+        theirs.positions = [:]
+        theirs.balance = .dollars(501)
+        let unread = Reconciliation.look(own(), theirs, unread: ["A"])
+        #expect(unread == .unreachable(reason: "what became of A could not be read"))
+        theirs.positions = ["B": 1]
+        let other = ReconciliationLook.compared(
+            [.position(PositionDifference(market: "B", ours: 0, venues: 1))], inFlight: 0, open: 0)
+        #expect(Reconciliation.look(own(), theirs, unread: ["A"]) == other)
+        #expect(Reconciliation.look(own(), venue(), unread: ["A"]) == .compared([], inFlight: 0, open: 0))
+        let ended = try makeOrder("o2", state: .rejected)
+        theirs.positions = [:]
+        theirs.orders = [listed("v2", "o2", isOpen: true)]
+        #expect(
+            Reconciliation.look(own([ended]), theirs, unread: ["A"])
+                == .unreachable(reason: "what became of A could not be read"), "what is mended permits nothing more")
+        guard case .compared(let found, _, _) = Reconciliation.look(own(), theirs) else {
+            Issue.record("read")
+            return
+        }
+        #expect(found.map(\.code).contains("position") && found.map(\.code).contains("balance"))
+    }
+
     @Test func `our key on two orders, and fewer fills than we booked, are differences`() throws {
         let filled = try makeOrder("o1", state: .filled, filled: .contracts(40))
         let twice = Reconciliation.compare(

@@ -13,6 +13,18 @@ struct TransitionTests {
     private static let sixteen = Quantity.contracts(16)
 
     /// What each piece of news without fills makes of each state; a state that is not named stays as it is.
+    @Test func `what nobody works on any more never left, or is unknown, or is looked for`() throws {
+        #expect(try makeOrder(state: .stored).newsWhenAbandoned == .notSent(reason: "interrupted"))
+        #expect(try makeOrder(state: .sent).newsWhenAbandoned == .unanswered(reason: "interrupted"))
+        for state in OrderState.allCases where state != .stored && state != .sent {
+            #expect(try makeOrder(state: state).newsWhenAbandoned == nil, "\(state)")
+        }
+        let unknown = OrderRecord(
+            request: try makeOrder().request, intent: "intent-1", attempt: 1, state: .unknown, reason: "timeout")
+        #expect(unknown.alert == .orderUnknown("order-1", reason: "timeout"))
+        #expect(try makeOrder(state: .resting).alert == nil)
+    }
+
     @Test(arguments: OrderState.allCases)
     func `news changes a state only where the table says so`(state: OrderState) throws {
         let news: [(OrderNews, [OrderState: OrderState])] = [

@@ -58,47 +58,42 @@ struct BadInputTests {
             ("book_side", "sideways", "invalid_field"), ("book_side", "ask", "conflict"),
             ("fee_cost", "nan", "invalid_field"),
         ]
-        try await SimulatedVenue.run { simulator, url in
-            try await withOrderPath { path in
-                try await SimulatedVenue.addMarket(to: path)
-                func spoil(_ index: Int) {
-                    simulator.state.withLockedValue { state in
-                        state.faults.disarmAll()
-                        var order = FaultOrder(kind: .spoil, target: "GET /trade-api/v2/portfolio/fills", count: 9_999)
-                        (order.field, order.value) = (spoilt[index].field, spoilt[index].value)
-                        _ = state.faults.arm(order, at: .epoch)
-                    }
+        try await SimulatedVenue.withPath { simulator, path, settings in
+            func spoil(_ index: Int) {
+                simulator.state.withLockedValue { state in
+                    state.faults.disarmAll()
+                    var order = FaultOrder(kind: .spoil, target: "GET /trade-api/v2/portfolio/fills", count: 9_999)
+                    (order.field, order.value) = (spoilt[index].field, spoilt[index].value)
+                    _ = state.faults.arm(order, at: .epoch)
                 }
-                spoil(0)
-                path.startSignalProcessor()
-                path.startRealExecution(["PAPER_VENUE_URL": url])
-                try await path.publish(try SimulatedVenue.signal())
-                try await path.untilOrder(.unknown)
-                let order = try #require(try await path.rig.text("SELECT order_id AS t FROM orders"))
-                for index in spoilt.indices {
-                    spoil(index)
-                    func failed() -> Int {
-                        path.counted(
-                            "unknown_order_looks_failed_total", ["code": spoilt[index].code], by: "execution-service")
-                    }
-                    // The first of them may have begun before.
-                    let before = failed()
-                    try await eventually("\(spoilt[index]) is counted") { failed() >= before + 2 }
-                    let state = try await path.rig.text("SELECT state AS t FROM orders")
-                    #expect(state == "unknown", "\(spoilt[index])")
-                    #expect(try await path.rig.number("SELECT count(*) AS n FROM fills") == 0)
-                }
-                try await path.untilAlert("orderUnknown:\(order)")
-                #expect(try await audited(.orderUnknown, path.rig) == 1)
-                #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "held")
-                simulator.state.withLockedValue { $0.faults.disarmAll() }
-                try await eventually("it is booked") {
-                    try await path.rig.number(
-                        "SELECT count(*) AS n FROM orders WHERE filled > 0 AND closed_at IS NOT NULL") == 1
-                }
-                #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 1)
-                try await path.rig.expectBooksToBalance()
             }
+            spoil(0)
+            try await SimulatedVenue.trade(path, settings)
+            try await path.untilOrder(.unknown)
+            let order = try #require(try await path.rig.text("SELECT order_id AS t FROM orders"))
+            for index in spoilt.indices {
+                spoil(index)
+                func failed() -> Int {
+                    path.counted(
+                        "unknown_order_looks_failed_total", ["code": spoilt[index].code], by: "execution-service")
+                }
+                // The first of them may have begun before.
+                let before = failed()
+                try await eventually("\(spoilt[index]) is counted") { failed() >= before + 2 }
+                let state = try await path.rig.text("SELECT state AS t FROM orders")
+                #expect(state == "unknown", "\(spoilt[index])")
+                #expect(try await path.rig.number("SELECT count(*) AS n FROM fills") == 0)
+            }
+            try await path.untilAlert("orderUnknown:\(order)")
+            #expect(try await audited(.orderUnknown, path.rig) == 1)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "held")
+            simulator.state.withLockedValue { $0.faults.disarmAll() }
+            try await eventually("it is booked") {
+                try await path.rig.number(
+                    "SELECT count(*) AS n FROM orders WHERE filled > 0 AND closed_at IS NOT NULL") == 1
+            }
+            #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 1)
+            try await path.rig.expectBooksToBalance()
         }
     }
 
@@ -109,36 +104,30 @@ struct BadInputTests {
     func `an account that cannot be read whole permits no order, is counted, and permits them once it can`(
         field: String, value: String
     ) async throws {
-        try await SimulatedVenue.run { simulator, url in
-            try await withOrderPath { path in
-                try await SimulatedVenue.addMarket(to: path)
-                // Something of ours is there that can be spoilt.
-                path.startSignalProcessor()
-                path.startRealExecution(["PAPER_VENUE_URL": url])
-                try await path.publish(try SimulatedVenue.signal())
-                try await eventually("a position") {
-                    try await path.rig.number("SELECT count(*) AS n FROM positions WHERE net_quantity > 0") == 1
-                }
-                await path.stop()
-                simulator.state.withLockedValue { state in
-                    var order = FaultOrder(kind: .spoil, target: "GET /trade-api/v2/portfolio", count: 9_999)
-                    (order.field, order.value) = (field, value)
-                    _ = state.faults.arm(order, at: .epoch)
-                }
-                path.startRealExecution(["PAPER_VENUE_URL": url])
-                try await eventually("two looks that told nothing") {
-                    path.counted(
-                        "reconciliations_total", ["verdict": "unreachable"], by: "execution-service") >= 2
-                }
-                try await path.rig.approve(2, name: "s2")
-                let waiting = try await path.rig.text("SELECT state AS t FROM intents WHERE intent_id = 's2'")
-                #expect(waiting == "approved")
-                let records = ReconciliationStore(TradingAccount(.paper), at: .kalshi)
-                #expect(try await records.read(path.rig.pool)?.verdict == .unreachable)
-                simulator.state.withLockedValue { $0.faults.disarmAll() }
-                try await eventually("compared") {
-                    try await records.read(path.rig.pool)?.verdict == .equal
-                }
+        try await SimulatedVenue.withPath { simulator, path, settings in
+            // Something of ours is there that can be spoilt.
+            try await SimulatedVenue.trade(path, settings)
+            try await eventually("a position") {
+                try await path.rig.number("SELECT count(*) AS n FROM positions WHERE net_quantity > 0") == 1
+            }
+            await path.stop()
+            simulator.state.withLockedValue { state in
+                var order = FaultOrder(kind: .spoil, target: "GET /trade-api/v2/portfolio", count: 9_999)
+                (order.field, order.value) = (field, value)
+                _ = state.faults.arm(order, at: .epoch)
+            }
+            path.startRealExecution(settings)
+            try await eventually("two looks that told nothing") {
+                path.counted("reconciliations_total", ["verdict": "unreachable"], by: "execution-service") >= 2
+            }
+            try await path.rig.approve(2, name: "s2")
+            let waiting = try await path.rig.text("SELECT state AS t FROM intents WHERE intent_id = 's2'")
+            #expect(waiting == "approved")
+            let records = ReconciliationStore(TradingAccount(.paper), at: .kalshi)
+            #expect(try await records.read(path.rig.pool)?.verdict == .unreachable)
+            simulator.state.withLockedValue { $0.faults.disarmAll() }
+            try await eventually("compared") {
+                try await records.read(path.rig.pool)?.verdict == .equal
             }
         }
     }

@@ -59,6 +59,12 @@ struct BooksCheckTests {
             FROM orders o WHERE intent_id = 'rejected'
             """),
         Damage("orders that are not the sum of their fills", "UPDATE fills SET quantity = quantity - 1"),
+        Damage(
+            "orders without their beginning or their end in the audit",
+            "DELETE FROM audit_log WHERE event = 'order_rejected'"),
+        Damage(
+            "orders whose answer was lost and of which nobody was told",
+            "DELETE FROM outbox WHERE topic LIKE 'system:%'"),
         Damage("positions that are not the sum of their fills", "UPDATE positions SET net_quantity = net_quantity + 1"),
     ]
 
@@ -72,6 +78,7 @@ struct BooksCheckTests {
         let claim = try await store.claim(
             rig.approve(10, name: "rejected"), engine: engine, seen: .clear, marking: true, at: tipOff)
         let order = try #require(claim.claimed).order.request.id
+        _ = try await store.book(order, .unanswered(reason: "timeout"), at: tipOff)
         _ = try await store.book(order, .refused(reason: "invalid_price"), at: tipOff)
         let late = try await rig.approve(10, name: "late")
         _ = try await store.claim(late, engine: engine, seen: .clear, at: tipOff.advanced(by: .seconds(3_600)))

@@ -39,6 +39,7 @@ final class FakeVenue: ExecutionVenue {
         /// How far its clock is ahead of ours.
         var skew = Duration.zero
         var pagesFail = false
+        var outcomesFail = false
         var resting: Set<OrderID> = []
         var cancels: [VenueOrderID] = []
         var isProvisional = false
@@ -79,6 +80,7 @@ final class FakeVenue: ExecutionVenue {
     var looks: Int { state.withLockedValue { $0.looks } }
     func failCancels(_ count: Int) { state.withLockedValue { $0.cancelsFail = count } }
     func failPages(_ fail: Bool) { state.withLockedValue { $0.pagesFail = fail } }
+    func failOutcomes(_ fail: Bool) { state.withLockedValue { $0.outcomesFail = fail } }
     var submits: [OrderID] { state.withLockedValue { $0.submits } }
     /// Orders that the venue has, so each would be paid for.
     var accepted: Int { state.withLockedValue { $0.orders.count } }
@@ -133,7 +135,10 @@ final class FakeVenue: ExecutionVenue {
     }
 
     func outcome(of market: MarketID) async throws -> MarketOutcome {
-        state.withLockedValue { $0.outcomes[market] ?? .open }
+        try state.withLockedValue { state in
+            if state.outcomesFail { throw Unreachable() }
+            return state.outcomes[market] ?? .open
+        }
     }
 
     func snapshot(since: VenueInstant?) async throws -> VenueSnapshot? {

@@ -219,6 +219,30 @@ import Wire
         }
     }
 
+    @Test func `a venue that has paid out and does not tell the result is not read, and no difference`() async throws {
+        try await withOrderPath { path in
+            path.startExecution(Self.soon)
+            try await buy(path)
+            _ = try await look(.equal, path)
+            path.venue.failOutcomes(true)
+            path.venue.settle("game-1-HOME", at: .one)
+            let first = try await look(.unreachable, path)
+            #expect(first.reason == "what became of game-1-HOME could not be read" && first.differences.isEmpty)
+            // Far enough apart to be a lasting difference, if it were one.
+            try await eventually("a later look") {
+                try await store(path).read(path.rig.pool).map { $0.lookedAt > first.lookedAt + 1_500_000 } ?? false
+            }
+            _ = try await look(.unreachable, path)
+            #expect(try await engaged(path) == nil)
+            #expect(try await count("reconciliation_mismatch", path) == 0)
+            #expect(path.counted("markets_not_read_total", by: "execution-service") >= 2)
+            #expect(try await path.rig.text("SELECT state AS t FROM positions") == "open")
+            path.venue.failOutcomes(false)
+            _ = try await look(.equal, path)
+            #expect(try await path.rig.text("SELECT state AS t FROM positions") == "settled")
+        }
+    }
+
     @Test func `a fill that the venue takes back is named`() async throws {
         try await withOrderPath { path in
             path.startExecution(Self.soon)

@@ -24,7 +24,8 @@ private actor TestServers {
     private var cluster: Task<PrivatePostgres, any Error>?
     private var number = 0
 
-    func database() async throws -> String {
+    /// Its address over the Unix socket, and over TCP.
+    func database() async throws -> (socket: String, tcp: String) {
         // Awaited by every rig.
         let starting = cluster ?? Task { try await Self.start() }
         cluster = starting
@@ -32,7 +33,7 @@ private actor TestServers {
         let name = "path_\(number)"
         let server = try await starting.value
         try await server.createDatabase(name, from: "migrated")
-        return server.socketURL(database: name)
+        return (server.socketURL(database: name), server.url(database: name))
     }
 
     /// A server with one database that has the schema, of which the others are copies.
@@ -74,12 +75,14 @@ func eventually(_ what: String, _ condition: () async throws -> Bool) async thro
 /// A database with a schema, a pool on it, and games that can be traded.
 struct Rig: Sendable {
     let url: String
+    /// The same over TCP, for whoever stands in between.
+    let tcp: String
     let pool: PostgresPool
     let account = TradingAccount(.paper)
     let statistics = DailyStatistics(timeZone: "America/New_York")
 
     init() async throws {
-        url = try await TestServers.shared.database()
+        (url, tcp) = try await TestServers.shared.database()
         var settings = try PostgresSettings(url: url)
         settings.minConnections = 0
         pool = Self.pool(settings)

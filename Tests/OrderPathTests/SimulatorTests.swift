@@ -47,7 +47,26 @@ enum SimulatedVenue {
         }
     }
 
-    static func addMarket(to path: OrderPath) async throws {
+    /// An order path whose execution-service reaches such a simulator over its own gateway.
+    static func withPath(
+        _ body: @escaping @Sendable (Simulator, OrderPath, [String: String]) async throws -> Void
+    ) async throws {
+        try await run { simulator, url in
+            try await withOrderPath { path in
+                try await addMarket(to: path)
+                try await body(simulator, path, ["PAPER_VENUE_URL": url])
+            }
+        }
+    }
+
+    /// Both services, and the signal that they trade on.
+    static func trade(_ path: OrderPath, _ settings: [String: String]) async throws {
+        path.startSignalProcessor()
+        path.startRealExecution(settings)
+        try await path.publish(try signal())
+    }
+
+    private static func addMarket(to path: OrderPath) async throws {
         try await path.rig.pool.execute(
             """
             INSERT INTO market_mappings (market_id, venue, game_id, event_ticker, title, outcome_team, price_step,
@@ -69,47 +88,37 @@ enum SimulatedVenue {
 /// The whole order path over real HTTP, in today's shape of the venue's interface.
 struct SimulatorTests {
     @Test func `an order to the simulator trades, and its market settles`() async throws {
-        try await SimulatedVenue.run { simulator, url in
-            try await withOrderPath { path in
-                try await SimulatedVenue.addMarket(to: path)
-                path.startSignalProcessor()
-                path.startRealExecution(["PAPER_VENUE_URL": url])
-                try await path.publish(try SimulatedVenue.signal())
-                try await eventually("a position") {
-                    try await path.rig.number("SELECT count(*) AS n FROM positions WHERE net_quantity > 0") == 1
-                }
-                try await path.rig.expectBooksToBalance()
-                _ = simulator.state.withLockedValue { $0.start(at: MachineClock.real.now) }
-                try await eventually("settled") {
-                    try await path.rig.text("SELECT state AS t FROM positions") == "settled"
-                }
-                #expect(
-                    try await path.rig.number(
-                        "SELECT settlement_price AS n FROM market_mappings WHERE status = 'settled'") == 10_000)
-                #expect(try await path.rig.number("SELECT realised AS n FROM bankroll") > 0)
+        try await SimulatedVenue.withPath { simulator, path, settings in
+            try await SimulatedVenue.trade(path, settings)
+            try await eventually("a position") {
+                try await path.rig.number("SELECT count(*) AS n FROM positions WHERE net_quantity > 0") == 1
             }
+            try await path.rig.expectBooksToBalance()
+            _ = simulator.state.withLockedValue { $0.start(at: MachineClock.real.now) }
+            try await eventually("settled") {
+                try await path.rig.text("SELECT state AS t FROM positions") == "settled"
+            }
+            #expect(
+                try await path.rig.number(
+                    "SELECT settlement_price AS n FROM market_mappings WHERE status = 'settled'") == 10_000)
+            #expect(try await path.rig.number("SELECT realised AS n FROM bankroll") > 0)
         }
     }
 
     @Test func `an order whose acknowledgement the simulator loses is found, and traded once`() async throws {
-        try await SimulatedVenue.run { simulator, url in
-            try await withOrderPath { path in
-                try await SimulatedVenue.addMarket(to: path)
-                _ = simulator.state.withLockedValue { state in
-                    state.faults.arm(FaultOrder(kind: .lostAcknowledgement), at: .epoch)
-                }
-                path.startSignalProcessor()
-                path.startRealExecution(["PAPER_VENUE_URL": url])
-                try await path.publish(try SimulatedVenue.signal())
-                try await eventually("it was unknown, and is found") {
-                    try await path.rig.number(
-                        """
-                        SELECT count(*) AS n FROM orders o JOIN audit_log a USING (order_id)
-                        WHERE a.event = 'order_unknown' AND o.filled > 0 AND o.closed_at IS NOT NULL
-                        """) == 1
-                }
-                #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 1)
+        try await SimulatedVenue.withPath { simulator, path, settings in
+            _ = simulator.state.withLockedValue { state in
+                state.faults.arm(FaultOrder(kind: .lostAcknowledgement), at: .epoch)
             }
+            try await SimulatedVenue.trade(path, settings)
+            try await eventually("it was unknown, and is found") {
+                try await path.rig.number(
+                    """
+                    SELECT count(*) AS n FROM orders o JOIN audit_log a USING (order_id)
+                    WHERE a.event = 'order_unknown' AND o.filled > 0 AND o.closed_at IS NOT NULL
+                    """) == 1
+            }
+            #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 1)
         }
     }
 }

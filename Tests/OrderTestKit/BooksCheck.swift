@@ -79,6 +79,22 @@ public enum BooksCheck {
                 (SELECT coalesce(sum(quantity), 0) FROM fills f WHERE f.order_id = o.order_id)
             """),
         Rule(
+            "orders without their beginning or their end in the audit",
+            """
+            SELECT count(*) AS n FROM orders o WHERE NOT EXISTS (
+                    SELECT FROM audit_log a WHERE a.order_id = o.order_id AND a.event = 'order_stored')
+                OR o.state NOT IN ('stored', 'sent', 'unknown', 'resting') AND NOT EXISTS (
+                    SELECT FROM audit_log a WHERE a.order_id = o.order_id AND a.event IN ('order_filled',
+                        'order_partial_fill', 'order_cancelled', 'order_rejected', 'order_failed', 'order_expired'))
+            """),
+        Rule(
+            "orders whose answer was lost and of which nobody was told",
+            """
+            SELECT count(*) AS n FROM audit_log a WHERE a.event = 'order_unknown'
+                AND a.details->>'reason' <> 'fills_incomplete' AND a.order_id NOT IN (
+                    SELECT coalesce(o.payload->'detail'->>'order', '') FROM outbox o WHERE o.topic = 'system:alerts')
+            """),
+        Rule(
             "positions that are not the sum of their fills",
             """
             SELECT count(*) AS n FROM positions p WHERE p.net_quantity <> (SELECT coalesce(sum(

@@ -91,6 +91,52 @@ struct RealFleet {
             Self.post("\(controlURL)/start"), timeout: .seconds(10))
     }
 
+    /// Runs the command line with the settings of the fleet.
+    func linesman(
+        _ arguments: [String], _ more: [String: String] = [:]
+    ) async throws -> (code: ChildProcess.ExitStatus, output: String) {
+        let (code, output) = try await ChildProcess.run(
+            Executable.path("linesman"), arguments,
+            environment: Executable.environment(temporary: folder.path, environment.merging(more) { $1 }),
+            timeout: .seconds(60))
+        return (code, output)
+    }
+
+    /// Lets the account differ from what its client knows.
+    func plant(_ document: String) async throws { try await post("account", document) }
+
+    /// Has the venue misbehave, as the document says.
+    func arm(_ fault: String) async throws { try await post("faults", fault) }
+
+    private func post(_ path: String, _ document: String) async throws {
+        var request = Self.post("\(controlURL)/\(path)")
+        request.body = .bytes(Data(document.utf8))
+        let status = try await HTTPClient.shared.execute(request, timeout: .seconds(10)).status.code
+        guard (200..<300).contains(status) else { throw NotTaken(status: status) }
+    }
+
+    private struct NotTaken: Error { let status: UInt }
+
+    /// Ends all that was armed.
+    func disarm() async throws {
+        var request = HTTPClientRequest(url: "\(controlURL)/faults")
+        request.method = .DELETE
+        _ = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+    }
+
+    /// In microseconds since 1970.
+    func venueTime() async throws -> Int64 {
+        struct Clock: Decodable {
+            let venueTime: Int64
+
+            enum CodingKeys: String, CodingKey { case venueTime = "venue_time" }
+        }
+        let response = try await HTTPClient.shared.execute(
+            HTTPClientRequest(url: "\(controlURL)/clock"), timeout: .seconds(10))
+        let data = Data(buffer: try await response.body.collect(upTo: 1 << 16))
+        return try JSONDecoder().decode(Clock.self, from: data).venueTime
+    }
+
     private static func post(_ url: String) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: url)
         request.method = .POST

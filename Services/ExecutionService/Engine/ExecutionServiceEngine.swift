@@ -89,12 +89,13 @@ public struct ExecutionServiceEngine: Sendable {
         evidence[order] = nil
     }
 
-    /// What to do next about an unknown order.
+    /// What to do next about an order that is unknown or rests.
     ///
     /// Before the proof may begin it is looked for all the same: finding it early is the common case.
     public func next(
         for order: OrderRecord, intentExpiresAt: VenueInstant, at now: VenueInstant, machine: MachineInstant
     ) -> UnknownStep {
+        if order.state == .resting { return .page }
         guard order.state == .unknown, let found = evidence[order.request.id] else { return .wait }
         guard found.isProven, order.venueOrder == nil, order.filled.isZero else { return .page }
         return .absent(retries: order.attempt < attempts && now < intentExpiresAt)

@@ -16,6 +16,19 @@ public enum OrderNews: Hashable, Sendable {
     case provenAbsent(retries: Bool)
 }
 
+extension OrderRecord {
+    /// What is to be booked of an order when nobody is at work on it any more: its process has died, or lost the answer
+    /// to a commit; nil when it is looked for, or has ended.
+    public var newsWhenAbandoned: OrderNews? {
+        switch state {
+        // Marked as sent before anything is written, so it was not.
+        case .stored: .notSent(reason: "interrupted")
+        case .sent: .unanswered(reason: "interrupted")
+        case .unknown, .resting, .filled, .partiallyFilled, .cancelled, .rejected, .expired: nil
+        }
+    }
+}
+
 /// Everything that one piece of news changes, worked out on copies of the rows that it touches.
 ///
 /// The shell reads the rows under their locks, hands them in, applies the news and writes what it finds changed, all
@@ -103,7 +116,7 @@ public struct OrderBooking: Hashable, Sendable {
         if order.filled < reported {
             // It is there, and we have not seen all that it did: nothing is released until the fills are.
             move(to: .unknown)
-            order.reason = "fills_incomplete"
+            order.reason = OrderRecord.fillsIncomplete
         } else if order.filled >= asked {
             end(as: .filled, reason: nil, intent: .done)
         } else if rests {

@@ -31,6 +31,26 @@ public enum Reconciliation {
         return found.filter { !accepted.names.contains($0.name) }
     }
 
+    /// What a look brought of which both sides were read whole and ours stood still.
+    ///
+    /// `unread` are markets of which we hold something and the venue did not tell the result: it may have paid them out
+    /// already, and then their position and the cash differ until we are told too. A look that finds nothing worse than
+    /// that could not be finished.
+    public static func look(
+        _ own: OwnSnapshot, _ venue: VenueSnapshot, accepted: Accepted = Accepted(), unread: Set<MarketID> = []
+    ) -> ReconciliationLook {
+        let found = compare(own, venue, accepted: accepted)
+        let doubtful = found.filter { $0.mayBePayment(of: unread) }
+        let certain = found.filter { !$0.mayBePayment(of: unread) }
+        if !doubtful.isEmpty, certain.allSatisfy(\.isMended) {
+            let markets = unread.sorted().prefix(5).map(\.rawValue).joined(separator: ", ")
+            return .unreachable(reason: "what became of \(markets) could not be read")
+        }
+        let open = own.orders.filter { !$0.state.isTerminal }
+        let inFlight = open.count { $0.state == .stored || $0.state == .sent }
+        return .compared(certain, inFlight: inFlight, open: open.count - inFlight)
+    }
+
     private static func orders(
         _ own: OwnSnapshot, _ venue: VenueSnapshot, _ names: inout [VenueOrderID: OrderRecord]
     ) -> [Discrepancy] {

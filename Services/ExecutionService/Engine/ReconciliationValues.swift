@@ -186,6 +186,15 @@ public enum Discrepancy: Hashable, Sendable {
     /// The same for the same thing, whatever the figures.
     public var name: String { "\(code):\(subject)" }
 
+    /// Whether the venue may only have paid out what it did not tell us of.
+    func mayBePayment(of unread: Set<MarketID>) -> Bool {
+        switch self {
+        case .position(let difference): unread.contains(difference.market)
+        case .balance: !unread.isEmpty
+        default: false
+        }
+    }
+
     /// The market of what is not an order of ours.
     var foreignMarket: MarketID? {
         switch self {

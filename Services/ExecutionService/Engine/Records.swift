@@ -26,11 +26,19 @@ public struct OrderRecord: Hashable, Sendable {
 
     /// The reason of an order whose non-acceptance was proven.
     public static let notAccepted = "not_accepted"
+    /// The reason of an order that the venue has, and of whose fills it has not told all.
+    public static let fillsIncomplete = "fills_incomplete"
 
     /// Whether it is certain that nothing came or will come of it, so that another attempt may be made.
     public var isProvenAbsent: Bool { wasCalledAbsent && filled.isZero }
     /// Whether it was taken for proven, also if it has traded since.
     public var wasCalledAbsent: Bool { state == .rejected && reason == Self.notAccepted }
+
+    /// What an operator must hear of as long as it stands so, whoever wrote it down; nil when nothing.
+    public var alert: ExecutionAlert? {
+        guard state == .unknown, reason != Self.fillsIncomplete else { return nil }
+        return .orderUnknown(request.id, reason: reason ?? "")
+    }
 }
 
 /// Exposure held before an order is sent, as it is stored.

@@ -49,4 +49,8 @@ public struct ReversalBooking: Hashable, Sendable {
         // The one way back out of an end: what was said of it was not true.
         if order.state.isTerminal { self.order.state = self.order.filled.isZero ? .cancelled : .partiallyFilled }
     }
+
+    public var alert: ExecutionAlert {
+        .reversed(order.request.id, position.market, fills: reversed.map(\.id), cash: account.cash)
+    }
 }

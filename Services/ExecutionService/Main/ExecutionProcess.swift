@@ -22,7 +22,8 @@ enum ExecutionProcess {
             pool: host.database, account: account,
             statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone),
             fillStanding: venue.fillsAreProvisional ? .provisional : .confirmed,
-            savedPercent: Int64(settings.exits.savedPercent), budget: try BudgetStore(settings))
+            savedPercent: Int64(settings.exits.savedPercent), budget: try BudgetStore(settings),
+            wall: context.wallClock)
         let prices = LatestPrices(metrics: context.metrics)
         let balance = BalanceReader(host: host, venue: venue, account: account)
         let (positions, plans, results) = (WakeUps(), WakeUps(), WakeUps())

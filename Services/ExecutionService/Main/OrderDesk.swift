@@ -17,7 +17,7 @@ actor OrderDesk {
     let host: ServiceHost
     let store: OrderStore
     let venue: any ExecutionVenue
-    let alarm: Alarm
+    nonisolated let alarm: Alarm
     nonisolated let news: IntentNews
     /// Asks for a sweep.
     nonisolated let wakeUps = WakeUps()
@@ -136,17 +136,12 @@ actor OrderDesk {
         // Nobody else may conclude anything of it between its storing and the booking of its answer; a leg is its
         // plan's.
         if lanes.isInFlight(open.record.intent) || open.isPartOfPlan { return }
-        switch open.record.state {
-        case .stored:
-            // Marked as sent before anything is written, so it was not.
-            _ = try await store.book(id, .notSent(reason: "interrupted"), at: host.venueClock.now)
-        case .sent:
-            try await note(store.book(id, .unanswered(reason: "interrupted"), at: host.venueClock.now))
-        case .unknown, .resting:
-            remember(open.record)
-            engine.missing(id, connectionClosed: true, at: host.clock.now)
-        default: break
+        if let news = open.record.newsWhenAbandoned {
+            return try await note(store.book(id, news, at: host.venueClock.now))
         }
+        remember(open.record)
+        alarm.see(open.record)
+        engine.missing(id, connectionClosed: true, at: host.clock.now)
     }
 
     /// One intent from its claim to the booking of the venue's answer.
@@ -226,7 +221,8 @@ actor OrderDesk {
                 "order": "\(id)", "state": "\(booking.order.state.rawValue)", "filled": "\(booking.order.filled)",
                 Key.reason: "\(booking.order.reason ?? "")",
             ])
-        for alert in booking.alerts { await alarm.raise(alert) }
+        for alert in booking.alerts { alarm.raise(alert) }
+        alarm.see(booking.order)
     }
 
     private func remember(_ order: OrderRecord) {

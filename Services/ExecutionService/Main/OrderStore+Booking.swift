@@ -96,6 +96,7 @@ extension OrderStore {
                 isReversed: false)
         }
         try await announce(booking.order, stored, booked + new, transaction)
+        for alert in booking.alerts { try await announce(alert, of: stored, transaction) }
         if !booking.newFills.isEmpty {
             try await announce(booking.position, of: stored, settledAt: booking.settledAt, transaction)
         }
@@ -171,6 +172,13 @@ extension OrderStore {
             fees: try Money(microdollars: all.reduce(0) { $0 + $1.fee }), state: order.state, reason: order.reason)
         try await OutboxStore.append(
             update, on: Channels.orders, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
+    }
+
+    /// What an operator must hear of is committed with what it follows from.
+    func announce(_ alert: ExecutionAlert, of stored: StoredIntent, _ transaction: PostgresTransaction) async throws {
+        try await OutboxStore.append(
+            alert.notice.message(at: wall.microseconds), on: Channels.alerts, key: stored.intent.game.rawValue,
+            trace: stored.trace, in: transaction)
     }
 
     func announce(

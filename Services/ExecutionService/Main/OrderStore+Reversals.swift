@@ -106,6 +106,7 @@ extension OrderStore {
         let told = try await transaction.ask(fills(of: order.id))
         try await announce(booking.order, stored, told, transaction)
         try await announce(booking.position, of: stored, settledAt: settledAt, transaction)
+        try await announce(booking.alert, of: stored, transaction)
         try await AuditEntry(
             .fillReversed, intent: stored.intent.id, order: order.id, market: order.market, game: stored.intent.game,
             details: [

@@ -35,6 +35,8 @@ struct OrderStore: Sendable {
     var savedPercent: Int64 = 50
     /// What the account may ask of the venue; nil where nobody counts.
     var budget: BudgetStore?
+    /// For what is told to people.
+    var wall = WallClock.real
 
     /// The latest venue time that signals and orders were stored with; nil when there are none.
     func latestVenueTime() async throws -> VenueInstant? {

@@ -82,12 +82,9 @@ struct PlanDriver {
         guard let left = held.orders.last(where: { $0.answer == nil }) else { return }
         let id = left.record.request.id
         open = (left.leg.number, id)
-        switch left.record.state {
-        // Marked as sent before anything is written, so it was not.
-        case .stored: try await give(conclude(book(id, .notSent(reason: "interrupted"))))
-        case .sent: try await give(conclude(book(id, .unanswered(reason: "interrupted"))))
-        default: evidence.missing(id, connectionClosed: true, at: host.clock.now)
-        }
+        if let news = left.record.newsWhenAbandoned { return try await give(conclude(book(id, news))) }
+        parts.orders.alarm.see(left.record)
+        evidence.missing(id, connectionClosed: true, at: host.clock.now)
     }
 
     // MARK: What is seen
@@ -292,7 +289,8 @@ struct PlanDriver {
                 "plan": "\(approved.id)", "order": "\(id)", "state": "\(order.state.rawValue)",
                 "filled": "\(order.filled)", Key.reason: "\(order.reason ?? "")",
             ])
-        for alert in booking.alerts { await parts.orders.alarm.raise(alert) }
+        for alert in booking.alerts { parts.orders.alarm.raise(alert) }
+        parts.orders.alarm.see(order)
         guard let number = open?.number else { return nil }
         switch order.state {
         case .stored, .sent: return nil
@@ -325,12 +323,8 @@ struct PlanDriver {
         nextPage = host.clock.now.advanced(by: parts.settings.unknownInterval)
         guard let order = try await store.order(id) else { throw PlanLost() }
         if order.state.isTerminal { return try await give(conclude(book(id, .sent))) }
-        let step: UnknownStep =
-            order.state == .resting
-            ? .page
-            : evidence.next(
-                for: order, intentExpiresAt: approved.signal.expiresAt, at: host.venueClock.now,
-                machine: host.clock.now)
+        let step = evidence.next(
+            for: order, intentExpiresAt: approved.signal.expiresAt, at: host.venueClock.now, machine: host.clock.now)
         switch step {
         case .wait: return
         case .absent: try await give(conclude(book(id, .provenAbsent(retries: false))))

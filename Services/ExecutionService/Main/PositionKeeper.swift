@@ -14,14 +14,16 @@ struct PositionKeeper: Sendable {
     func settle(_ wakeUps: AsyncStream<Void>) async throws {
         for await _ in wakeUps {
             do {
-                try await settleOnce()
+                _ = try await settleOnce()
             } catch let error as PostgresError where !Task.isCancelled {
                 host.log.warning("positions not settled", metadata: [Key.reason: "\(error)"])
             }
         }
     }
 
-    func settleOnce() async throws {
+    /// - Returns: the markets of which the venue did not tell.
+    func settleOnce() async throws -> Set<MarketID> {
+        var unread: Set<MarketID> = []
         for market in try await store.openPositions().keys.sorted() {
             let outcome: MarketOutcome
             do {
@@ -29,6 +31,7 @@ struct PositionKeeper: Sendable {
             } catch  where !Task.isCancelled {
                 host.context.metrics.counter("markets_not_read_total", "Results that a venue did not tell.").increment()
                 host.log.warning("market not read", metadata: ["market": "\(market)", Key.reason: "\(error)"])
+                unread.insert(market)
                 continue
             }
             switch outcome {
@@ -38,6 +41,7 @@ struct PositionKeeper: Sendable {
             case .refunded: try await pay(market, nil, voided: true)
             }
         }
+        return unread
     }
 
     /// Without a value what is open is paid back as it was bought.

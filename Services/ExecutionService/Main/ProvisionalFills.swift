@@ -39,9 +39,7 @@ struct ProvisionalFills: Sendable {
             host.outbox()
             host.context.metrics.counter("fills_reversed_total", "Fills that their venue took back.")
                 .increment(by: booking.reversed.count)
-            await alarm.raise(
-                .reversed(
-                    order, booking.position.market, fills: booking.reversed.map(\.id), cash: booking.account.cash))
+            alarm.raise(booking.alert)
         }
     }
 }

@@ -47,8 +47,9 @@ struct Reconciler: Sendable {
 
     private var name: String { host.source }
 
-    /// Looks until cancelled; `settle` pays out what the venue has paid before it is compared.
-    func run(settle: @Sendable () async throws -> Void) async throws {
+    /// Looks until cancelled; `settle` pays out what the venue has paid before it is compared, and names the markets
+    /// that it could not read.
+    func run(settle: @Sendable () async throws -> Set<MarketID>) async throws {
         var limits = ReconciliationEngine.Limits()
         limits.interval = settings.reconciliationInterval
         limits.confirmation = settings.reconciliationConfirmation
@@ -73,7 +74,7 @@ struct Reconciler: Sendable {
 
     // MARK: Looking
 
-    private func look(_ settle: @Sendable () async throws -> Void) async -> Round {
+    private func look(_ settle: @Sendable () async throws -> Set<MarketID>) async -> Round {
         var round = Round(look: .moved)
         do {
             try await look(settle, &round)
@@ -88,11 +89,11 @@ struct Reconciler: Sendable {
         return round
     }
 
-    private func look(_ settle: @Sendable () async throws -> Void, _ round: inout Round) async throws {
+    private func look(_ settle: @Sendable () async throws -> Set<MarketID>, _ round: inout Round) async throws {
         round.asked = try await VenueBalances.now(store.pool)
         round.before = try await records.read(store.pool)
         round.venueNow = host.venueClock.now
-        try await settle()
+        let unread = try await settle()
         let mark = try await store.mark()
         let since = Self.since(round.before, now: round.venueNow)
         guard let theirs = try await venue.snapshot(since: since) else {
@@ -104,11 +105,7 @@ struct Reconciler: Sendable {
         round.own = own
         round.accepted = try Accepted(await records.accepted(store.pool))
         guard try await store.mark() == mark else { return }
-        let open = own.orders.filter { !$0.state.isTerminal }
-        let inFlight = open.count { $0.state == .stored || $0.state == .sent }
-        round.look = .compared(
-            Reconciliation.compare(own, theirs, accepted: round.accepted), inFlight: inFlight,
-            open: open.count - inFlight)
+        round.look = Reconciliation.look(own, theirs, accepted: round.accepted, unread: unread)
     }
 
     /// From when on orders and fills are listed, in whole seconds as venues take it; nil for all.

@@ -22,11 +22,8 @@ extension OrderDesk {
     private func resolve(_ open: OpenOrder) async throws {
         let order = open.record
         if open.isPartOfPlan { return }
-        let step: UnknownStep =
-            order.state == .resting
-            ? .page
-            : engine.next(
-                for: order, intentExpiresAt: open.intentExpiresAt, at: host.venueClock.now, machine: host.clock.now)
+        let step = engine.next(
+            for: order, intentExpiresAt: open.intentExpiresAt, at: host.venueClock.now, machine: host.clock.now)
         switch step {
         case .wait: return
         case .page: try await look(for: order)
@@ -58,7 +55,7 @@ extension OrderDesk {
                 labels: ["code": failure?.code.rawValue ?? "other"]
             ).increment()
             if let failure, !failure.isTransient, isFirstNonsense(of: order.request.id) {
-                await alarm.raise(.orderUnknown(order.request.id, reason: "\(failure)"))
+                alarm.raise(.orderUnknown(order.request.id, reason: "\(failure)"))
             }
             host.log.warning(
                 "unknown order could not be looked for",

@@ -174,8 +174,9 @@ indirect enum PathHappening {
     case balanceRead(Int, life: Int, Money?, asked: MachineInstant)
     case payOut(Int, life: Int)
     case reconcile(Int, life: Int)
-    case reconcileAtVenue(Int, life: Int, started: MachineInstant, mark: Int?)
-    case reconcileAtHome(Int, life: Int, started: MachineInstant, mark: Int?, VenueSnapshot?)
+    case reconcileAtVenue(Int, life: Int, started: MachineInstant, mark: Int?, unread: Set<MarketID>)
+    case reconcileAtHome(
+        Int, life: Int, started: MachineInstant, mark: Int?, unread: Set<MarketID>, VenueSnapshot?)
     case reconciled(Int, life: Int, started: MachineInstant, ReconciliationLook, [Discrepancy], OwnSnapshot?)
     case killSwitch(isEngaged: Bool)
 }

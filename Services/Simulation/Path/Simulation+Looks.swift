@@ -59,12 +59,9 @@ extension Simulation {
         guard let first = open.first else { return planPath(.resolve(index, life: life), after: .seconds(1)) }
         let rest = Array(open.dropFirst())
         let process = path.executors[index].process
-        let next: UnknownStep =
-            first.record.state == .resting
-            ? .page
-            : path.executors[index].engine.next(
-                for: first.record, intentExpiresAt: first.intentExpiresAt, at: venueClock(of: process),
-                machine: clock(of: process))
+        let next = path.executors[index].engine.next(
+            for: first.record, intentExpiresAt: first.intentExpiresAt, at: venueClock(of: process),
+            machine: clock(of: process))
         switch next {
         case .wait: step(index, life, rest)
         case .page:
@@ -78,23 +75,29 @@ extension Simulation {
         }
     }
 
-    /// Pays out what the venue has settled; false when the database did not take it.
-    private mutating func payOut(_ index: Int) -> Bool {
+    /// Pays out what the venue has settled, and names the markets that could not be read; nil when the database did not
+    /// take it.
+    private mutating func payOut(_ index: Int) -> Set<MarketID>? {
+        var unread: Set<MarketID> = []
         let held = path.books.positions.filter {
             (plant == .paidTwice || $0.value.state == .open) && !$0.value.position.isFlat
         }
         for market in held.keys.sorted() {
             // A market that cannot be read now is asked about again.
-            guard reachesVenue(forLists: false), let value = path.venue.listings[market]?.value else { continue }
+            guard reachesVenue(forLists: false) else {
+                unread.insert(market)
+                continue
+            }
+            guard let value = path.venue.listings[market]?.value else { continue }
             let fate = fate(of: path.executors[index].process)
             if fate.isDone, path.books.settle(market, at: value) {
                 log.add("\(market) settled at \(value)")
                 record("e\(index) pays out \(market) at \(value)")
                 watchBooks()
             }
-            guard fate.isAnswered else { return false }
+            guard fate.isAnswered else { return nil }
         }
-        return true
+        return unread
     }
 
     // MARK: Reconciliation
@@ -104,16 +107,18 @@ extension Simulation {
         case .reconcile(let index, let life):
             guard isThere(executor: index, life, happening) else { return }
             let started = clock(of: path.executors[index].process)
-            let isPaid = payOut(index)
-            let isRead = fate(of: path.executors[index].process, writes: false).isAnswered && isPaid
+            let unread = payOut(index)
+            let isRead = fate(of: path.executors[index].process, writes: false).isAnswered && unread != nil
             let mark = isRead ? path.books.mark : nil
-            planPath(.reconcileAtVenue(index, life: life, started: started, mark: mark), within: 5...40)
-        case .reconcileAtVenue(let index, let life, let started, let mark):
+            planPath(
+                .reconcileAtVenue(index, life: life, started: started, mark: mark, unread: unread ?? []),
+                within: 5...40)
+        case .reconcileAtVenue(let index, let life, let started, let mark, let unread):
             let snapshot = reachesVenue() ? path.venue.snapshot(at: now) : nil
             planPath(
-                .reconcileAtHome(index, life: life, started: started, mark: mark, snapshot),
+                .reconcileAtHome(index, life: life, started: started, mark: mark, unread: unread, snapshot),
                 after: snapshot == nil ? .seconds(2) : path.milliseconds(5...200))
-        case .reconcileAtHome(let index, let life, let started, let mark, let snapshot):
+        case .reconcileAtHome(let index, let life, let started, let mark, let unread, let snapshot):
             guard isThere(executor: index, life, happening) else { return }
             let isRead = fate(of: path.executors[index].process, writes: false).isAnswered
             var look = ReconciliationLook.unreachable(reason: "no answer")
@@ -122,12 +127,9 @@ extension Simulation {
             if let snapshot, let mark, isRead {
                 let ours = path.books.own(of: snapshot)
                 own = ours
-                found = Reconciliation.compare(ours, snapshot)
-                let open = ours.orders.filter { !$0.state.isTerminal }
-                let inFlight = open.count { $0.state == .stored || $0.state == .sent }
                 look =
-                    path.books.mark == mark
-                    ? .compared(found, inFlight: inFlight, open: open.count - inFlight) : .moved
+                    path.books.mark == mark ? Reconciliation.look(ours, snapshot, unread: unread) : .moved
+                if case .compared(let certain, _, _) = look { found = certain }
             }
             planPath(.reconciled(index, life: life, started: started, look, found, own), within: 1...8)
         case .reconciled(let index, let life, let started, let look, let found, let own):

@@ -87,14 +87,11 @@ extension Simulation {
     private mutating func takeUp(_ index: Int, _ order: OrderRecord) {
         guard !path.executors[index].lanes.isInFlight(order.intent) else { return }
         let (id, life) = (order.request.id, path.executors[index].process.life)
-        switch order.state {
-        case .stored: planPath(.book(index, life: life, id, .notSent(reason: "interrupted"), lane: nil), within: 0...5)
-        case .sent: planPath(.book(index, life: life, id, .unanswered(reason: "interrupted"), lane: nil), within: 0...5)
-        case .unknown, .resting:
-            path.executors[index].engine.missing(
-                id, connectionClosed: true, at: clock(of: path.executors[index].process))
-        default: break
+        if let news = order.newsWhenAbandoned {
+            return planPath(.book(index, life: life, id, news, lane: nil), within: 0...5)
         }
+        path.executors[index].engine.missing(
+            id, connectionClosed: true, at: clock(of: path.executors[index].process))
     }
 
     mutating func startLanes(_ index: Int) {
