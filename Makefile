@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
-.PHONY: soak-fleet soak-simulation soak-orders bench-path bench-kill-switch image
+.PHONY: soak-fleet soak-simulation soak-orders bench-path bench-kill-switch image chaos-report
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -47,8 +47,12 @@ soak-orders: bootstrap ## 1,000,000 steps and 50,000 plans on the engines, then 
 bench-kill-switch: bootstrap ## from the kill switch's return to the last order that left, with each server away
 	scripts/bench.sh kill-switch
 
-chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes
-	scripts/chaos.sh
+chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real processes, three rounds each
+	scripts/chaos.sh 3 "$$(mktemp -d)/chaos.json"
+
+ROUNDS ?= 20
+chaos-report: bootstrap ## the same in ROUNDS=20 rounds; goes on where it was interrupted (chaos-report.json, .md)
+	scripts/chaos.sh $(ROUNDS) chaos-report.json
 
 image: bootstrap ## the container image, from a release build on Debian 12 (docs/OPERATIONS.md)
 	scripts/image.sh

@@ -62,7 +62,7 @@ let package = Package(
             name: "Core",
             targets: [
                 "Domain", "Resilience", "Wire", "Runtime", "Redis", "Postgres", "Alerting", "Venues", "Bus", "Matching",
-                "Recording", "Hosting", "Servers",
+                "Recording", "Hosting", "Servers", "Faults",
             ]),
         // For the measurements in `Benchmarks`.
         .library(name: "OrchestratorEngine", targets: ["OrchestratorEngine"]),
@@ -105,6 +105,9 @@ let package = Package(
         shared("Wire", ["Domain"]),
         shared("Runtime", ["Resilience", log, crypto, lifecycle, unixSignals, httpServer, "TOMLKit"] + nio),
         shared("Servers", ["CSpawn", "Runtime", "Resilience", log] + nio),
+        shared(
+            "Faults",
+            ["Runtime", "Resilience", .product(name: "NIOHTTP1", package: "swift-nio")] + nio),
         shared("Redis", ["CHiredis", "Resilience", "Runtime", log, tls, crypto] + nio),
         shared(
             "Postgres", ["CLibPQ", "CEpoll", "Resilience", "Runtime", log] + nio,
@@ -156,8 +159,8 @@ let package = Package(
         .executableTarget(
             name: "Linesman",
             dependencies: hosted + [
-                "ChaosEngine", "Recording", "Servers", "Simulation", "Venues", "Alerting", arguments, crypto,
-                httpClient, unixSignals,
+                "ChaosEngine", "Faults", "Recording", "Servers", "Simulation", "Venues", "Alerting", arguments,
+                crypto, httpClient, unixSignals,
             ]
                 + nio,
             path: "Services/Linesman", swiftSettings: settings),
@@ -166,7 +169,7 @@ let package = Package(
         .target(
             name: "TestKit",
             dependencies: [
-                "Runtime", "Resilience", "Servers", log, .product(name: "NIOHTTP1", package: "swift-nio"),
+                "Faults", "Runtime", "Resilience", "Servers", log,
             ] + nio, path: "Tests/TestKit", swiftSettings: settings),
         test("Domain", ["Domain"]),
         test("Resilience", ["Resilience"]),
@@ -208,7 +211,9 @@ let package = Package(
         test("Bus", ["Bus", "BusTestKit", "Redis", "RedisTestKit", "Wire", "Domain", "Runtime", "Resilience"] + nio),
         .target(
             name: "PostgresTestKit",
-            dependencies: ["Postgres", "Resilience", "Runtime", "Servers", "TestKit", log] + nio,
+            dependencies: [
+                "Faults", "Postgres", "Resilience", "Runtime", "Servers", "TestKit", log,
+            ] + nio,
             path: "Tests/PostgresTestKit", swiftSettings: settings),
         .executableTarget(
             name: "JournalWriter", dependencies: ["Postgres", "Runtime", log] + nio, path: "Tests/JournalWriter",

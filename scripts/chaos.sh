@@ -1,23 +1,29 @@
 #!/usr/bin/env bash
-# Runs every scenario of CHAOS_TESTING.md once, and says what each did.
+# Plays a whole game through each of the demo's faults, then holds every scenario of CHAOS_TESTING.md, each with a
+# control, and says what each did.
+#
+#   scripts/chaos.sh ROUNDS REPORT      REPORT is a JSON file; the rounds in it are not held again
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+rounds=${1:-3}
+report=${2:-chaos-report.json}
 
 swift build -c release
-reports=$(mktemp -d)
-trap 'rm -rf "$reports"' EXIT
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 failed=0
-for scenario in shard-kill lost-acks bad-frames venue-resets; do
-    echo "chaos: $scenario"
-    if ./.build/release/linesman demo --plain --speed 240 --faults "$scenario" --report "$reports/$scenario.json" \
-        >"$reports/$scenario.log" 2>&1; then
-        sed -n '/recording/,$p' "$reports/$scenario.log"
-        echo "chaos: $scenario held"
+for fault in shard-kill lost-acks bad-frames venue-resets; do
+    echo "chaos: $fault"
+    if ./.build/release/linesman demo --plain --speed 240 --faults "$fault" --report "$logs/$fault.json" \
+        >"$logs/$fault.log" 2>&1; then
+        sed -n '/recording/,$p' "$logs/$fault.log"
+        echo "chaos: $fault held"
     else
-        cat "$reports/$scenario.log"
-        echo "chaos: $scenario FAILED"
+        cat "$logs/$fault.log"
+        echo "chaos: $fault FAILED"
         failed=$((failed + 1))
     fi
 done
-echo "chaos: $((4 - failed)) of 4 scenarios held"
+echo "chaos: $((4 - failed)) of 4 games held"
+./.build/release/linesman chaos --rounds "$rounds" --control --report "$report" || failed=$((failed + 1))
 exit "$((failed > 0))"

@@ -25,7 +25,7 @@ run() {
 }
 run "pure modules" "${others[@]}"
 # What kills and restarts processes by the dozen takes the machine from everything else, so it runs by itself.
-rehearsals="^SystemTests\\.(OrderFaultTests|PlanFaultTests|KillSwitchTests)"
+rehearsals="^SystemTests\\.(OrderFaultTests|PlanFaultTests|KillSwitchTests|ChaosCommandTests)"
 for module in "${modules[@]}"; do run "$module" --filter "^${module}Tests\\." --skip "$rehearsals"; done
 run "rehearsals" --filter "$rehearsals"
 

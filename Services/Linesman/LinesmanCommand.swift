@@ -7,9 +7,9 @@ struct LinesmanCommand: AsyncParsableCommand {
         commandName: "linesman",
         abstract: "Trades live prediction markets on sports games, and stays correct while things break.",
         subcommands: [
-            UpCommand.self, DemoCommand.self, StatusCommand.self, HealthCommand.self, WhyCommand.self,
-            AuditCommand.self, DrainCommand.self, ReassignCommand.self, KillSwitchCommand.self, ReconcileCommand.self,
-            TermsCommand.self, DeadLettersCommand.self, RecordCommand.self, SimulateCommand.self, ConfigCommand.self,
-            CheckCommand.self,
+            UpCommand.self, DemoCommand.self, ChaosCommand.self, ChaosHealCommand.self, StatusCommand.self,
+            HealthCommand.self, WhyCommand.self, AuditCommand.self, DrainCommand.self, ReassignCommand.self,
+            KillSwitchCommand.self, ReconcileCommand.self, TermsCommand.self, DeadLettersCommand.self,
+            RecordCommand.self, SimulateCommand.self, ConfigCommand.self, CheckCommand.self,
         ])
 }

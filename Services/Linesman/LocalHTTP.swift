@@ -28,6 +28,8 @@ struct LocalHTTP: Sendable {
         try await send(url, .post, body: json, bearer, timeout)
     }
 
+    func delete(_ url: String) async throws { _ = try await send(url, .delete, body: nil) }
+
     private func send(
         _ url: String, _ method: HTTPMethod, body: String?, _ bearer: Secret? = nil, _ timeout: TimeAmount = .seconds(3)
     ) async throws -> String {
@@ -49,5 +51,6 @@ struct LocalHTTP: Sendable {
     private enum HTTPMethod: String {
         case get = "GET"
         case post = "POST"
+        case delete = "DELETE"
     }
 }

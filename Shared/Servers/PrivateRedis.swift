@@ -97,6 +97,19 @@ public final class PrivateRedis: Sendable {
         try await startAgain()
     }
 
+    /// Runs one command whose words have no spaces, for setting up.
+    ///
+    /// - Throws: `ServersError.commandFailed` with the server's answer when that is an error, or none within 5 s.
+    public func ask(_ command: String) async throws {
+        let port = port
+        let answer = try await NIOThreadPool.singleton.runIfActive {
+            LoopbackSocket.ask(port: port, command + "\r\n", timeout: 5)
+        }
+        guard let answer, !answer.hasPrefix("-") else {
+            throw ServersError(.commandFailed, "redis-server, \(command): \(answer ?? "no answer")")
+        }
+    }
+
     /// SIGSTOP: connections stay open and nothing answers, as in a stalled network.
     public func pause() { child.withLockedValue { $0 }.signal(SIGSTOP) }
     public func resume() { child.withLockedValue { $0 }.signal(SIGCONT) }

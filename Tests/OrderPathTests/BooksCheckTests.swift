@@ -1,5 +1,6 @@
 import Domain
 import ExecutionServiceEngine
+import Hosting
 import OrderTestKit
 import Postgres
 import Testing

@@ -1,4 +1,5 @@
 import Domain
+import Hosting
 import Postgres
 
 /// Holds the books against the venue's own, when nothing moves any more.

@@ -1,3 +1,4 @@
+import Faults
 import NIOConcurrencyHelpers
 import Postgres
 import Resilience

@@ -26,16 +26,21 @@ public struct Sample: Hashable, Sendable {
         public var intents: Int
         public var orders: Int
         public var fills: Int
-        /// Committed, and not announced yet.
+        /// Committed a second ago or longer, and not announced yet.
         public var unannounced: Int
-        /// Orders beyond the first for one intent, except after a refusal.
-        public var surplusOrders: Int
+        /// Orders that carry the venue's own name.
+        public var placed: Int
+        /// Orders of which nobody knows what became.
+        public var unknown: Int
+        /// Rules of the books that do not hold (`BooksCheck`).
+        public var brokenRules: [String]
         /// Approved though a later epoch of the game had been stored before.
         public var staleApprovals: Int
 
         public init(
             term: Int64, games: [Game], signals: Int = 0, intents: Int = 0, orders: Int = 0, fills: Int = 0,
-            unannounced: Int = 0, surplusOrders: Int = 0, staleApprovals: Int = 0
+            placed: Int = 0, unannounced: Int = 0,
+            unknown: Int = 0, brokenRules: [String] = [], staleApprovals: Int = 0
         ) {
             self.term = term
             self.games = games
@@ -44,7 +49,9 @@ public struct Sample: Hashable, Sendable {
             self.orders = orders
             self.fills = fills
             self.unannounced = unannounced
-            self.surplusOrders = surplusOrders
+            self.placed = placed
+            self.unknown = unknown
+            self.brokenRules = brokenRules
             self.staleApprovals = staleApprovals
         }
     }
@@ -87,15 +94,23 @@ public struct Sample: Hashable, Sendable {
     /// What an orchestrator says of itself and, by their kind, of the services that it hears; nil when none answers.
     public var checks: [String: Bool]?
     public var alerts: [Alert]
+    /// Kinds that have reached the sink since the last sample; nil where nobody sees the sink.
+    public var delivered: Set<String>?
+
+    /// Orders that the venue has taken; nil where it cannot be asked.
+    public var taken: Int?
 
     public init(
-        truth: Truth?, shards: [Beat], services: [Beat], checks: [String: Bool]?, alerts: [Alert] = []
+        truth: Truth?, shards: [Beat], services: [Beat], checks: [String: Bool]?, alerts: [Alert] = [],
+        delivered: Set<String>? = nil, taken: Int? = nil
     ) {
         self.truth = truth
         self.shards = shards
         self.services = services
         self.checks = checks
         self.alerts = alerts
+        self.delivered = delivered
+        self.taken = taken
     }
 
     static let kinds = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
@@ -103,7 +118,7 @@ public struct Sample: Hashable, Sendable {
     /// What keeps this moment from being steady; empty when it is.
     ///
     /// Steady: each game is watched by the one shard that PostgreSQL names, under its epoch and with all books; one
-    /// service of each kind is well, the checks too, and nothing committed waits to be announced.
+    /// service of each kind is well, the checks too, no order is unknown and no announcement waits.
     public var unrest: [String] {
         guard let truth else { return ["PostgreSQL does not answer"] }
         var found: [String] = []
@@ -124,6 +139,7 @@ public struct Sample: Hashable, Sendable {
         }
         guard let checks else { return found + ["the orchestrator does not answer"] }
         found += checks.filter { !$0.value }.keys.sorted().map { "the check \($0) fails" }
+        if truth.unknown > 0 { found.append("\(truth.unknown) orders are unknown") }
         if truth.unannounced > 0 { found.append("\(truth.unannounced) announcements wait") }
         return found
     }
@@ -132,6 +148,12 @@ public struct Sample: Hashable, Sendable {
     var isBalanced: Bool {
         let counts = shards.filter { $0.isHealthy && $0.isFresh }.map(\.games.count)
         return (counts.max() ?? 0) - (counts.min() ?? 0) <= 1
+    }
+
+    /// Orders that the venue has taken and PostgreSQL does not know; below zero, those that the venue does not have.
+    var surplus: Int? {
+        guard let taken, let truth else { return nil }
+        return taken - truth.placed
     }
 
     var healthyShards: Int { shards.count { $0.isHealthy && $0.isFresh } }

@@ -1,36 +1,4 @@
-/// What is hurt: a part of the deployment, by what it is rather than by a name, since that may change with each round.
-public enum Part: String, Hashable, Sendable, CaseIterable {
-    case redis
-    case postgres
-    /// The orchestrator that leads.
-    case leader
-    case marketDiscovery = "market-discovery"
-    case signalProcessor = "signal-processor"
-    case executionService = "execution-service"
-    /// The shard with the most games; of several the first by name.
-    case busiestShard = "busiest-shard"
-    case allShards = "all-shards"
-}
-
-/// One fault, that holds until it is undone.
-public struct Fault: Hashable, Sendable {
-    public enum Kind: String, Hashable, Sendable, CaseIterable {
-        /// SIGKILL; undone by a start.
-        case kill
-        /// SIGTERM and its drain; undone by a start.
-        case stop
-        /// SIGSTOP: connections stay open and nothing answers; undone by SIGCONT.
-        case freeze
-    }
-
-    public let kind: Kind
-    public let part: Part
-
-    public init(_ kind: Kind, _ part: Part) {
-        self.kind = kind
-        self.part = part
-    }
-}
+import Resilience
 
 /// By what one sees that the suite itself knows of the fault.
 public enum Detection: Hashable, Sendable {
@@ -42,25 +10,42 @@ public enum Detection: Hashable, Sendable {
     case otherLeads
     /// An alert of this kind is there.
     case alert(String)
+    /// A heartbeat says that the games of a shard, or a service, are not well.
+    case unrest
 }
 
-/// One rehearsed failure: what is broken, how long, and what must be true of it in figures.
+/// One rehearsed failure: what is broken, when and how long, and what must be true of it in figures.
 public struct Scenario: Hashable, Sendable {
+    /// A fault, and when it is there.
+    public struct Step: Hashable, Sendable {
+        public let fault: Fault
+        /// After the first step was begun.
+        public let after: Duration
+        /// From its begin to its undoing.
+        public let holds: Duration
+
+        public init(_ kind: Fault.Kind, _ part: Part, after: Duration = .zero, holds: Duration) {
+            fault = Fault(kind, part)
+            self.after = after
+            self.holds = holds
+        }
+    }
+
     /// Since when a recovery counts.
     public enum Start: Hashable, Sendable {
         /// The suite heals itself: others take over while the victim is away.
         case fault
-        /// Nobody can take the victim's place.
+        /// Nobody can take the victim's place: since the last undoing.
         case undo
     }
 
     public let name: String
     /// In one sentence, what it shows.
     public let shows: String
-    public let fault: Fault
-    /// How long the fault holds.
-    public let holds: Duration
-    public let detection: Detection
+    /// Empty when each round draws its own (`steps(in:)`).
+    private let fixed: [Step]
+    /// Nil where nothing but the invariants tells.
+    public let detection: Detection?
     public let detectWithin: Duration
     public let recovery: Start
     public let recoverWithin: Duration
@@ -72,25 +57,80 @@ public struct Scenario: Hashable, Sendable {
     public let control: Fault
     public let needsStandby: Bool
 
+    /// Whether its faults are drawn from the number of the round.
+    public var isDrawn: Bool { fixed.isEmpty }
+
     /// Whether a game may have another owner at the end.
-    var mayMoveGames: Bool { [.busiestShard, .allShards].contains(fault.part) }
+    var mayMoveGames: Bool {
+        isDrawn || fixed.contains { [.busiestShard, .allShards, .suite].contains($0.fault.part) }
+    }
 
     public init(
-        _ name: String, _ shows: String, fault: Fault, holds: Duration, detection: Detection, detectWithin: Duration,
-        recovery: Start, recoverWithin: Duration, alerts: Set<String> = [], mayAlert: Set<String> = [],
+        _ name: String, _ shows: String, _ steps: [Step], detection: Detection? = nil, within detect: Duration = .zero,
+        recovery: Start = .undo, recoversIn recover: Duration, alerts: Set<String> = [], mayAlert: Set<String> = [],
         control: Fault? = nil, needsStandby: Bool = false
     ) {
         self.name = name
         self.shows = shows
-        self.fault = fault
-        self.holds = holds
+        fixed = steps
         self.detection = detection
-        self.detectWithin = detectWithin
+        detectWithin = detect
         self.recovery = recovery
-        self.recoverWithin = recoverWithin
+        recoverWithin = recover
         self.alerts = alerts
         self.mayAlert = mayAlert
-        self.control = control ?? fault
+        self.control = control ?? steps.first?.fault ?? Fault(.kill, .allShards)
         self.needsStandby = needsStandby
+    }
+
+    /// Every fault that a round of it may make.
+    public var faults: Set<Fault> {
+        Set((isDrawn ? Self.mixed.map { Fault($0.kind, $0.part) } : fixed.map(\.fault)) + [control])
+    }
+
+    /// What happens in a round; the same for the same number.
+    public func steps(in round: Int) -> [Step] { isDrawn ? Self.draw(round) : fixed }
+
+    // MARK: - Mixed faults
+
+    private struct Choice {
+        let kind: Fault.Kind
+        let part: Part
+
+        init(_ kind: Fault.Kind, _ part: Part) {
+            self.kind = kind
+            self.part = part
+        }
+    }
+
+    /// What the suite must live through in any order and together.
+    private static let mixed = [
+        Choice(.kill, .busiestShard), Choice(.freeze, .busiestShard), Choice(.restart, .busiestShard),
+        Choice(.kill, .redis), Choice(.freeze, .redis), Choice(.stutter, .redis), Choice(.flush, .redis),
+        Choice(.kill, .postgres), Choice(.freeze, .postgres), Choice(.terminate, .postgres), Choice(.kill, .leader),
+        Choice(.freeze, .leader), Choice(.kill, .signalProcessor), Choice(.freeze, .signalProcessor),
+        Choice(.kill, .executionService), Choice(.stop, .executionService), Choice(.kill, .marketDiscovery),
+        Choice(.mute, .venue), Choice(.disconnect, .venue), Choice(.loseAcknowledgements, .venue),
+        Choice(.skipFrames, .venue), Choice(.refuse, .scores),
+    ]
+
+    /// Eight faults within a minute, up to three at once, no two of one part at a time.
+    private static func draw(_ round: Int) -> [Step] {
+        var generator = SeededGenerator(seed: UInt64(round))
+        var steps: [Step] = []
+        var freeAfter: [Part: Duration] = [:]
+        var after = Duration.zero
+        while steps.count < 8 {
+            let choice = mixed[Int.random(in: 0..<mixed.count, using: &generator)]
+            let holds = Duration.milliseconds(Int64.random(in: 500...8_000, using: &generator))
+            let standing = steps.count { $0.after + $0.holds > after }
+            if standing < 3, freeAfter[choice.part] ?? .zero <= after {
+                steps.append(Step(choice.kind, choice.part, after: after, holds: holds))
+                // Until the part is there again.
+                freeAfter[choice.part] = after + holds + .seconds(3)
+            }
+            after += .milliseconds(Int64.random(in: 1_000...6_000, using: &generator))
+        }
+        return steps
     }
 }

@@ -2,33 +2,37 @@ import Resilience
 
 /// One round of one scenario, decided from samples alone.
 ///
-/// Legal transitions: `settling -> breaking -> broken -> healing -> healed -> over`; any state ends in `over` when its
-/// deadline has passed. A recovery that counts from the fault may be seen while it is still `broken`.
+/// Legal transitions: `settling -> hurt -> healed -> over`; any state ends in `over` when its deadline has passed. The
+/// steps of a scenario each go from `due` by `standing` and `mending` to `gone`, whatever the others do. A recovery that
+/// counts from the fault may be seen while it still stands.
 public struct ScenarioRun: Sendable {
     public enum Event: Hashable, Sendable {
         case sample(Sample)
-        /// The fault was made.
-        case broken
-        case notBroken(String)
-        /// The fault was undone.
-        case healed
-        case notHealed(String)
+        /// The step's fault was undone.
+        case undone(Int)
+        /// The step's fault could not be made, or not be undone.
+        case failed(Int, String)
     }
 
     public enum Effect: Hashable, Sendable {
-        /// Make the fault; these are the processes or servers that it hits. Its undoing must be armed first.
-        case breakNow(Fault, victims: [String], undoneAfter: Duration)
-        case healNow
+        /// Make the step's fault; these are the processes or servers that it hits. Its undoing must be armed first.
+        case make(Int, Fault, victims: [String], undoneAfter: Duration)
+        case undo(Int)
         case finish(Verdict)
     }
 
     enum State: Hashable, Sendable {
         case settling(since: MachineInstant)
-        case breaking
-        case broken(at: MachineInstant)
-        case healing(broken: MachineInstant)
-        case healed(at: MachineInstant, broken: MachineInstant)
+        case hurt(at: MachineInstant)
+        case healed(at: MachineInstant, hurt: MachineInstant)
         case over
+    }
+
+    enum Stage: Hashable, Sendable {
+        case due
+        case standing(since: MachineInstant)
+        case mending
+        case gone
     }
 
     /// The suite must have been steady for so long before it is broken, and again before a recovery is believed.
@@ -39,20 +43,43 @@ public struct ScenarioRun: Sendable {
     public static let rest = Duration.seconds(60)
 
     public let scenario: Scenario
+    private let steps: [Scenario.Step]
     private(set) var state: State
+    private(set) var stages: [Stage]
     private var verdict: Verdict
     private var steadySince: MachineInstant?
     private var last: Sample.Truth?
     private var owners: [String: String] = [:]
     private var termBefore: Int64 = 0
+    private var ordersBefore = 0
     private var shardsBefore = 0
+    /// Of the first step, by which the scenario is detected.
     private var victims: Set<String> = []
     private var fired: Set<String> = []
     private var ended: Set<String> = []
+    /// Of the calm so far.
+    ///
+    /// Venue and PostgreSQL are not asked at one instant: only the middle of many tells.
+    private var surplus: [Int] = []
+    private var surplusBefore: Int?
+    private var delivered: Set<String> = []
+    private var seesSink = false
     private var unrest: [String] = ["nothing was seen"]
 
     public init(_ scenario: Scenario, round: Int, isControl: Bool = false, at now: MachineInstant) {
         self.scenario = scenario
+        let own = scenario.steps(in: round)
+        if isControl {
+            // It stays until nothing can have recovered in time.
+            let length = own.map(\.holds).max() ?? .zero
+            steps = [
+                Scenario.Step(
+                    scenario.control.kind, scenario.control.part, holds: length + scenario.recoverWithin + Self.calm)
+            ]
+        } else {
+            steps = own
+        }
+        stages = steps.map { _ in .due }
         state = .settling(since: now)
         verdict = Verdict(
             scenario.name, round: round, isControl: isControl, alertsExpected: isControl ? 0 : scenario.alerts.count)
@@ -62,14 +89,13 @@ public struct ScenarioRun: Sendable {
         switch (event, state) {
         case (_, .over): return []
         case (.sample(let sample), _): return see(sample, at: now)
-        case (.broken, .breaking):
-            state = .broken(at: now)
+        case (.undone(let step), .hurt(let hurt)):
+            guard stages.indices.contains(step), stages[step] == .mending else { return [] }
+            stages[step] = .gone
+            if stages.allSatisfy({ $0 == .gone }) { state = .healed(at: now, hurt: hurt) }
             return []
-        case (.notBroken(let why), .breaking): return finish("the fault was not made: \(why)")
-        case (.healed, .healing(let broken)):
-            state = .healed(at: now, broken: broken)
-            return []
-        case (.notHealed(let why), .healing): return finish("the fault was not undone: \(why)")
+        case (.failed(let step, let why), .hurt):
+            return finish("\(steps[step].fault.kind) of \(steps[step].fault.part): \(why)")
         default: return []
         }
     }
@@ -81,30 +107,25 @@ public struct ScenarioRun: Sendable {
         unrest = sample.unrest
         if unrest.isEmpty {
             if steadySince == nil { steadySince = now }
+            if let more = sample.surplus { surplus.append(more) }
         } else {
             steadySince = nil
+            surplus = []
         }
         let isCalm = steadySince.map { now.since($0) >= Self.calm } ?? false
         switch state {
         case .settling(let since): return settle(sample, since: since, isCalm: isCalm, at: now)
-        case .breaking, .healing, .over: return []
-        case .broken(let broken):
-            detect(sample, broken, at: now)
-            if scenario.recovery == .fault || verdict.isControl { recover(from: broken, isCalm: isCalm) }
-            guard now.since(broken) >= heldFor else { return [] }
-            state = .healing(broken: broken)
-            return [.healNow]
-        case .healed(let healed, let broken):
-            detect(sample, broken, at: now)
-            if !verdict.isControl { recover(from: scenario.recovery == .fault ? broken : healed, isCalm: isCalm) }
+        case .over: return []
+        case .hurt(let hurt):
+            detect(sample, hurt, at: now)
+            if scenario.recovery == .fault || verdict.isControl { recover(from: hurt, isCalm: isCalm) }
+            return advance(sample, hurt, at: now)
+        case .healed(let healed, let hurt):
+            detect(sample, hurt, at: now)
+            if !verdict.isControl { recover(from: scenario.recovery == .fault ? hurt : healed, isCalm: isCalm) }
             let isWhole = isCalm && sample.healthyShards >= shardsBefore && isTold
             return isWhole || now.since(healed) >= scenario.recoverWithin + Self.rest ? conclude() : []
         }
-    }
-
-    /// A control's fault stays until nothing can have recovered in time.
-    private var heldFor: Duration {
-        verdict.isControl ? scenario.holds + scenario.recoverWithin + Self.calm : scenario.holds
     }
 
     private mutating func settle(
@@ -115,20 +136,38 @@ public struct ScenarioRun: Sendable {
             let why = unrest.isEmpty ? ["games are not spread evenly"] : unrest
             return finish("it was not steady to begin with: \(why.joined(separator: "; "))")
         }
-        let fault = verdict.isControl ? scenario.control : scenario.fault
+        surplusBefore = Self.middle(surplus)
         termBefore = truth.term
+        ordersBefore = truth.orders
         shardsBefore = sample.healthyShards
         for game in truth.games { owners[game.id] = game.owner }
         // What was told before is of another fault.
-        (fired, ended) = ([], [])
+        (fired, ended, delivered) = ([], [], [])
         verdict.falseAlerts = []
         verdict.problems = []
-        let hit = Self.victims(of: fault.part, in: sample)
-        guard !hit.isEmpty else { return finish("there is nothing to break: \(fault.part.rawValue)") }
-        victims = Set(hit)
-        steadySince = nil
-        state = .breaking
-        return [.breakNow(fault, victims: hit, undoneAfter: heldFor)]
+        (steadySince, surplus) = (nil, [])
+        state = .hurt(at: now)
+        return advance(sample, now, at: now)
+    }
+
+    /// Makes what is due and undoes what has stood long enough.
+    private mutating func advance(_ sample: Sample, _ hurt: MachineInstant, at now: MachineInstant) -> [Effect] {
+        var effects: [Effect] = []
+        for (index, step) in steps.enumerated() {
+            switch stages[index] {
+            case .due where now.since(hurt) >= step.after:
+                let hit = Self.victims(of: step.fault.part, in: sample)
+                guard !hit.isEmpty else { return finish("there is nothing to break: \(step.fault.part.rawValue)") }
+                if index == 0 { victims = Set(hit) }
+                stages[index] = .standing(since: now)
+                effects.append(.make(index, step.fault, victims: hit, undoneAfter: step.holds))
+            case .standing(let since) where now.since(since) >= step.holds:
+                stages[index] = .mending
+                effects.append(.undo(index))
+            default: break
+            }
+        }
+        return effects
     }
 
     static func victims(of part: Part, in sample: Sample) -> [String] {
@@ -142,16 +181,20 @@ public struct ScenarioRun: Sendable {
         }
     }
 
-    private mutating func detect(_ sample: Sample, _ broken: MachineInstant, at now: MachineInstant) {
-        guard verdict.detected == nil else { return }
+    private mutating func detect(_ sample: Sample, _ hurt: MachineInstant, at now: MachineInstant) {
+        if verdict.delivered == nil, !scenario.alerts.isEmpty, scenario.alerts.isSubset(of: delivered) {
+            verdict.delivered = now.since(hurt)
+        }
+        guard verdict.detected == nil, let detection = scenario.detection else { return }
         let isDetected =
-            switch scenario.detection {
+            switch detection {
             case .gamesMoved: sample.truth?.games.allSatisfy { !victims.contains($0.owner ?? "") } ?? false
             case .checkFails(let check): sample.checks?[check] == false
             case .otherLeads: sample.truth.map { $0.term > termBefore } ?? false
             case .alert(let kind): fired.contains(kind)
+            case .unrest: !unrest.isEmpty
             }
-        if isDetected { verdict.detected = now.since(broken) }
+        if isDetected { verdict.detected = now.since(hurt) }
     }
 
     /// To the first moment of the calm that lasted.
@@ -161,15 +204,21 @@ public struct ScenarioRun: Sendable {
     }
 
     private var isTold: Bool {
-        verdict.isControl || (scenario.alerts.isSubset(of: fired) && scenario.alerts.isSubset(of: ended))
+        verdict.isControl
+            || (scenario.alerts.isSubset(of: fired) && scenario.alerts.isSubset(of: ended)
+                && (!seesSink || scenario.alerts.isSubset(of: delivered)))
     }
 
     // MARK: - Invariants
 
     private mutating func check(_ sample: Sample) {
+        if let arrived = sample.delivered {
+            seesSink = true
+            delivered.formUnion(arrived)
+        }
         for alert in sample.alerts {
             if alert.isFiring { fired.insert(alert.kind) } else { ended.insert(alert.kind) }
-            let isExpected = scenario.alerts.union(scenario.mayAlert).contains(alert.kind)
+            let isExpected = scenario.isDrawn || scenario.alerts.union(scenario.mayAlert).contains(alert.kind)
             if alert.isFiring, !isExpected, !verdict.isControl, !verdict.falseAlerts.contains(alert.kind) {
                 verdict.falseAlerts.append(alert.kind)
             }
@@ -193,7 +242,7 @@ public struct ScenarioRun: Sendable {
             (truth.fills, last.fills),
         ]
         verdict.lost += pairs.reduce(0) { $0 + max(0, $1.1 - $1.0) }
-        verdict.duplicated += max(0, truth.surplusOrders - last.surplusOrders)
+        for rule in truth.brokenRules { verdict.note(rule) }
         if truth.staleApprovals > last.staleApprovals {
             verdict.note("\(truth.staleApprovals - last.staleApprovals) signals were approved under an old epoch")
         }
@@ -202,6 +251,10 @@ public struct ScenarioRun: Sendable {
         for game in truth.games where game.epoch < before[game.id] ?? 0 {
             verdict.note("\(game.id) went back to epoch \(game.epoch)")
         }
+    }
+
+    private static func middle(_ values: [Int]) -> Int? {
+        values.isEmpty ? nil : values.sorted()[values.count / 2]
     }
 
     // MARK: - The end
@@ -222,16 +275,26 @@ public struct ScenarioRun: Sendable {
                 verdict.recovered == nil ? "not steady in time, as it must be" : "the control recovered after all")
             return [.finish(verdict)]
         }
-        if verdict.lost > 0 { verdict.note("\(verdict.lost) rows are lost") }
-        if verdict.duplicated > 0 { verdict.note("\(verdict.duplicated) orders were sent twice") }
+        verdict.orders = max(0, (last?.orders ?? 0) - ordersBefore)
+        if let before = surplusBefore, let after = Self.middle(surplus) {
+            verdict.duplicated += max(0, after - before)
+            verdict.lost += max(0, before - after)
+        }
+        if verdict.lost > 0 { verdict.note("\(verdict.lost) rows or orders are lost") }
+        if verdict.duplicated > 0 { verdict.note("\(verdict.duplicated) orders at the venue are not ours") }
         for kind in verdict.falseAlerts { verdict.note("\(kind) was told without a reason") }
         for kind in scenario.alerts.subtracting(fired).sorted() { verdict.note("\(kind) was not told") }
         for kind in scenario.alerts.intersection(fired).subtracting(ended).sorted() {
             verdict.note("the end of \(kind) was not told")
         }
         if verdict.moved > 0, !scenario.mayMoveGames { verdict.note("\(verdict.moved) games moved") }
+        if seesSink {
+            for kind in scenario.alerts.subtracting(delivered).sorted() {
+                verdict.note("\(kind) did not reach the sink")
+            }
+        }
         switch verdict.detected {
-        case nil: verdict.note("not detected")
+        case nil: if scenario.detection != nil { verdict.note("not detected") }
         case let detected? where detected > scenario.detectWithin:
             verdict.note("detected after \(detected.wholeMilliseconds) ms, later than allowed")
         default: break

@@ -1,69 +1,216 @@
 extension Scenario {
     /// Every scenario, in the order of the runbook; CHAOS_TESTING.md has a section for each.
-    public static let all: [Scenario] = [
+    public static let all = shards + redis + database + orchestrators + services + venue + surroundings + together
+
+    public static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }
+
+    /// For rehearsals in a hurry: each kind of loss once.
+    public static let core = [
+        "shard-crash", "shard-freeze", "redis-kill", "database-crash", "orchestrator-failover",
+        "execution-service-kill", "lost-acknowledgements",
+    ]
+
+    private static let shards: [Scenario] = [
         Scenario(
             "shard-crash", "A shard that dies gives its games to another, and no order is sent twice.",
-            fault: Fault(.kill, .busiestShard), holds: .seconds(8), detection: .gamesMoved, detectWithin: .seconds(3),
-            recovery: .fault, recoverWithin: .seconds(3), control: Fault(.kill, .allShards)),
+            [Step(.kill, .busiestShard, holds: .seconds(6))],
+            detection: .gamesMoved, within: .seconds(3), recovery: .fault, recoversIn: .seconds(3),
+            control: Fault(.kill, .allShards)),
         Scenario(
-            "shard-freeze", "A shard that stands still loses its games, and trades on none when it wakes up.",
-            fault: Fault(.freeze, .busiestShard), holds: .seconds(8), detection: .gamesMoved,
-            detectWithin: .seconds(3), recovery: .fault, recoverWithin: .seconds(3),
-            control: Fault(.freeze, .allShards)),
+            "shard-restart", "A shard that is restarted has let its games go before it ends, and gets its share again.",
+            [Step(.restart, .busiestShard, holds: .seconds(1))],
+            detection: .gamesMoved, within: .seconds(2), recovery: .fault, recoversIn: .seconds(3),
+            control: Fault(.kill, .allShards)),
         Scenario(
             "shard-stop", "A shard that is asked to end gives its games away at once.",
-            fault: Fault(.stop, .busiestShard), holds: .seconds(8), detection: .gamesMoved, detectWithin: .seconds(2),
-            recovery: .fault, recoverWithin: .seconds(3), control: Fault(.kill, .allShards)),
+            [Step(.stop, .busiestShard, holds: .seconds(6))],
+            detection: .gamesMoved, within: .seconds(2), recovery: .fault, recoversIn: .seconds(3),
+            control: Fault(.kill, .allShards)),
+        Scenario(
+            "shard-freeze", "A zombie: a shard that stands still loses its games, and trades on none when it wakes.",
+            [Step(.freeze, .busiestShard, holds: .seconds(6))],
+            detection: .gamesMoved, within: .seconds(3), recovery: .fault, recoversIn: .seconds(3),
+            control: Fault(.freeze, .allShards)),
+        Scenario(
+            "shard-partition", "A shard that is cut off lets its games go by itself before another has them.",
+            [Step(.partition, .busiestShard, holds: .seconds(6))],
+            detection: .gamesMoved, within: .seconds(3), recovery: .fault, recoversIn: .seconds(3),
+            control: Fault(.kill, .allShards)),
+        Scenario(
+            "shard-twice", "Of two processes under one shard's name the one that came last has the games.",
+            [Step(.impersonate, .busiestShard, holds: .seconds(6))],
+            recovery: .undo, recoversIn: .seconds(10), mayAlert: ["ShardReplaced"], control: Fault(.kill, .allShards)),
         Scenario(
             "all-shards-dead", "With no shard left an alert says so, and the games are watched again when one is back.",
-            fault: Fault(.kill, .allShards), holds: .seconds(10), detection: .alert("AllShardsUnhealthy"),
-            detectWithin: .seconds(8), recovery: .undo, recoverWithin: .seconds(10), alerts: ["AllShardsUnhealthy"],
-            mayAlert: ["CapacityExhausted"]),
+            [Step(.kill, .allShards, holds: .seconds(10))],
+            detection: .alert("AllShardsUnhealthy"), within: .seconds(8), recoversIn: .seconds(10),
+            alerts: ["AllShardsUnhealthy"], mayAlert: ["CapacityExhausted"]),
+    ]
+
+    private static let redis: [Scenario] = [
         Scenario(
-            "redis-restart", "Redis dies and comes back: no game moves, every subscription is live again.",
-            fault: Fault(.kill, .redis), holds: .seconds(10), detection: .checkFails("redis"),
-            detectWithin: .seconds(5), recovery: .undo, recoverWithin: .seconds(5),
+            "redis-restart", "Redis is restarted: no game moves, every subscription is live again.",
+            [Step(.restart, .redis, holds: .seconds(1))], recoversIn: .seconds(3),
+            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
+        Scenario(
+            "redis-kill", "Redis dies and reads its append-only file: what was journaled is there.",
+            [Step(.kill, .redis, holds: .seconds(8))],
+            detection: .checkFails("redis"), within: .seconds(5), recoversIn: .seconds(3),
             alerts: ["RedisConnectivityIssue"]),
         Scenario(
             "redis-half-open", "Redis stands still and its connections stay open: that is found as well.",
-            fault: Fault(.freeze, .redis), holds: .seconds(10), detection: .checkFails("redis"),
-            detectWithin: .seconds(5), recovery: .undo, recoverWithin: .seconds(5),
+            [Step(.freeze, .redis, holds: .seconds(8))],
+            detection: .checkFails("redis"), within: .seconds(5), recoversIn: .seconds(3),
             alerts: ["RedisConnectivityIssue"]),
         Scenario(
-            "database-stop", "PostgreSQL is away: nothing is approved, nothing ends, and the alert comes in time.",
-            fault: Fault(.stop, .postgres), holds: .seconds(40), detection: .alert("DatabaseConnectivityIssue"),
-            detectWithin: .seconds(45), recovery: .undo, recoverWithin: .seconds(10),
-            alerts: ["DatabaseConnectivityIssue"],
-            mayAlert: ["OrchestratorUnhealthy", "reconciliationOverdue", "killSwitchEngaged"]),
+            "redis-flush", "Redis loses all data: readers are told of the gap and ask again; PostgreSQL is the truth.",
+            [Step(.flush, .redis, holds: .seconds(1))], recoversIn: .seconds(3),
+            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
         Scenario(
-            "database-crash", "PostgreSQL crashes and replays its log: what was committed is there.",
-            fault: Fault(.kill, .postgres), holds: .seconds(5), detection: .checkFails("database"),
-            detectWithin: .seconds(5), recovery: .undo, recoverWithin: .seconds(10),
-            mayAlert: ["DatabaseConnectivityIssue", "OrchestratorUnhealthy", "killSwitchEngaged"]),
+            "redis-slow", "Redis answers in fits and starts: late is not dead, and no game moves.",
+            [Step(.stutter, .redis, holds: .seconds(10))], recoversIn: .seconds(5),
+            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
         Scenario(
-            "orchestrator-kill", "The only orchestrator dies: games stay where they are, and it leads again.",
-            fault: Fault(.kill, .leader), holds: .seconds(5), detection: .otherLeads, detectWithin: .seconds(15),
-            recovery: .undo, recoverWithin: .seconds(8), mayAlert: ["OrchestratorUnhealthy"],
+            "redis-memory", "Redis has no memory left and refuses every write: it is told, and nothing is lost.",
+            [Step(.starve, .redis, holds: .seconds(10))], recoversIn: .seconds(5),
+            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
+    ]
+
+    /// Told besides, while PostgreSQL is away: what its services cannot do meanwhile.
+    private static let withoutDatabase: Set<String> = [
+        "DatabaseConnectivityIssue", "OrchestratorUnhealthy", "reconciliationOverdue", "killSwitchEngaged",
+    ]
+
+    private static let database: [Scenario] = [
+        Scenario(
+            "database-drop", "PostgreSQL is away: nothing is approved, nothing ends, and the alert comes in time.",
+            [Step(.stop, .postgres, holds: .seconds(40))],
+            detection: .alert("DatabaseConnectivityIssue"), within: .seconds(45), recoversIn: .seconds(10),
+            alerts: ["DatabaseConnectivityIssue"], mayAlert: withoutDatabase),
+        Scenario(
+            "database-restart", "PostgreSQL is restarted: what was under way is done again, once.",
+            [Step(.restart, .postgres, holds: .seconds(1))], recoversIn: .seconds(10), mayAlert: withoutDatabase,
             control: Fault(.kill, .postgres)),
         Scenario(
+            "database-crash", "PostgreSQL crashes and replays its log: what was committed is there.",
+            [Step(.kill, .postgres, holds: .seconds(5))],
+            detection: .checkFails("database"), within: .seconds(5), recoversIn: .seconds(10), mayAlert: withoutDatabase
+        ),
+        Scenario(
+            "database-half-open", "PostgreSQL stands still, its connections open: calls end by their deadline.",
+            [Step(.freeze, .postgres, holds: .seconds(8))],
+            detection: .checkFails("database"), within: .seconds(8), recoversIn: .seconds(10), mayAlert: withoutDatabase
+        ),
+        Scenario(
+            "query-retry", "Back ends are ended again and again: each transaction is tried again, none is done twice.",
+            [Step(.terminate, .postgres, holds: .seconds(8))], recoversIn: .seconds(5), mayAlert: withoutDatabase,
+            control: Fault(.kill, .postgres)),
+        Scenario(
+            "database-disk-full", "The database's disk is full: nothing is stored or sent, and nothing is lost.",
+            [Step(.fillDisk, .postgres, holds: .seconds(10))],
+            detection: .checkFails("database"), within: .seconds(10), recoversIn: .seconds(15),
+            mayAlert: withoutDatabase,
+            control: Fault(.kill, .postgres)),
+    ]
+
+    private static let orchestrators: [Scenario] = [
+        Scenario(
+            "orchestrator-kill", "No orchestrator is left: games stay where they are, and one leads again.",
+            [Step(.kill, .orchestrators, holds: .seconds(5))],
+            detection: .unrest, within: .seconds(3), recoversIn: .seconds(8), mayAlert: ["OrchestratorUnhealthy"]),
+        Scenario(
             "orchestrator-failover", "The leader dies and the one that stands by leads: no game moves, it is told.",
-            fault: Fault(.kill, .leader), holds: .seconds(15), detection: .otherLeads, detectWithin: .seconds(5),
-            recovery: .undo, recoverWithin: .seconds(8), alerts: ["OrchestratorUnhealthy"],
+            [Step(.kill, .leader, holds: .seconds(15))],
+            detection: .otherLeads, within: .seconds(5), recoversIn: .seconds(8), alerts: ["OrchestratorUnhealthy"],
             control: Fault(.kill, .postgres), needsStandby: true),
         Scenario(
+            "orchestrator-freeze",
+            "The leader stands still: another leads, and what the first says when it wakes up is void.",
+            [Step(.freeze, .leader, holds: .seconds(15))],
+            detection: .otherLeads, within: .seconds(5), recoversIn: .seconds(8), alerts: ["OrchestratorUnhealthy"],
+            control: Fault(.kill, .postgres), needsStandby: true),
+    ]
+
+    private static let services: [Scenario] = [
+        Scenario(
             "signal-processor-kill", "Signals wait in their journal until it is back; none is lost or taken twice.",
-            fault: Fault(.kill, .signalProcessor), holds: .seconds(5), detection: .checkFails("signal-processor"),
-            detectWithin: .seconds(12), recovery: .undo, recoverWithin: .seconds(5)),
+            [Step(.kill, .signalProcessor, holds: .seconds(5))],
+            detection: .unrest, within: .seconds(12), recoversIn: .seconds(5)),
         Scenario(
             "execution-service-kill", "Orders on their way are looked for at the venue; none is sent again.",
-            fault: Fault(.kill, .executionService), holds: .seconds(5), detection: .checkFails("execution-service"),
-            detectWithin: .seconds(12), recovery: .undo, recoverWithin: .seconds(5)),
+            [Step(.kill, .executionService, holds: .seconds(5))],
+            detection: .unrest, within: .seconds(12), recoversIn: .seconds(5)),
         Scenario(
             "market-discovery-death", "Nobody finds markets for new games: an alert says so, games go on.",
-            fault: Fault(.kill, .marketDiscovery), holds: .seconds(15), detection: .alert("NoMarketDiscoveryServices"),
-            detectWithin: .seconds(15), recovery: .undo, recoverWithin: .seconds(5),
+            [Step(.kill, .marketDiscovery, holds: .seconds(15))],
+            detection: .alert("NoMarketDiscoveryServices"), within: .seconds(15), recoversIn: .seconds(5),
             alerts: ["NoMarketDiscoveryServices"]),
     ]
 
-    public static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }
+    /// A venue that nobody hears is a shard that sees no market.
+    private static let deaf: Set<String> = ["AllShardsUnhealthy", "CapacityExhausted"]
+
+    private static let venue: [Scenario] = [
+        Scenario(
+            "venue-mute", "The venue's connections stay open and say nothing: nobody trades on what was.",
+            [Step(.mute, .venue, holds: .seconds(10))], detection: .unrest, within: .seconds(10),
+            recoversIn: .seconds(15), mayAlert: deaf),
+        Scenario(
+            "venue-resets", "The venue closes every connection: each is opened again, with fresh books.",
+            [Step(.disconnect, .venue, holds: .seconds(1))], recoversIn: .seconds(10), mayAlert: deaf,
+            control: Fault(.mute, .venue)),
+        Scenario(
+            "lost-acknowledgements", "Orders are taken and their answers lost: each is found, none is sent twice.",
+            [Step(.loseAcknowledgements, .venue, holds: .seconds(10))], recoversIn: .seconds(15),
+            control: Fault(.kill, .executionService)),
+        Scenario(
+            "sequence-gaps", "Frames are missing: the book is fetched afresh, and nothing trades on it meanwhile.",
+            [Step(.skipFrames, .venue, holds: .seconds(8))], recoversIn: .seconds(10), mayAlert: deaf,
+            control: Fault(.mute, .venue)),
+        Scenario(
+            "score-feed-down", "Nobody says how games stand: no new signal, and games stay where they are.",
+            [Step(.refuse, .scores, holds: .seconds(10))], recoversIn: .seconds(10), mayAlert: deaf,
+            control: Fault(.mute, .venue)),
+    ]
+
+    private static let surroundings: [Scenario] = [
+        Scenario(
+            "slack-down", "Slack answers with errors: the alert is in the file at once, at Slack when it can be.",
+            [
+                Step(.refuse, .slack, holds: .seconds(20)),
+                Step(.kill, .allShards, after: .seconds(1), holds: .seconds(10)),
+            ],
+            detection: .alert("AllShardsUnhealthy"), within: .seconds(10), recoversIn: .seconds(10),
+            alerts: ["AllShardsUnhealthy"], mayAlert: ["CapacityExhausted"], control: Fault(.kill, .allShards)),
+        Scenario(
+            "clock-step", "The execution-service's clock jumps a minute ahead: nothing is sent until it is right.",
+            [Step(.stepClock, .executionService, holds: .seconds(10))], recoversIn: .seconds(15),
+            control: Fault(.kill, .executionService)),
+        Scenario(
+            "busy-machine", "A shard dies while the machine is busy: nobody else is taken for dead.",
+            [
+                Step(.occupy, .machine, holds: .seconds(15)),
+                Step(.kill, .busiestShard, after: .seconds(5), holds: .seconds(6)),
+            ], recoversIn: .seconds(5), control: Fault(.kill, .allShards)),
+    ]
+
+    private static let together: [Scenario] = [
+        Scenario(
+            "everything-stops", "Every process is asked to end and started again: it goes on where it was.",
+            [Step(.stop, .suite, holds: .seconds(5))], recoversIn: .seconds(15),
+            mayAlert: ["OrchestratorUnhealthy", "AllShardsUnhealthy", "NoMarketDiscoveryServices"]),
+        Scenario(
+            "rolling-restart", "One process after the other is restarted while orders flow: an upgrade.",
+            [
+                Step(.restart, .leader, holds: .seconds(1)),
+                Step(.restart, .signalProcessor, after: .seconds(6), holds: .seconds(1)),
+                Step(.restart, .executionService, after: .seconds(10), holds: .seconds(1)),
+                Step(.restart, .marketDiscovery, after: .seconds(14), holds: .seconds(1)),
+                Step(.restart, .busiestShard, after: .seconds(18), holds: .seconds(1)),
+                Step(.restart, .busiestShard, after: .seconds(26), holds: .seconds(1)),
+            ], recoversIn: .seconds(5), mayAlert: ["OrchestratorUnhealthy"], control: Fault(.kill, .allShards)),
+        Scenario(
+            "soak", "Eight faults that the round's number draws, up to three at once: all of it holds.",
+            [], recoversIn: .seconds(20), control: Fault(.kill, .redis)),
+    ]
 }

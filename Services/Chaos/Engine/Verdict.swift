@@ -10,11 +10,15 @@ public struct Verdict: Hashable, Sendable {
     public var detected: Duration?
     /// From the fault or its undoing until all was steady.
     public var recovered: Duration?
+    /// From the fault until every alert that must be told was at the sink.
+    public var delivered: Duration?
+    /// That were stored meanwhile; where none was, nothing is shown of orders.
+    public var orders = 0
     /// Games whose owner changed.
     public var moved = 0
-    /// Rows that were committed and are not there any more.
+    /// Rows that were committed and are not there any more, and orders of ours that the venue does not have.
     public var lost = 0
-    /// Orders sent twice.
+    /// Orders that the venue has and PostgreSQL does not know: sent twice.
     public var duplicated = 0
     public var alertsExpected: Int
     public var alertsReceived = 0

@@ -1,5 +1,4 @@
 import Domain
-import Recording
 
 /// A live game that never ends, with a home team far in front and a market that does not believe it.
 ///
@@ -29,7 +28,7 @@ public enum GeneratedGame {
     }
 
     /// A game of this day and its two markets.
-    static func header(from start: VenueInstant) throws -> RecordingHeader {
+    public static func header(from start: VenueInstant) throws -> RecordingHeader {
         // Noon, so that the day is the same one in US Eastern, where the venue counts its days.
         let noon = VenueInstant.epoch.advanced(by: .seconds(start.microseconds / 86_400_000_000 * 86_400 + 43_200))
         let game = try Game(
@@ -49,7 +48,7 @@ public enum GeneratedGame {
     }
 
     /// Home is far in front, with too much time left for the model to be sure.
-    static let score = RecordedScore(period: 3, clockTenths: 3_000, home: 70, away: 60)
+    public static let score = RecordedScore(period: 3, clockTenths: 3_000, home: 70, away: 60)
 
     /// As tickers write it: `26APR20`.
     private static func day(of instant: VenueInstant) -> String {

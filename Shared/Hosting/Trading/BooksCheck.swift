@@ -59,6 +59,10 @@ public enum BooksCheck {
             SELECT count(*) AS n FROM intents i WHERE state = 'done' AND plan_id IS NULL
                 AND NOT EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id)
             """),
+    ]
+
+    /// Of amounts and of numbers of orders; each holds at every committed state too.
+    public static let sums = [
         Rule(
             "intents filled by more than they asked for",
             """
@@ -103,7 +107,7 @@ public enum BooksCheck {
             """),
     ]
 
-    public static let all = always + atRest
+    public static let all = always + atRest + sums
 
     /// Every rule that does not hold, with how often.
     public static func broken(_ rules: [Rule], _ pool: PostgresPool) async throws -> [String] {

@@ -1,0 +1,125 @@
+import ChaosEngine
+import Foundation
+import Resilience
+
+/// Every round that was held, as JSON for the next run and as a table for people.
+struct ChaosReport: Codable, Sendable {
+    struct Round: Codable, Hashable, Sendable {
+        let scenario: String
+        let round: Int
+        let isControl: Bool
+        let passed: Bool
+        let detectedMs: Int64?
+        let recoveredMs: Int64?
+        /// From the fault to the sink; nil without a sink or an alert.
+        let deliveredMs: Int64?
+        let orders: Int
+        let moved: Int
+        let lost: Int
+        let duplicated: Int
+        let alertsExpected: Int
+        let alertsReceived: Int
+        let falseAlerts: [String]
+        let problems: [String]
+
+        init(_ verdict: Verdict) {
+            scenario = verdict.scenario
+            round = verdict.round
+            isControl = verdict.isControl
+            passed = verdict.passed
+            detectedMs = verdict.detected?.wholeMilliseconds
+            recoveredMs = verdict.recovered?.wholeMilliseconds
+            deliveredMs = verdict.delivered?.wholeMilliseconds
+            orders = verdict.orders
+            moved = verdict.moved
+            lost = verdict.lost
+            duplicated = verdict.duplicated
+            alertsExpected = verdict.alertsExpected
+            alertsReceived = verdict.alertsReceived
+            falseAlerts = verdict.falseAlerts
+            problems = verdict.problems
+        }
+    }
+
+    var rounds: [Round] = []
+
+    /// Rounds of a scenario that are held already, controls apart.
+    func held(_ scenario: String) -> Int { rounds.count { $0.scenario == scenario && !$0.isControl } }
+
+    func hasControl(_ scenario: String) -> Bool { rounds.contains { $0.scenario == scenario && $0.isControl } }
+
+    var hasPassed: Bool { !rounds.isEmpty && rounds.allSatisfy(\.passed) }
+
+    // MARK: - Files
+
+    /// Empty when the file is not there.
+    static func load(_ path: String) throws -> ChaosReport {
+        guard let data = FileManager.default.contents(atPath: path) else { return ChaosReport() }
+        return try JSONDecoder().decode(ChaosReport.self, from: data)
+    }
+
+    /// The JSON, and the Markdown beside it.
+    func save(_ path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try encoder.encode(self).write(to: URL(filePath: path), options: .atomic)
+        let beside = URL(filePath: path).deletingPathExtension().appendingPathExtension("md")
+        try Data((markdown + "\n").utf8).write(to: beside, options: .atomic)
+    }
+
+    // MARK: - Tables
+
+    private static let columns = [
+        "Scenario", "Rounds", "Held", "Detected p50 / p99 / max (s)", "At the sink p50 / p99 / max (s)",
+        "Recovered p50 / p99 / max (s)", "Orders", "Moved", "Lost", "Twice", "Alerts", "False alerts", "Control",
+    ]
+
+    private var rows: [[String]] {
+        Scenario.all.compactMap { scenario in
+            let own = rounds.filter { $0.scenario == scenario.name && !$0.isControl }
+            let controls = rounds.filter { $0.scenario == scenario.name && $0.isControl }
+            guard !own.isEmpty || !controls.isEmpty else { return nil }
+            let isCaught = controls.allSatisfy(\.passed)
+            return [
+                scenario.name, "\(own.count)", "\(own.count { $0.passed })", Self.spread(own.map(\.detectedMs)),
+                Self.spread(own.map(\.deliveredMs)), Self.spread(own.map(\.recoveredMs)),
+                "\(Self.sum(own, \.orders))", "\(Self.sum(own, \.moved))", "\(Self.sum(own, \.lost))",
+                "\(Self.sum(own, \.duplicated))",
+                "\(Self.sum(own, \.alertsReceived)) of \(Self.sum(own, \.alertsExpected))",
+                "\(own.map(\.falseAlerts.count).reduce(0, +))",
+                controls.isEmpty ? "-" : isCaught ? "caught" : "MISSED",
+            ]
+        }
+    }
+
+    private static func sum(_ rounds: [Round], _ figure: KeyPath<Round, Int>) -> Int {
+        rounds.reduce(0) { $0 + $1[keyPath: figure] }
+    }
+
+    private static func spread(_ figures: [Int64?]) -> String {
+        guard let found = Percentiles(figures.compactMap { $0.map(Duration.milliseconds) }) else { return "-" }
+        return [found.median, found.p99, found.maximum].map { $0.inSeconds.formatted(decimals: 2) }
+            .joined(separator: " / ")
+    }
+
+    var table: String {
+        let all = [Self.columns] + rows
+        let widths = Self.columns.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        return all.map { row in zip(row, widths).map { $0.padded($1) }.joined(separator: "  ") }
+            .joined(separator: "\n")
+    }
+
+    var markdown: String {
+        let lines = rows.map { "| \($0.joined(separator: " | ")) |" }
+        let failures = rounds.filter { !$0.passed }.map { round in
+            "- \(round.scenario), \(round.isControl ? "control" : "round \(round.round)"): "
+                + round.problems.joined(separator: "; ")
+        }
+        return
+            ([
+                "| \(Self.columns.joined(separator: " | ")) |",
+                "|" + String(repeating: "---|", count: Self.columns.count),
+            ]
+            + lines + (failures.isEmpty ? [] : ["", "What did not hold:", ""] + failures)).joined(separator: "\n")
+    }
+}

@@ -1,0 +1,220 @@
+import ChaosEngine
+import Foundation
+import Runtime
+import Servers
+
+/// A command and its arguments.
+typealias CommandLineWords = [String]
+
+/// How a fault is made and undone, as commands that any process may run, in any order of lives.
+struct FaultScript: Hashable, Sendable {
+    var make: [CommandLineWords]
+    /// May run though the fault was never made, and twice.
+    var undo: [CommandLineWords]
+}
+
+/// A fault that is made here and undone by a healer.
+struct ScriptedFault: ArmedFault {
+    let commands: [CommandLineWords]
+    let healer: Healer
+
+    func make() async throws {
+        for command in commands {
+            guard let program = command.first else { continue }
+            let (end, output) = try await ChildProcess.run(program, Array(command.dropFirst()), timeout: .seconds(60))
+            guard end.isSuccess else {
+                throw ChaosFailure("\(command.joined(separator: " ")): \(end): \(output.suffix(300))")
+            }
+        }
+    }
+
+    func undo() async throws { try await healer.heal() }
+}
+
+/// The suite of docker-compose.yml, hurt and healed by the Docker command line.
+struct ComposeTarget: ChaosTarget {
+    /// One container of the project.
+    struct Container: Hashable, Sendable {
+        let service: String
+        let name: String
+        let address: String
+        var network = ""
+    }
+
+    let project: String
+
+    var hasStandby: Bool {
+        get async throws { try await containers().contains { $0.service == "orchestrator-standby" } }
+    }
+
+    func places() async throws -> SuitePlaces {
+        let all = try await containers()
+        func address(of service: String) throws -> String {
+            guard let found = all.first(where: { $0.service == service }) else {
+                throw ChaosFailure("\(service) does not run: docker compose --profile demo up -d --wait")
+            }
+            return found.address
+        }
+        let orchestrators = all.filter { $0.service.hasPrefix("orchestrator") }
+        guard let asked = orchestrators.first else { throw ChaosFailure("no orchestrator runs in project \(project)") }
+        let file = try await Self.docker("exec", asked.name, "cat", "/etc/linesman/linesman.toml")
+        let settings = SettingsReader(
+            environment: [:], file: try SettingsFile(path: "linesman.toml of \(asked.name)", text: file))
+        func value(_ key: String) throws -> String {
+            guard let value = settings.optionalText(key, "") else { throw ChaosFailure("\(asked.name) has no \(key)") }
+            return value
+        }
+        let user = try await Self.docker("exec", asked.name, "printenv", "PGUSER")
+        let password = try await Self.docker("exec", asked.name, "printenv", "PGPASSWORD")
+        var database = URLComponents()
+        database.scheme = "postgresql"
+        database.user = user
+        database.password = password
+        database.host = try address(of: "postgres")
+        database.path = "/\(try value("PGDATABASE"))"
+        guard var redis = URLComponents(string: try value("REDIS_URL")) else {
+            throw ChaosFailure("\(asked.name) has a REDIS_URL that cannot be read")
+        }
+        redis.host = try address(of: "redis")
+        return SuitePlaces(
+            database: database.string ?? "", redis: redis.string ?? "",
+            orchestrators: orchestrators.map { "http://\($0.address):8080" }, venue: Self.control(all))
+    }
+
+    /// What only a suite of one's own can be done to.
+    func obstacle(to fault: Fault) -> String? {
+        switch (fault.kind, fault.part) {
+        case (.impersonate, _), (.fillDisk, _), (.stepClock, _): "only against private servers"
+        case (_, .slack): "its alerts go where the operator says; only against private servers"
+        default: nil
+        }
+    }
+
+    let isBusy = false
+
+    func delivered() -> Set<String>? { nil }
+
+    func arm(
+        _ fault: Fault, victims: [String], leader: String?, undoneAfter limit: Duration
+    ) async throws -> any ArmedFault {
+        if fault.part == .machine { return BusyLoops(count: ProcessInfo.processInfo.processorCount * 2) }
+        let all = try await containers()
+        if fault.part == .venue || fault.part == .scores {
+            guard let venue = Self.control(all), let armed = VenueFault(fault.kind, at: venue, for: limit) else {
+                throw ChaosFailure("no venue is simulated: docker compose --profile demo up -d --wait")
+            }
+            return armed
+        }
+        let hit = all.filter { container in
+            switch fault.part {
+            case .leader: "http://\(container.address):8080" == leader
+            case .orchestrators: container.service.hasPrefix("orchestrator")
+            case .suite: Self.isOfSuite(container)
+            default: victims.contains(container.service)
+            }
+        }
+        guard !hit.isEmpty else { throw ChaosFailure("no container is \(victims.joined(separator: ", "))") }
+        let memory = fault.kind == .starve ? try await Self.memoryLimit(of: hit[0].name) : ""
+        let script = Self.script(fault.kind, hit, memory: memory)
+        let healing = { try Healer.arm(undoing: script.undo, after: limit, clock: .real) }
+        let scripted = ScriptedFault(commands: script.make, healer: try healing())
+        guard let pause = Self.pause(between: fault.kind) else { return scripted }
+        return RepeatedFault(every: pause, clock: .real, undoing: scripted) { try await scripted.make() }
+    }
+
+    private static func isOfSuite(_ container: Container) -> Bool {
+        !["redis", "postgres", "venue-simulator", "prometheus", "grafana"].contains(container.service)
+    }
+
+    /// Of the simulator's own paths.
+    private static func control(_ all: [Container]) -> String? {
+        all.first { $0.service == "venue-simulator" }.map { "http://\($0.address):8081/control" }
+    }
+
+    private static func memoryLimit(of redis: String) async throws -> String {
+        let answer = try await docker("exec", redis, "redis-cli", "CONFIG", "GET", "maxmemory")
+        return answer.split(separator: "\n").last.map(String.init) ?? "0"
+    }
+
+    /// Between one time and the next, of a fault that is made again and again.
+    private static func pause(between kind: Fault.Kind) -> Duration? {
+        switch kind {
+        case .stutter: .milliseconds(50)
+        case .terminate: .milliseconds(300)
+        default: nil
+        }
+    }
+
+    /// - Parameters:
+    ///   - kind: what is to be done.
+    ///   - containers: to which.
+    ///   - memory: what Redis may take when it is not starved, in bytes.
+    /// - Returns: the commands; empty for what is no fault of containers.
+    static func script(_ kind: Fault.Kind, _ containers: [Container], memory: String) -> FaultScript {
+        let names = containers.map(\.name)
+        let started = [["docker", "start"] + names]
+        // One that is not paused is no failure of the healing.
+        let awake = names.map { ["sh", "-c", "docker unpause \"$1\" || docker start \"$1\"", "sh", $0] }
+        func inside(_ words: String...) -> [CommandLineWords] { names.map { ["docker", "exec", $0] + words } }
+        switch kind {
+        // Docker starts a container that it has killed itself again only when it is told to.
+        case .kill: return FaultScript(make: [["docker", "kill"] + names], undo: started)
+        case .stop: return FaultScript(make: [["docker", "stop"] + names], undo: started)
+        case .restart: return FaultScript(make: [["docker", "restart"] + names], undo: started)
+        case .freeze: return FaultScript(make: [["docker", "pause"] + names], undo: awake)
+        case .stutter:
+            let once = names.map { ["sh", "-c", "docker pause \"$1\" && sleep 0.15; docker unpause \"$1\"", "sh", $0] }
+            return FaultScript(make: once, undo: started)
+        case .partition:
+            return FaultScript(
+                make: containers.map { ["docker", "network", "disconnect", $0.network, $0.name] },
+                undo: containers.map {
+                    // One that was never taken off is connected already.
+                    let command = "docker network connect --alias \"$1\" \"$2\" \"$3\" 2>&1 | grep -v already || true"
+                    return ["sh", "-c", command, "sh", $0.service, $0.network, $0.name]
+                })
+        case .flush: return FaultScript(make: inside("redis-cli", "FLUSHALL"), undo: [])
+        case .starve:
+            return FaultScript(
+                make: inside("redis-cli", "CONFIG", "SET", "maxmemory", "1"),
+                undo: inside("redis-cli", "CONFIG", "SET", "maxmemory", memory))
+        case .terminate:
+            let statement =
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                + "WHERE datname LIKE 'linesman%' AND pid <> pg_backend_pid()"
+            let psql = "psql -q -U \"$POSTGRES_USER\" -d postgres -c \"\(statement)\""
+            return FaultScript(make: inside("sh", "-c", psql), undo: [])
+        default: return FaultScript(make: [], undo: [])
+        }
+    }
+
+    /// Those that run, sorted by name.
+    private func containers() async throws -> [Container] {
+        let names = try await Self.docker(
+            "ps", "--filter", "label=com.docker.compose.project=\(project)", "--format", "{{.Names}}")
+        let listed = names.split(separator: "\n").map(String.init)
+        guard !listed.isEmpty else {
+            throw ChaosFailure("nothing runs in project \(project): docker compose --profile demo up -d --wait")
+        }
+        let format =
+            "{{index .Config.Labels \"com.docker.compose.service\"}} {{.Name}} "
+            + "{{range $name, $at := .NetworkSettings.Networks}}{{$at.IPAddress}} {{$name}}{{end}}"
+        let lines = try await Self.docker(["inspect", "-f", format] + listed)
+        return lines.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ").map(String.init)
+            guard words.count == 4 else { return nil }
+            return Container(
+                service: words[0], name: String(words[1].drop { $0 == "/" }), address: words[2], network: words[3])
+        }.sorted { $0.name < $1.name }
+    }
+
+    private static func docker(_ arguments: String...) async throws -> String { try await docker(arguments) }
+
+    private static func docker(_ arguments: [String]) async throws -> String {
+        let (end, output) = try await ChildProcess.run("docker", arguments, timeout: .seconds(30))
+        guard end.isSuccess else {
+            throw ChaosFailure("docker \(arguments.prefix(2).joined(separator: " ")): \(output.suffix(300))")
+        }
+        return output.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+}

@@ -1,0 +1,199 @@
+import ChaosEngine
+import Faults
+import Foundation
+import NIOConcurrencyHelpers
+import Resilience
+import Runtime
+import Servers
+
+/// A suite on private servers, hurt by signals, by the proxies between and by what the simulated venue can do.
+final class LocalTarget: ChaosTarget {
+    private let suite: LocalSuite
+    private let clock: MachineClock
+    private let arrivalsSeen = NIOLockedValueBox(0)
+
+    let hasStandby = true
+    let isBusy = true
+
+    static func start(clock: MachineClock = .real) async throws -> LocalTarget {
+        LocalTarget(try await LocalSuite.start(clock: clock), clock)
+    }
+
+    private init(_ suite: LocalSuite, _ clock: MachineClock) {
+        self.suite = suite
+        self.clock = clock
+    }
+
+    func stop() async { await suite.stop() }
+
+    func places() async throws -> SuitePlaces {
+        SuitePlaces(
+            database: suite.postgres.url(database: "linesman"), redis: suite.redis.url,
+            orchestrators: suite.statusPorts.values.sorted().map { "http://127.0.0.1:\($0)" },
+            venue: suite.venue.controlURL)
+    }
+
+    func delivered() -> Set<String>? {
+        let taken = suite.sink.taken
+        let seen = arrivalsSeen.withLockedValue { seen in
+            defer { seen = taken.count }
+            return seen
+        }
+        let kinds = taken.dropFirst(seen).flatMap { $0.text.matches(of: /[A-Za-z]{6,}/).map { String($0.0) } }
+        return Set(kinds)
+    }
+
+    func obstacle(to fault: Fault) -> String? {
+        switch fault.kind {
+        case .fillDisk: suite.disk == nil ? "needs the right to mount (root)" : nil
+        case .stepClock: FalseClock.isThere ? nil : "needs libfaketime (apt-get install faketime)"
+        default: nil
+        }
+    }
+
+    // MARK: - Faults
+
+    func arm(
+        _ fault: Fault, victims: [String], leader: String?, undoneAfter limit: Duration
+    ) async throws -> any ArmedFault {
+        switch fault.part {
+        case .redis: return try ofRedis(fault.kind)
+        case .postgres: return try ofPostgres(fault.kind)
+        case .venue, .scores:
+            guard let armed = VenueFault(fault.kind, at: suite.venue.controlURL, for: limit) else { break }
+            return armed
+        case .slack:
+            return OwnFault(
+                making: { [suite] in suite.sink.behave { _ in .status(500, "rehearsed") } },
+                undoing: { [suite] in suite.sink.behave { _ in .slack } })
+        case .machine: return BusyLoops(count: ProcessInfo.processInfo.processorCount * 2)
+        case .leader:
+            let name = suite.statusPorts.first { "http://127.0.0.1:\($0.value)" == leader }?.key
+            guard let name else { throw ChaosFailure("nobody leads") }
+            return try ofProcesses(fault.kind, [name])
+        case .orchestrators: return try ofProcesses(fault.kind, LocalSuite.orchestrators)
+        case .suite: return try ofProcesses(fault.kind, suite.names)
+        default: return try ofProcesses(fault.kind, victims)
+        }
+        throw ChaosFailure("\(fault.kind) of \(fault.part) is not known")
+    }
+
+    private func ofProcesses(_ kind: Fault.Kind, _ names: [String]) throws -> any ArmedFault {
+        let suite = suite
+        /// All at once.
+        @Sendable func each(_ body: @escaping @Sendable (ChildProcess) async -> Void) async throws {
+            let children = try names.map(suite.child)
+            await withTaskGroup(of: Void.self) { tasks in
+                for child in children { tasks.addTask { await body(child) } }
+            }
+        }
+        @Sendable func spawnAll() throws { for name in names { try suite.spawn(name) } }
+        switch kind {
+        case .kill: return OwnFault(making: { try await each { _ = await $0.kill9() } }, undoing: spawnAll)
+        case .stop: return OwnFault(making: { try await each { _ = await $0.terminate() } }, undoing: spawnAll)
+        case .restart:
+            return OwnFault(
+                making: {
+                    try await each { _ = await $0.terminate() }
+                    try spawnAll()
+                }, undoing: spawnAll)
+        case .freeze:
+            return OwnFault(
+                making: { try await each { $0.signal(SIGSTOP) } }, undoing: { try await each { $0.signal(SIGCONT) } })
+        case .partition:
+            let links = names.flatMap { suite.links[$0] ?? [] }
+            guard !links.isEmpty else { throw ChaosFailure("\(names.joined(separator: ", ")) cannot be cut off") }
+            return OwnFault(
+                making: {
+                    for link in links {
+                        try await link.admit(.ignore)
+                        try await link.forget()
+                    }
+                }, undoing: { for link in links { try await link.pass() } })
+        case .impersonate:
+            let twins = names.map { ($0, "\($0)-twin") }
+            return OwnFault(
+                making: { for (name, twin) in twins { try suite.spawn(name, as: twin) } },
+                undoing: { for (_, twin) in twins { _ = try? await suite.child(twin).terminate() } })
+        case .stepClock:
+            return OwnFault(
+                making: { FalseClock.set(.seconds(60), in: suite.folder.path) },
+                undoing: { FalseClock.set(.zero, in: suite.folder.path) })
+        default: throw ChaosFailure("\(kind) is not known of processes")
+        }
+    }
+
+    private func ofRedis(_ kind: Fault.Kind) throws -> any ArmedFault {
+        let redis = suite.redis
+        let again = OwnFault(making: {}, undoing: { try await redis.startAgain() })
+        let awake = OwnFault(making: {}, undoing: { redis.resume() })
+        switch kind {
+        case .kill: return OwnFault(making: { await redis.kill() }, undoing: again.undoing)
+        case .stop: return OwnFault(making: { await redis.stop() }, undoing: again.undoing)
+        case .restart: return OwnFault(making: { try await redis.restart() }, undoing: again.undoing)
+        case .freeze: return OwnFault(making: { redis.pause() }, undoing: awake.undoing)
+        case .stutter:
+            return RepeatedFault(every: .milliseconds(50), clock: clock, undoing: awake) { [clock] in
+                redis.pause()
+                defer { redis.resume() }
+                try await clock.sleep(for: .milliseconds(150))
+            }
+        case .flush: return OwnFault(making: { try await redis.ask("FLUSHALL") }, undoing: {})
+        case .starve:
+            return OwnFault(
+                making: { try await redis.ask("CONFIG SET maxmemory 1") },
+                undoing: { try await redis.ask("CONFIG SET maxmemory 0") })
+        default: throw ChaosFailure("\(kind) is not known of Redis")
+        }
+    }
+
+    private func ofPostgres(_ kind: Fault.Kind) throws -> any ArmedFault {
+        let postgres = suite.postgres
+        let again = OwnFault(making: {}, undoing: { try await postgres.startAgain() })
+        switch kind {
+        case .kill: return OwnFault(making: { await postgres.kill() }, undoing: again.undoing)
+        case .stop: return OwnFault(making: { await postgres.stop(.fast) }, undoing: again.undoing)
+        case .restart: return OwnFault(making: { try await postgres.restart() }, undoing: again.undoing)
+        case .freeze: return OwnFault(making: { postgres.pause() }, undoing: { postgres.resume() })
+        case .terminate:
+            let nothing = OwnFault(making: {}, undoing: {})
+            return RepeatedFault(every: .milliseconds(300), clock: clock, undoing: nothing) {
+                try await postgres.run(
+                    sql: """
+                        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                        WHERE datname = 'linesman' AND pid <> pg_backend_pid()
+                        """)
+            }
+        case .fillDisk:
+            guard let disk = suite.disk else { throw ChaosFailure("there is no disk to fill") }
+            return OwnFault(
+                making: { try await disk.fill() },
+                undoing: {
+                    disk.clear()
+                    // A server that could not write its log has ended.
+                    try await postgres.startAgain()
+                })
+        default: throw ChaosFailure("\(kind) is not known of PostgreSQL")
+        }
+    }
+}
+
+/// Processes that do nothing, as fast as they can.
+final class BusyLoops: ArmedFault {
+    private let count: Int
+    private let loops = NIOLockedValueBox<[ChildProcess]>([])
+
+    init(count: Int) { self.count = count }
+
+    func make() async throws {
+        for _ in 0..<count {
+            let loop = try ChildProcess.spawn("sh", ["-c", "while :; do :; done"])
+            loops.withLockedValue { $0.append(loop) }
+        }
+    }
+
+    func undo() async throws {
+        for loop in loops.withLockedValue({ $0 }) { _ = await loop.kill9() }
+        loops.withLockedValue { $0 = [] }
+    }
+}
