@@ -129,6 +129,11 @@ import Wire
             try await eventually(within: .seconds(60), "the game finds no room") {
                 file("CapacityExhausted") == ["firing"]
             }
+            // The next leader need not ask for its markets.
+            try await eventually(within: .seconds(60), "what discovery found is stored all the same") {
+                let stored = try await rig.database.run(sql: "SELECT market_id FROM market_mappings")
+                return stored == "KXNBAGAME-26APR20TORCLE-CLE"
+            }
             _ = try await rig.peer.bus.publish(serviceAlert, on: Channels.alerts)
             try await eventually(within: .seconds(60), "a service's alert is in the file") {
                 file("tradingRuleRefused") == ["firing"]
