@@ -52,7 +52,7 @@ public struct DailyLossWatch: Hashable, Sendable {
         case halt(loss: Money)
     }
 
-    public let limit: Money
+    public private(set) var limit: Money
     public let warnPercent: Int64
     public private(set) var state = State.normal
     private var day: String?
@@ -61,6 +61,13 @@ public struct DailyLossWatch: Hashable, Sendable {
         precondition(limit > .zero && (1...100).contains(warnPercent), "limit \(limit), warning at \(warnPercent) %")
         self.limit = limit
         self.warnPercent = warnPercent
+    }
+
+    /// Watches for another limit from now on; what this one asks for is said by the next look.
+    public mutating func change(limit: Money) {
+        guard limit > .zero, limit != self.limit else { return }
+        self.limit = limit
+        state = .normal
     }
 
     /// - Parameters:

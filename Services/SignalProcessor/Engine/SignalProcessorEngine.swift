@@ -31,7 +31,7 @@ public enum Verdict: Hashable, Sendable {
 /// Holds the limits and the rules; what is held and reserved is handed in with every decision, because only the
 /// transaction that reserves may look at it. Deciding changes nothing: a transaction may be tried again.
 public struct SignalProcessorEngine: Sendable {
-    public let limits: TradingLimits
+    public private(set) var limits: TradingLimits
     private var book: RuleBook
     /// Verdicts that were committed, by their name.
     public private(set) var counts: [String: Int]
@@ -44,6 +44,11 @@ public struct SignalProcessorEngine: Sendable {
     }
 
     public var rules: [TradingRule] { book.rules }
+
+    /// Decides by other limits from now on; what was approved before stays approved.
+    public mutating func change(_ limits: TradingLimits) {
+        self.limits = limits
+    }
 
     public mutating func replaceRules(_ rules: [TradingRule]) {
         book = RuleBook(rules)

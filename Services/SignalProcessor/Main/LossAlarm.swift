@@ -41,6 +41,8 @@ actor LossAlarm {
         }
     }
 
+    func change(limit: Money) { watch.change(limit: limit) }
+
     /// One look; what could not be carried out is tried again by the next.
     func look(marks: MarkBook.Marks, at now: VenueInstant) async throws {
         let standing = try await store.dayStanding(marks: marks, at: now)
@@ -76,7 +78,7 @@ actor LossAlarm {
     private func tellRecovery() {
         if watch.state == .normal, lastState != .normal {
             host.alerts.resolve(Self.warning, kind: Self.warning, "The loss of the day is far from its limit")
-            host.alerts.resolve(Self.exceeded, kind: Self.exceeded, "A new trading day has begun")
+            host.alerts.resolve(Self.exceeded, kind: Self.exceeded, "A new trading day, or another limit")
         }
         lastState = watch.state
     }

@@ -16,7 +16,7 @@ struct RuleStore: Sendable {
             """
             SELECT rule_id, conditions, action, concat(conditions, ' ', action) AS written, expires_at
             FROM trading_rules
-            WHERE status = 'active' AND (expires_at IS NULL OR expires_at > now()) ORDER BY rule_id
+            WHERE status = 'active' AND kind <> 'limit' AND (expires_at IS NULL OR expires_at > now()) ORDER BY rule_id
             """)
         return try rows.map { row in
             let (name, written) = (try row.text("rule_id"), try row.text("written"))

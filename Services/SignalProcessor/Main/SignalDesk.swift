@@ -45,6 +45,8 @@ actor SignalDesk {
         try await reloadRules()
     }
 
+    func change(_ limits: TradingLimits) { engine.change(limits) }
+
     func reloadRules() async throws {
         let written = try await rules.load()
         let refused = engine.reloadRules(written)

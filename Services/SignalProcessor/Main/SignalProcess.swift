@@ -17,6 +17,15 @@ enum SignalProcess {
             host: host, store: store, rules: RuleStore(pool: host.database),
             limits: TradingLimits(settings))
         try await desk.prepare(initialBankroll: settings.order.initialBankroll)
+        let losses = LossAlarm(
+            host: host, store: store,
+            watch: DailyLossWatch(limit: settings.dailyLoss, warnPercent: Int64(settings.dailyLossWarnPercent)))
+        let limits = LimitKeeper(host: host, in: context) { changed in
+            await desk.change(TradingLimits(changed))
+            await losses.change(limit: changed.dailyLoss)
+        }
+        // Nothing is decided before: a limit that was made tighter holds over a restart.
+        try await limits.look()
 
         host.relayOutbox()
         try await host.followVenueTime { desk.observe($0) }
@@ -26,9 +35,7 @@ enum SignalProcess {
             try await withTaskExecutorPreference(PostgresPool.executor) { try await desk.run() }
         }
         host.supervisor.add("arbitrages", .important) { try await desk.runArbitrages() }
-        let losses = LossAlarm(
-            host: host, store: store,
-            watch: DailyLossWatch(limit: settings.dailyLoss, warnPercent: Int64(settings.dailyLossWarnPercent)))
+        host.supervisor.add("limits", .important) { try await limits.follow() }
         host.supervisor.add("daily-loss", .important) {
             try await losses.run(every: settings.dailyLossInterval) { desk.marks }
         }

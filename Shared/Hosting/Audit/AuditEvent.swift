@@ -65,6 +65,10 @@ public enum AuditEvent: String, Hashable, Sendable, Codable, CaseIterable {
     /// A person has found that two markets pay on the same terms, or takes it back.
     case termsMatched = "terms_matched"
     case termsUnmatched = "terms_unmatched"
+    /// A person has changed a limit of new entries, or taken a change back.
+    case limitChanged = "limit_changed"
+    /// A signal-processor decides by the limits as they are now.
+    case limitsTaken = "limits_taken"
     /// What an operator asked the orchestrator to do, before it is done.
     case operatorOrder = "operator_order"
     case operatorAnswer = "operator_answer"
