@@ -102,6 +102,24 @@ public final class Bus: Sendable {
     public func publish<Message: WireMessage>(
         _ message: Message, on channel: Channel<Message>, trace: TraceID? = nil
     ) async throws -> Published {
+        let draft = try draft(message, trace)
+        guard let length = channel.kind.journalLength else { return await hints.publish(draft, on: channel.name) }
+        return try await outbox.publish(draft, on: channel.name, journalLength: length)
+    }
+
+    /// Sends a hint from where the caller stands, and waits for nothing: whoever needs to know uses `publish`.
+    ///
+    /// Throws `BusError` (`notEncodable`, `tooLarge`): nothing was sent then.
+    public func post<Message: WireMessage>(
+        _ message: Message, on channel: Channel<Message>, trace: TraceID? = nil
+    ) throws(BusError) {
+        precondition(channel.kind.journalLength == nil, "what is journaled is waited for, channel \(channel)")
+        hints.post(try draft(message, trace), on: channel.name)
+    }
+
+    private func draft<Message: WireMessage>(
+        _ message: Message, _ trace: TraceID?
+    ) throws(BusError) -> EnvelopeDraft {
         let draft = try encoder.draft(message, trace: trace)
         guard draft.size <= settings.messageByteLimit else {
             metrics.tooLarge.increment()
@@ -114,8 +132,7 @@ public final class Bus: Sendable {
             metrics.tooLarge.increment()
             throw BusError(.tooLarge, "\(Message.type): \(error.message)")
         }
-        guard let length = channel.kind.journalLength else { return await hints.publish(draft, on: channel.name) }
-        return try await outbox.publish(draft, on: channel.name, journalLength: length)
+        return draft
     }
 
     /// Subscribes to a channel, and waits until the subscription is live.

@@ -3,7 +3,8 @@ import Foundation
 import Runtime
 import Wire
 
-/// Envelopes as JSON: the body by Foundation, the head around it by hand, its keys always in the same order.
+/// Envelopes as JSON: the head by hand, its keys always in the same order, and the body as its message says, by hand or
+/// by Foundation.
 ///
 /// Everything but the sequence is written before the sequence is known, so that what happens under a publisher's lock
 /// is one copy.
@@ -28,14 +29,8 @@ struct EnvelopeEncoder: Sendable {
     ///
     /// - Throws: `notEncodable`.
     func draft<Message: WireMessage>(_ message: Message, trace: TraceID?) throws(BusError) -> EnvelopeDraft {
-        let body: Data
-        do {
-            body = try json.encode(message)
-        } catch {
-            throw BusError(.notEncodable, "\(Message.type): \(error)")
-        }
         var rest: [UInt8] = []
-        rest.reserveCapacity(body.count + 128)
+        rest.reserveCapacity(1024)
         if let trace {
             rest.append(contentsOf: ",\"trace\":".utf8)
             rest.appendJSON(trace.rawValue)
@@ -47,7 +42,13 @@ struct EnvelopeEncoder: Sendable {
         rest.append(contentsOf: ",\"v\":".utf8)
         rest.appendDecimal(Int64(Message.version))
         rest.append(contentsOf: ",\"body\":".utf8)
-        rest.append(contentsOf: body)
+        if !message.write(to: &rest) {
+            do {
+                rest.append(contentsOf: try json.encode(message))
+            } catch {
+                throw BusError(.notEncodable, "\(Message.type): \(error)")
+            }
+        }
         rest.append(UInt8(ascii: "}"))
         return EnvelopeDraft(opening: opening, rest: rest)
     }
@@ -74,8 +75,8 @@ struct EnvelopeDraft: Sendable {
 
 /// Decodes the envelopes of one subscription; what cannot be decoded becomes a dead letter.
 ///
-/// An envelope laid out as we write it has its head read by hand and only its body by Foundation; any other goes to
-/// Foundation as a whole, which also finds the words for what is wrong.
+/// An envelope laid out as we write it has its head read by hand, and its body too if its message says how, else by
+/// Foundation; any other goes to Foundation as a whole, which also finds the words for what is wrong.
 struct EnvelopeDecoder<Message: WireMessage>: Sendable {
     /// What an envelope turned out to be.
     enum Content {
@@ -92,6 +93,9 @@ struct EnvelopeDecoder<Message: WireMessage>: Sendable {
 
     /// - Returns: nil for what is no envelope of this channel.
     func decode(_ payload: some Collection<UInt8> & Sendable, channel: String) -> Content? {
+        if let envelope = payload.withContiguousStorageIfAvailable({ quick(UnsafeRawBufferPointer($0)) }) ?? nil {
+            return .message(envelope)
+        }
         let bytes = Data(payload)
         let layout = EnvelopeLayout(bytes)
         do {
@@ -105,14 +109,30 @@ struct EnvelopeDecoder<Message: WireMessage>: Sendable {
         }
     }
 
+    /// - Returns: nil for what is not laid out as we write it.
+    private func quick(_ bytes: UnsafeRawBufferPointer) -> Envelope<Message>? {
+        guard let layout = EnvelopeLayout(bytes), isOurs(layout) else { return nil }
+        var scanner = WireScanner(UnsafeRawBufferPointer(rebasing: bytes[layout.body]))
+        guard let body = Message(laidOutIn: &scanner), scanner.isAtEnd else { return nil }
+        return envelope(layout, body)
+    }
+
+    private func isOurs(_ layout: EnvelopeLayout) -> Bool {
+        layout.type == Message.type && layout.version >= 1 && layout.version <= Message.version
+    }
+
+    private func envelope(_ layout: EnvelopeLayout, _ body: Message) -> Envelope<Message> {
+        Envelope(
+            source: layout.source, incarnation: layout.incarnation, sequence: layout.sequence, trace: layout.trace,
+            sentAt: layout.sentAt, version: layout.version, body: body)
+    }
+
     private func message(_ bytes: Data, _ layout: EnvelopeLayout?) throws -> Envelope<Message> {
-        if let layout, layout.type == Message.type, layout.version >= 1, layout.version <= Message.version,
+        if let layout, isOurs(layout),
             // Refused here, for instance because something follows the body: the whole is asked then.
             let body = try? json.decode(Message.self, from: bytes[layout.body])
         {
-            return Envelope(
-                source: layout.source, incarnation: layout.incarnation, sequence: layout.sequence,
-                trace: layout.trace, sentAt: layout.sentAt, version: layout.version, body: body)
+            return envelope(layout, body)
         }
         return try json.decode(Envelope<Message>.self, from: bytes)
     }
@@ -131,41 +151,5 @@ struct EnvelopeDecoder<Message: WireMessage>: Sendable {
     private static func describe(_ context: DecodingError.Context) -> String {
         let path = context.codingPath.map(\.stringValue).joined(separator: ".")
         return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
-    }
-}
-
-extension [UInt8] {
-    /// Appends a JSON string; only what JSON demands is escaped.
-    mutating func appendJSON(_ text: String) {
-        append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                append(UInt8(ascii: "\\"))
-                append(byte)
-            case 0..<0x20:
-                append(contentsOf: "\\u00".utf8)
-                append(contentsOf: (byte < 0x10 ? "0" : "").utf8)
-                append(contentsOf: String(byte, radix: 16).utf8)
-            default:
-                append(byte)
-            }
-        }
-        append(UInt8(ascii: "\""))
-    }
-
-    mutating func appendDecimal(_ number: Int64) {
-        guard number >= 0 else { return append(contentsOf: String(number).utf8) }
-        var digits: (UInt64, UInt64, UInt32) = (0, 0, 0)
-        Swift.withUnsafeMutableBytes(of: &digits) { buffer in
-            var rest = UInt64(number)
-            var start = buffer.count
-            repeat {
-                start -= 1
-                buffer[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-                rest /= 10
-            } while rest > 0
-            append(contentsOf: buffer[start...])
-        }
     }
 }

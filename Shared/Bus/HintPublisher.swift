@@ -37,14 +37,19 @@ final class HintPublisher: Sendable {
     /// Sends one hint, and says to how many subscribers.
     func publish(_ draft: EnvelopeDraft, on channel: String) async -> Published {
         await withCheckedContinuation { continuation in
-            // Hints leave in the order of their sequences.
-            counts.withLockedValue { counts in
-                let server = sayLoss(on: channel)
-                let sequence = counts.next(channel)
-                let payload = RedisArgument.bytes(draft.payload(sequence: sequence))
-                client.enqueue(["PUBLISH", .text(channel), payload], on: server) { result in
-                    continuation.resume(returning: self.sent(result, sequence, on: channel))
-                }
+            post(draft, on: channel) { continuation.resume(returning: $0) }
+        }
+    }
+
+    /// Sends one hint without waiting; `told` hears what became of it, on the connection's loop.
+    func post(_ draft: EnvelopeDraft, on channel: String, told: @escaping @Sendable (Published) -> Void = { _ in }) {
+        // Hints leave in the order of their sequences.
+        counts.withLockedValue { counts in
+            let server = sayLoss(on: channel)
+            let sequence = counts.next(channel)
+            let payload = RedisArgument.bytes(draft.payload(sequence: sequence))
+            client.enqueue(["PUBLISH", .text(channel), payload], on: server) { result in
+                told(self.sent(result, sequence, on: channel))
             }
         }
     }

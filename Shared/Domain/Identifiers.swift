@@ -8,14 +8,21 @@ public struct Identifier<Kind>: Hashable, Comparable, Sendable, CustomStringConv
     /// - Throws: `empty`, or `malformed` for a character outside visible ASCII, a quote, a backslash, or more than
     ///   128 bytes.
     public init(_ rawValue: String) throws(DomainError) {
-        let field = "\(Kind.self)ID"
-        let expected = "1 to 128 visible ASCII characters without quote, backslash or space"
-        if rawValue.isEmpty { throw DomainError(.empty, field: field, value: rawValue, expected: expected) }
-        let isVisible = rawValue.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }
-        guard isVisible, rawValue.utf8.count <= 128 else {
-            throw DomainError(.malformed, field: field, value: rawValue, expected: expected)
+        // Bytes: every message and row makes a dozen of these.
+        var count = 0
+        for byte in rawValue.utf8 {
+            guard byte > 0x20, byte < 0x7F, byte != 0x22, byte != 0x5C else { throw Self.problem(.malformed, rawValue) }
+            count += 1
         }
+        guard count > 0 else { throw Self.problem(.empty, rawValue) }
+        guard count <= 128 else { throw Self.problem(.malformed, rawValue) }
         self.rawValue = rawValue
+    }
+
+    private static func problem(_ code: DomainError.Code, _ value: String) -> DomainError {
+        DomainError(
+            code, field: "\(Kind.self)ID", value: value,
+            expected: "1 to 128 visible ASCII characters without quote, backslash or space")
     }
 
     public var description: String { rawValue }

@@ -62,12 +62,15 @@ extension OutboxStore {
     public static func append<M: WireMessage>(
         _ message: M, on channel: Channel<M>, key: String, trace: TraceID?, in transaction: PostgresTransaction
     ) async throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var payload: [UInt8] = []
+        if !message.write(to: &payload) {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            payload = Array(try encoder.encode(message))
+        }
         try enqueue(
-            topic: channel.name, key: key, messageType: M.type,
-            payload: String(decoding: try encoder.encode(message), as: UTF8.self), trace: trace?.rawValue ?? "",
-            in: transaction)
+            topic: channel.name, key: key, messageType: M.type, payload: String(decoding: payload, as: UTF8.self),
+            trace: trace?.rawValue ?? "", in: transaction)
     }
 }
 

@@ -15,20 +15,22 @@ public struct DeadlineExceeded: Error, Hashable, Sendable, CustomStringConvertib
 /// Runs `operation` and returns at the deadline at the latest, with `DeadlineExceeded`, or at once when cancelled.
 ///
 /// At the deadline the operation is cancelled but not waited for: one that ignores cancellation goes on as a detached
-/// remainder whose result is dropped, so it must not hold anything that others wait for.
+/// remainder whose result is dropped, so it must not hold anything that others wait for. It runs on a task of its own,
+/// which takes no executor from its caller: `executor` says which it prefers.
 public func withDeadline<R: Sendable>(
-    _ duration: Duration, clock: MachineClock, operation: @escaping @Sendable () async throws -> R
+    _ duration: Duration, clock: MachineClock, on executor: (any TaskExecutor)? = nil,
+    operation: @escaping @Sendable () async throws -> R
 ) async throws -> R {
     let outcome = Promise<Result<R, any Error>>()
     // Both tasks are ended by the time this returns, except a remainder of the operation (see above).
-    let work = Task {
+    let work = Task(executorPreference: executor) {
         do {
             outcome.fulfil(.success(try await operation()))
         } catch {
             outcome.fulfil(.failure(error))
         }
     }
-    let timer = Task {
+    let timer = Task(executorPreference: executor) {
         do {
             try await clock.sleep(for: duration)
             outcome.fulfil(.failure(DeadlineExceeded(after: duration)))

@@ -6,10 +6,16 @@ public protocol WireMessage: Codable, Sendable {
     static var type: String { get }
     /// Steps up when a field changes meaning; older versions stay decodable.
     static var version: Int { get }
+    /// Appends the message as JSON, without `Codable`; false, with nothing appended, where nobody has written how.
+    func write(to json: inout [UInt8]) -> Bool
+    /// Reads what `write` appends; nil for any other layout, which `Codable` may be able to read.
+    init?(laidOutIn json: inout WireScanner)
 }
 
 extension WireMessage {
     public static var version: Int { 1 }
+    public func write(to json: inout [UInt8]) -> Bool { false }
+    public init?(laidOutIn json: inout WireScanner) { nil }
 }
 
 /// What travels: a message and who said it, in which life, as which one.

@@ -86,19 +86,46 @@ import Wire
         }
     }
 
-    /// Damages good envelopes and compares with what Foundation makes of the same bytes.
     @Test func `whatever the bytes, the decoder agrees with Foundation`() throws {
+        try Self.agree(on: Anything(text: "x", number: 1, list: [3]))
+    }
+
+    @Test func `whatever the bytes, what is read by hand agrees with Foundation`() throws {
+        let at = VenueInstant.epoch.advanced(by: .seconds(1_776_726_799))
+        let level = try BookLevel(price: .cents(79), quantity: .contracts(40))
+        try Self.agree(on: PriceUpdate(game: "g1", market: "KX-1", yesBid: level, yesAsk: level, at: at))
+        try Self.agree(
+            on: SignalMessage(
+                signal: try Signal(
+                    id: "0b8f-1", kind: .modelEdgeYes, game: "g1", sport: .nba, market: "KX-1", venue: .kalshi,
+                    epoch: Epoch(3), shard: "shard-01", outcome: .yes, probability: Probability(0.86),
+                    price: .cents(80), available: .contracts(40), edgeBasisPoints: 488, play: "p-1", createdAt: at,
+                    expiresAt: at.advanced(by: .seconds(60)))))
+        try Self.agree(
+            on: IntentHint(
+                intent: try ApprovedIntent(
+                    id: "9ab2", signal: "0b8f-1", reservation: "9ab2", game: "g1", sport: .nba, market: "KX-1",
+                    venue: .kalshi, epoch: Epoch(3), outcome: .yes, action: .buy, limit: .cents(80),
+                    quantity: .contracts(12), expiresAt: at)))
+        try Self.agree(
+            on: OrderUpdate(
+                order: "3f1c", intent: "9ab2", game: "g1", market: "KX-1", outcome: .yes, action: .buy,
+                limit: .cents(80), quantity: .contracts(12), filled: .contracts(12), averagePrice: .cents(80),
+                fees: Money(dollars: "0.134400"), state: .filled, reason: "none"))
+    }
+
+    /// Damages good envelopes and compares with what Foundation makes of the same bytes.
+    private static func agree<M: WireMessage & Equatable>(on message: M) throws {
         var random = SeededGenerator(seed: 20_260)
         let metrics = BusMetrics(MetricsRegistry())
-        let decoder = EnvelopeDecoder<Anything>(deadLetters: Self.letters(metrics))
-        let message = Anything(text: "x", number: 1, list: [3])
+        let decoder = EnvelopeDecoder<M>(deadLetters: Self.letters(metrics))
         var good = 0
         var dead = 0
         for round in 0..<6_000 {
             let trace: TraceID? = round.isMultiple(of: 3) ? "t" : nil
             var bytes = try Self.encoder().draft(message, trace: trace).payload(sequence: Int64(round % 7 + 1))
             for _ in 0..<Int.random(in: 0...2, using: &random) { Self.damage(&bytes, &random) }
-            let expected = try? JSONDecoder().decode(Envelope<Anything>.self, from: Data(bytes))
+            let expected = try? JSONDecoder().decode(Envelope<M>.self, from: Data(bytes))
             switch (decoder.decode(bytes, channel: "c"), expected) {
             case (.message(let found)?, let expected?):
                 good += 1

@@ -32,6 +32,64 @@ import Wire
         let decoded = try JSONDecoder().decode(Envelope<M>.self, from: Data(golden.utf8))
         #expect(decoded.body == message)
         #expect(decoded.sequence == 7 && decoded.source == "game-shard/shard-01" && decoded.trace == "trace-1")
+        var written: [UInt8] = []
+        guard message.write(to: &written) else { return #expect(written.isEmpty) }
+        let body =
+            try #require(
+                JSONSerialization.jsonObject(with: Data(golden.utf8)) as? [String: Any])["body"] as? NSDictionary
+        #expect(try JSONSerialization.jsonObject(with: Data(written)) as? NSDictionary == body, "\(M.type) by hand")
+        #expect(read(written) == message)
+    }
+
+    private static func read<M: WireMessage>(_ bytes: [UInt8]) -> M? {
+        bytes.withUnsafeBytes { bytes in
+            var scanner = WireScanner(bytes)
+            let message = M(laidOutIn: &scanner)
+            return scanner.isAtEnd ? message : nil
+        }
+    }
+
+    @Test func `what is written by hand is what Foundation writes, whatever is in it`() throws {
+        func check<M: WireMessage & Equatable>(_ message: M, isReadByHand: Bool = true) throws {
+            var written: [UInt8] = []
+            #expect(message.write(to: &written))
+            #expect(try JSONDecoder().decode(M.self, from: Data(written)) == message)
+            let (ours, theirs) = (Data(written), try JSONEncoder().encode(message))
+            #expect(
+                try JSONSerialization.jsonObject(with: ours) as? NSDictionary
+                    == JSONSerialization.jsonObject(with: theirs) as? NSDictionary)
+            #expect((Self.read(written) == message) == isReadByHand)
+        }
+        func signal(_ chance: Double, edge: Int = 0, play: PlayID? = nil) throws -> SignalMessage {
+            SignalMessage(
+                signal: try Signal(
+                    id: "0b8f-1", kind: .modelEdgeNo, game: "g", sport: .nfl, market: "m/<&>", venue: .polymarket,
+                    epoch: Epoch(.max / 100), shard: "s", outcome: .no, probability: Probability(chance),
+                    price: Price(tenThousandths: 1), available: Quantity(hundredths: 1), edgeBasisPoints: edge,
+                    play: play, createdAt: Samples.at, expiresAt: Samples.at.advanced(by: .microseconds(1))))
+        }
+        for chance in [0, 1, 0.5, 0.1 + 0.2, 1.0 / 3, 0.9999999999999999] {
+            try check(signal(chance, edge: 10_000, play: "p"))
+        }
+        // Shorter than nothing: an exponent, and a sign, are left to Foundation.
+        try check(signal(1e-7), isReadByHand: false)
+        try check(signal(0.25, edge: -1), isReadByHand: false)
+        let level = try BookLevel(price: .cents(99), quantity: .contracts(1))
+        for (bid, ask) in [(level, nil), (nil, level), (level, level), (nil, nil)] as [(BookLevel?, BookLevel?)] {
+            try check(PriceUpdate(game: "g", market: "m", yesBid: bid, yesAsk: ask, at: .epoch))
+        }
+        try check(IntentMessage(intent: try Samples.intent()))
+        try check(IntentHint(intent: try Samples.intent()))
+        func order(_ average: Price?, fees: String, reason: String?) throws -> OrderUpdate {
+            OrderUpdate(
+                order: "o", intent: "i", game: "g", market: "m", outcome: .no, action: .sell, limit: .cents(1),
+                quantity: .contracts(1), filled: .zero, averagePrice: average, fees: try Money(dollars: fees),
+                state: .unknown, reason: reason)
+        }
+        try check(order(nil, fees: "0", reason: nil))
+        try check(order(.cents(1), fees: "0.000001", reason: "no_answer"))
+        try check(order(nil, fees: "0", reason: "a\"b\\c\n\u{1F}é"), isReadByHand: false)
+        try check(order(nil, fees: "-1", reason: nil), isReadByHand: false)
     }
 
     @Test func `fleet messages equal their golden files`() throws {

@@ -1,6 +1,7 @@
 import Domain
 import ExecutionServiceEngine
 import Hosting
+import Postgres
 import Resilience
 import Runtime
 
@@ -51,7 +52,8 @@ extension ExecutionVenue {
     func submit(_ order: OrderRequest, within limit: Duration, _ clock: MachineClock) async -> OrderNews {
         let deadline = clock.now.advanced(by: limit)
         do {
-            return try await withDeadline(limit + SubmitWindow.grace, clock: clock) {
+            // From the commit to the request on one thread.
+            return try await withDeadline(limit + SubmitWindow.grace, clock: clock, on: PostgresPool.executor) {
                 await submit(order, deadline: deadline)
             }
         } catch {

@@ -47,6 +47,32 @@ struct Announcer: Sendable {
             case .ended(let ended): try await host.bus.publish(ended, on: Channels.gamesEnded)
             }
         }
+        // Written down afterwards: nobody waits for the line.
+        switch message {
+        case .signal(let signal): note(signal)
+        case .arbitrage(let signal): note(signal)
+        case .acknowledgement, .ended: break
+        }
+    }
+
+    private func note(_ signal: Signal) {
+        host.log.info(
+            "signal",
+            metadata: [
+                Key.signal: "\(signal.id)", Key.game: "\(signal.game)", Key.market: "\(signal.market)",
+                "outcome": "\(signal.outcome.rawValue)", "price": "\(signal.price)",
+                "edge_bp": "\(signal.edgeBasisPoints)", "venue_at": "\(signal.createdAt)",
+            ])
+    }
+
+    private func note(_ signal: ArbitrageSignal) {
+        let legs = signal.legs.map { "\($0.outcome.rawValue) of \($0.market) at \($0.price)" }
+        host.log.info(
+            "arbitrage",
+            metadata: [
+                Key.signal: "\(signal.id)", Key.game: "\(signal.game)", "legs": "\(legs.joined(separator: ", "))",
+                "available": "\(signal.available)", "venue_at": "\(signal.createdAt)",
+            ])
     }
 
     private func attempt(_ what: String, _ publish: () async throws -> Published) async {

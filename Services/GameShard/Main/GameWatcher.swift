@@ -129,11 +129,9 @@ actor GameWatcher {
         case .emit(let signal):
             if host.settings.isReplay { stepSignals.append(signal.id) }
             lanes.messages.add(.signal(signal))
-            note(signal)
         case .emitArbitrage(let signal):
             if host.settings.isReplay { stepSignals.append(signal.id) }
             lanes.messages.add(.arbitrage(signal))
-            note(signal)
         case .storeState(let state, let home): lanes.records.add(.state(state, homeProbability: home))
         case .storePregame(let game, let chance): lanes.records.add(.pregame(game, chance))
         case .acknowledge(let command, let game, let epoch, let verdict):
@@ -153,26 +151,6 @@ actor GameWatcher {
             at: state.observedAt)
         lanes.messages.add(.ended(ended))
         host.log.info("game ended", metadata: [Key.game: "\(state.game)", Key.epoch: "\(epoch)"])
-    }
-
-    private func note(_ signal: Signal) {
-        host.log.info(
-            "signal",
-            metadata: [
-                Key.signal: "\(signal.id)", Key.game: "\(signal.game)", Key.market: "\(signal.market)",
-                "outcome": "\(signal.outcome.rawValue)", "price": "\(signal.price)",
-                "edge_bp": "\(signal.edgeBasisPoints)", "venue_at": "\(signal.createdAt)",
-            ])
-    }
-
-    private func note(_ signal: ArbitrageSignal) {
-        let legs = signal.legs.map { "\($0.outcome.rawValue) of \($0.market) at \($0.price)" }
-        host.log.info(
-            "arbitrage",
-            metadata: [
-                Key.signal: "\(signal.id)", Key.game: "\(signal.game)", "legs": "\(legs.joined(separator: ", "))",
-                "available": "\(signal.available)", "venue_at": "\(signal.createdAt)",
-            ])
     }
 
     private func noteStanding() {

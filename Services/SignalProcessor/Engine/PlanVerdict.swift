@@ -1,12 +1,11 @@
 import Domain
 
 /// What becomes of an arbitrage.
-public enum PlanVerdict: Hashable, Sendable {
+public enum PlanVerdict: CountedVerdict {
     /// What is reserved is the plan's own `reserved`.
     case approved(ApprovedPlan)
     case refused(RefusalReason)
 
-    /// `approved`, or the reason: as stored with the signal and as counted.
     public var name: String {
         switch self {
         case .approved: "approved"

@@ -11,13 +11,22 @@ public struct IntentNames: Hashable, Sendable {
     }
 }
 
+/// What every verdict has, on one bet or on two legs.
+public protocol CountedVerdict: Hashable, Sendable {
+    /// `approved`, or the reason: as stored with the signal and as counted.
+    var name: String { get }
+}
+
+extension CountedVerdict {
+    public var isApproved: Bool { name == "approved" }
+}
+
 /// What becomes of a signal.
-public enum Verdict: Hashable, Sendable {
+public enum Verdict: CountedVerdict {
     /// `reserved` is the price of everything and its fee: the most that the intent can cost.
     case approved(ApprovedIntent, reserved: Money)
     case refused(RefusalReason)
 
-    /// `approved`, or the reason: as stored with the signal and as counted.
     public var name: String {
         switch self {
         case .approved: "approved"
@@ -64,13 +73,8 @@ public struct SignalProcessorEngine: Sendable {
         rules.filter { $0.applies(to: signal, at: now) }.map(\.id)
     }
 
-    /// Counts a verdict on an arbitrage once its transaction is committed.
-    public mutating func committed(_ verdict: PlanVerdict) {
-        counts[verdict.name, default: 0] += 1
-    }
-
     /// Counts a verdict once its transaction is committed.
-    public mutating func committed(_ verdict: Verdict) {
+    public mutating func committed(_ verdict: some CountedVerdict) {
         counts[verdict.name, default: 0] += 1
     }
 

@@ -6,17 +6,11 @@ import SignalProcessorEngine
 import Wire
 
 extension SignalStore {
-    enum PlanOutcome: Hashable, Sendable {
-        case decided(PlanVerdict)
-        /// Was committed before: a redelivery.
-        case known
-    }
-
     /// The same for an arbitrage: one transaction that reserves for both legs, and for the loss if one is missed.
     func process(
         _ signal: ArbitrageSignal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
         marks: MarkBook.Marks = [:], at now: VenueInstant
-    ) async throws -> PlanOutcome {
+    ) async throws -> Outcome<PlanVerdict> {
         try await pool.retryingTransaction("arbitrage") { transaction in
             let reader = reader(transaction, marks, sender)
             let (isKnown, view) = try await reader.view(

@@ -52,22 +52,18 @@ struct PortfolioReader {
     func view<More>(
         for subject: PortfolioSubject, and more: PostgresQuestion<More>, at now: VenueInstant
     ) async throws -> (More, PortfolioView) {
-        let (
-            cash, answer, killSwitch, epoch, teams, same, exposed, holdings, closed, spendable, net, positions
-        ) = try await transaction.ask(
-            account.locked, more, KillSwitchStore.question, epoch(of: subject), teams(of: subject),
-            sameTerms(of: subject), exposure(of: subject), holdings(in: subject.game),
-            closedPositions(in: subject.game), VenueBalances(account).spendable, statistics.net(account, at: now),
-            openPositions)
+        let (cash, answer, facts, teams, holdings, closed, spendable, positions) = try await transaction.ask(
+            account.locked, more, facts(of: subject, at: now), teams(of: subject), holdings(in: subject.game),
+            closedPositions(in: subject.game), VenueBalances(account).spendable, openPositions)
         var view = PortfolioView()
-        (view.cash, view.killSwitch, view.epoch, view.marketTeams) = (cash, killSwitch, epoch, teams)
-        (view.reserved, view.openCost) = (exposed.reserved, exposed.openCost)
-        (view.gameExposure, view.sportExposure) = (exposed.game, exposed.sport)
-        (view.marketExposure, view.availableAt, view.paySameTerms) = (exposed.markets, spendable, same)
+        (view.cash, view.killSwitch, view.epoch, view.marketTeams) = (cash, facts.killSwitch, facts.epoch, teams)
+        (view.reserved, view.openCost) = (facts.reserved, facts.openCost)
+        (view.gameExposure, view.sportExposure) = (facts.game, facts.sport)
+        (view.marketExposure, view.availableAt, view.paySameTerms) = (facts.markets, spendable, facts.paySameTerms)
         (view.holdings, view.closed) = (holdings, closed)
         // Within the last minute: those still count as positions.
         view.recentlyClosed = closed.count { $0.at.duration(to: now) < .seconds(60) }
-        view.dailyProfit = try Money(microdollars: net)
+        view.dailyProfit = facts.dailyProfit
         view.markedProfit = try markedProfit(positions, at: now)
         return (answer, view)
     }
@@ -125,23 +121,6 @@ struct PortfolioReader {
             of: positions.map { ($0.position, $0.venue) }, marks: marks, limit: pricing.age, at: now)
     }
 
-    /// Only the owner that is meant to watch the game may trade it, under its own epoch, and of several processes of
-    /// its name only the one that claimed it last; a shard of a build without claims has none.
-    private func epoch(of subject: PortfolioSubject) -> PostgresQuestion<Epoch?> {
-        .first(
-            """
-            WITH life AS (SELECT incarnation FROM shard_lives WHERE shard = \(subject.shard.rawValue) FOR SHARE)
-            SELECT epoch, (SELECT incarnation FROM life) AS incarnation FROM assignments
-            WHERE game_id = \(subject.game.rawValue) AND shard = \(subject.shard.rawValue) AND state = 'assigned'
-            FOR SHARE
-            """
-        ) { [sender] row in
-            guard let row else { return nil }
-            if let sender, let life = try row.textOrNil("incarnation"), life != sender.rawValue { return nil }
-            return try Epoch(row.int64("epoch"))
-        }
-    }
-
     /// The team that YES of each open market pays for.
     private func teams(of subject: PortfolioSubject) -> PostgresQuestion<[MarketID: HomeAway]> {
         PostgresQuestion(
@@ -157,83 +136,119 @@ struct PortfolioReader {
         }
     }
 
-    /// One venue asks one question about a game under one event; across venues only what a person has compared counts
-    /// (PITFALLS 8, row 24).
-    private func sameTerms(of subject: PortfolioSubject) -> PostgresQuestion<Bool> {
-        .first(
-            """
-            SELECT count(DISTINCT (venue, event_ticker)) = 1 OR EXISTS (
-                SELECT FROM same_terms WHERE first_market = \(subject.markets.min()?.rawValue as String?)
-                    AND second_market = \(subject.markets.max()?.rawValue as String?)) AS same
-            FROM market_mappings WHERE market_id = ANY(\(subject.markets.map(\.rawValue))::text[])
-            """
-        ) { try $0?.bool("same") ?? false }
-    }
-
-    private struct Exposure: Sendable {
+    /// What is one number or one row each, asked in one statement.
+    private struct Facts: Sendable {
+        var killSwitch = KillSwitchState.unknown
+        /// Of the owner that may trade the game; nil when the sender is not it.
+        var epoch: Epoch?
         var reserved = Money.zero
         var openCost = Money.zero
         var game = Money.zero
         var sport = Money.zero
         var markets: [MarketID: Money] = [:]
+        var paySameTerms = false
+        var dailyProfit = Money.zero
     }
 
-    private func exposure(of subject: PortfolioSubject) -> PostgresQuestion<Exposure> {
-        .first(
+    /// Only the owner that is meant to watch the game may trade it, under its own epoch, and of several processes of
+    /// its name only the one that claimed it last; a shard of a build without claims has none.
+    ///
+    /// The rows are locked in the order in which they stand.
+    private func facts(of subject: PortfolioSubject, at now: VenueInstant) -> PostgresQuestion<Facts> {
+        // One by one: what is asked about a list of unknown length is planned anew each time.
+        let first = subject.markets[0]
+        let second = subject.markets.last { $0 != first }
+        return .first(
             """
             WITH held AS (
                 SELECT market_id, game_id, sport, amount - released AS amount, 0::int8 AS cost FROM reservations
                 WHERE state = 'held'
                 UNION ALL
                 SELECT p.market_id, p.game_id, g.sport, 0, p.cost FROM positions p JOIN games g USING (game_id)
-                WHERE p.state = 'open'),
-            -- Whatever a plan still has may be spent in either of its markets.
-            in_market AS (
-                SELECT market_id, amount + cost AS exposure FROM held
-                UNION ALL
-                SELECT i.market_id, r.amount - r.released FROM plans p JOIN intents i ON i.plan_id = p.plan_id
-                    JOIN reservations r ON r.reservation_id = p.reservation_id
-                WHERE p.state <> 'finished' AND r.state = 'held' AND i.market_id <> r.market_id)
-            SELECT coalesce(sum(amount), 0)::int8 AS reserved, coalesce(sum(cost), 0)::int8 AS open_cost,
+                WHERE p.state = 'open')
+            SELECT \(KillSwitchStore.engaged) AS engaged,
+                (SELECT incarnation FROM shard_lives WHERE shard = \(subject.shard.rawValue) FOR SHARE) AS incarnation,
+                (SELECT epoch FROM assignments WHERE game_id = \(subject.game.rawValue)
+                    AND shard = \(subject.shard.rawValue) AND state = 'assigned' FOR SHARE) AS epoch,
+                \(statistics.netSum(account, at: now)) AS net, \(sameTerms(of: subject)) AS same,
+                coalesce(sum(amount), 0)::int8 AS reserved, coalesce(sum(cost), 0)::int8 AS open_cost,
                 coalesce(sum(amount + cost) FILTER (WHERE game_id = \(subject.game.rawValue)), 0)::int8 AS game,
                 coalesce(sum(amount + cost) FILTER (WHERE sport = \(subject.sport.rawValue)), 0)::int8 AS sport,
-                (SELECT coalesce(jsonb_object_agg(market_id, exposure), '{}') FROM (
-                    SELECT market_id, sum(exposure)::int8 AS exposure FROM in_market
-                    WHERE market_id = ANY(\(subject.markets.map(\.rawValue))::text[]) GROUP BY market_id
-                ) AS of_market) AS markets
+                \(exposure(of: first)) AS first, \(second.map(exposure(of:)) ?? "NULL::int8") AS second
             FROM held
             """
-        ) { row in
-            var exposure = Exposure()
-            guard let row else { return exposure }
-            exposure.reserved = try Money(microdollars: row.int64("reserved"))
-            exposure.openCost = try Money(microdollars: row.int64("open_cost"))
-            exposure.game = try Money(microdollars: row.int64("game"))
-            exposure.sport = try Money(microdollars: row.int64("sport"))
-            for (market, amount) in try row.json("markets", as: [String: Int64].self) {
-                exposure.markets[try MarketID(market)] = try Money(microdollars: amount)
+        ) { [sender] row in
+            var facts = Facts()
+            guard let row else { return facts }
+            facts.killSwitch = KillSwitchStore.state(engaged: try row.boolOrNil("engaged"))
+            let life = try row.textOrNil("incarnation")
+            if sender == nil || life == nil || life == sender?.rawValue {
+                facts.epoch = try row.int64OrNil("epoch").map { try Epoch($0) }
             }
-            return exposure
+            facts.reserved = try Money(microdollars: row.int64("reserved"))
+            facts.openCost = try Money(microdollars: row.int64("open_cost"))
+            facts.game = try Money(microdollars: row.int64("game"))
+            facts.sport = try Money(microdollars: row.int64("sport"))
+            for (market, column) in [(first, "first"), (second, "second")] {
+                let exposure = try Money(microdollars: row.int64OrNil(column) ?? 0)
+                if let market, exposure != .zero { facts.markets[market] = exposure }
+            }
+            facts.paySameTerms = try row.bool("same")
+            facts.dailyProfit = try Money(microdollars: row.int64("net"))
+            return facts
         }
     }
 
+    /// Of what is `held`, that in one market; whatever a plan still has may be spent in either of its markets.
+    private func exposure(of market: MarketID) -> SQL {
+        """
+        (coalesce(sum(amount + cost) FILTER (WHERE market_id = \(market.rawValue)), 0)
+            + coalesce((SELECT sum(r.amount - r.released) FROM plans p JOIN intents i ON i.plan_id = p.plan_id
+                JOIN reservations r ON r.reservation_id = p.reservation_id
+                WHERE p.state <> 'finished' AND r.state = 'held' AND i.market_id <> r.market_id
+                    AND i.market_id = \(market.rawValue)), 0))::int8
+        """
+    }
+
+    /// One venue asks one question about a game under one event; across venues only what a person has compared counts
+    /// (PITFALLS 8, row 24).
+    private func sameTerms(of subject: PortfolioSubject) -> SQL {
+        // Nothing to compare on one bet.
+        guard let first = subject.markets.min(), let last = subject.markets.max(), first != last else { return "true" }
+        return """
+            (SELECT count(DISTINCT (venue, event_ticker)) = 1 OR EXISTS (SELECT FROM same_terms
+                    WHERE first_market = \(first.rawValue) AND second_market = \(last.rawValue))
+                FROM market_mappings WHERE market_id IN (\(first.rawValue), \(last.rawValue)))
+            """
+    }
+
     /// One for each intent that may still trade, and for each whose fills are an open position.
+    ///
+    /// The latter are found by their orders, of which a market has a few, and not among all intents of the game.
     private func holdings(in game: GameID) -> PostgresQuestion<[Holding]> {
-        .each(
+        PostgresQuestion(
             """
-            SELECT i.market_id, i.outcome, m.outcome_team FROM intents i JOIN market_mappings m USING (market_id)
-            WHERE i.game_id = \(game.rawValue) AND i.action = 'buy' AND (i.state IN ('approved', 'sending')
-                OR EXISTS (SELECT FROM plans p WHERE p.plan_id = i.plan_id AND p.state <> 'finished')
-                OR (i.market_id = ANY(ARRAY(SELECT p.market_id FROM positions p
-                        WHERE p.game_id = \(game.rawValue) AND p.state = 'open' AND p.net_quantity <> 0))
-                    AND EXISTS (SELECT FROM orders o WHERE o.intent_id = i.intent_id AND o.filled > 0)))
-            ORDER BY i.created_at, i.intent_id
+            SELECT market_id, traded.outcome, m.outcome_team, count(*) AS intents FROM (
+                SELECT intent_id, market_id, outcome FROM intents
+                WHERE game_id = \(game.rawValue) AND action = 'buy' AND state IN ('approved', 'sending')
+                UNION SELECT i.intent_id, i.market_id, i.outcome FROM plans p JOIN intents i USING (plan_id)
+                WHERE p.state <> 'finished' AND i.game_id = \(game.rawValue) AND i.action = 'buy'
+                UNION SELECT o.intent_id, o.market_id, o.outcome FROM positions p JOIN orders o USING (market_id)
+                WHERE p.game_id = \(game.rawValue) AND p.state = 'open' AND p.net_quantity <> 0
+                    AND o.filled > 0 AND o.action = 'buy') AS traded
+                JOIN market_mappings m USING (market_id)
+            GROUP BY market_id, traded.outcome, m.outcome_team
             """
-        ) { row in
-            let team = try row.choice("outcome_team", as: HomeAway.self)
-            let outcome = try row.choice("outcome", as: Outcome.self)
-            return Holding(
-                market: try MarketID(row.text("market_id")), backs: outcome == .yes ? team : team.opposite)
+        ) { rows in
+            var holdings: [Holding] = []
+            for row in rows {
+                let team = try row.choice("outcome_team", as: HomeAway.self)
+                let outcome = try row.choice("outcome", as: Outcome.self)
+                let holding = Holding(
+                    market: try MarketID(row.text("market_id")), backs: outcome == .yes ? team : team.opposite)
+                holdings += Array(repeating: holding, count: try row.int("intents"))
+            }
+            return holdings
         }
     }
 

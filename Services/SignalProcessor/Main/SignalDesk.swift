@@ -14,10 +14,10 @@ actor SignalDesk {
     /// The relay's work for one intent is a commit and seven statements: as long as an order takes to leave.
     private static let announcementDelay = Duration.milliseconds(20)
 
-    let host: ServiceHost
-    let store: SignalStore
+    private let host: ServiceHost
+    private let store: SignalStore
     private let rules: RuleStore
-    var engine: SignalProcessorEngine
+    private var engine: SignalProcessorEngine
     private var ruleAlarm = RuleAlarm()
     /// Under a lock of its own: a thousand prices a second wait for no signal, and no signal for them.
     private nonisolated let book = NIOLockedValueBox(MarkBook())
@@ -72,10 +72,17 @@ actor SignalDesk {
         }
     }
 
+    /// Takes arbitrages from their own journal, as signals are taken from theirs.
+    func runArbitrages() async throws {
+        try await follow(Channels.arbitrages, of: \.signal.shard) { message, sender, trace in
+            await self.decide(message.signal, from: sender, trace: trace)
+        }
+    }
+
     /// Goes on where the last life stopped; what it sees again is recognised by its identifier.
     ///
     /// `decide` is told the life of the shard that said it, unless somebody else speaks for it, as rehearsals do.
-    func follow<Message: WireMessage>(
+    private func follow<Message: WireMessage>(
         _ channel: Channel<Message>, of shard: @escaping @Sendable (Message) -> ShardID,
         _ decide: @Sendable (Message, Incarnation?, TraceID?) async -> Void
     ) async throws {
@@ -93,19 +100,51 @@ actor SignalDesk {
         }
     }
 
-    /// Decides, and tries again while the database is away; a signal that can never be stored is put aside.
     private func decide(_ signal: Signal, from sender: Incarnation?, trace: TraceID?) async {
-        host.venueClock.observe(signal.createdAt)
-        let outcome = await storing(signal.id) {
+        let verdict = await decide(signal.id, madeAt: signal.createdAt) {
             try await store.process(
                 signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now
-            ) { intent in self.hint(intent, trace) }
+            ) { hint($0, trace) }
         }
-        if let outcome { await note(outcome, signal, trace) }
+        guard let verdict else { return }
+        host.context.metrics
+            .counter("signals_total", "Signals by verdict.", labels: ["verdict": verdict.name]).increment()
+        if verdict.isApproved { announceLater() }
+    }
+
+    private func decide(_ signal: ArbitrageSignal, from sender: Incarnation?, trace: TraceID?) async {
+        let verdict = await decide(signal.id, madeAt: signal.createdAt) {
+            try await store.process(
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
+        }
+        guard let verdict else { return }
+        host.context.metrics
+            .counter("arbitrages_total", "Arbitrages by verdict.", labels: ["verdict": verdict.name]).increment()
+        // Nobody hinted at it.
+        if verdict.isApproved { host.outbox() }
+    }
+
+    /// Decides in a transaction, and tries again while the database is away; a signal that can never be stored is put
+    /// aside.
+    ///
+    /// - Returns: the verdict that was committed now; nil for none, or for one that was known.
+    private func decide<Verdict>(
+        _ signal: SignalID, madeAt instant: VenueInstant,
+        _ process: () async throws -> SignalStore.Outcome<Verdict>
+    ) async -> Verdict? {
+        host.venueClock.observe(instant)
+        guard let outcome = await storing(signal, process) else { return nil }
+        guard case .decided(let verdict) = outcome else {
+            host.context.metrics.counter("signals_redelivered_total", "Signals that were known.").increment()
+            return nil
+        }
+        engine.committed(verdict)
+        host.log.debug("signal decided", metadata: ["signal": "\(signal)", "verdict": "\(verdict.name)"])
+        return verdict
     }
 
     /// Tries until it is stored; nil when it never can be, or when the process stops.
-    func storing<Outcome: Sendable>(
+    private func storing<Outcome: Sendable>(
         _ signal: SignalID, _ process: () async throws -> Outcome
     ) async -> Outcome? {
         var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), multiplier: 2, jitter: 0.1)
@@ -127,17 +166,15 @@ actor SignalDesk {
         return nil
     }
 
-    /// Beside the commit that it is about: the way to the execution-service takes as long.
+    /// Ahead of the commit that it is about: the way to the execution-service takes as long.
     private nonisolated func hint(_ intent: ApprovedIntent, _ trace: TraceID?) {
-        Task { [bus = host.bus] in
-            // Dropped, or never encodable: the relay's announcement says it too.
-            _ = try? await bus.publish(IntentHint(intent: intent), on: Channels.intentHints, trace: trace)
-        }
+        // Dropped, or never sendable: the relay's announcement says it too.
+        try? host.bus.post(IntentHint(intent: intent), on: Channels.intentHints, trace: trace)
     }
 
     /// Has the relay announce what is committed, a moment later: the hint is ahead of it, and until then the servers
     /// are the order's own.
-    private func announce() {
+    private func announceLater() {
         if isAnnouncing { return }
         isAnnouncing = true
         Task {
@@ -146,18 +183,6 @@ actor SignalDesk {
             isAnnouncing = false
             host.outbox()
         }
-    }
-
-    private func note(_ outcome: SignalStore.Outcome, _ signal: Signal, _ trace: TraceID?) async {
-        guard case .decided(let verdict) = outcome else {
-            host.context.metrics.counter("signals_redelivered_total", "Signals that were known.").increment()
-            return
-        }
-        engine.committed(verdict)
-        host.context.metrics
-            .counter("signals_total", "Signals by verdict.", labels: ["verdict": verdict.name]).increment()
-        if case .approved = verdict { announce() }
-        host.log.debug("signal decided", metadata: ["signal": "\(signal.id)", "verdict": "\(verdict.name)"])
     }
 }
 

@@ -34,7 +34,9 @@ enum SignalProcess {
         host.supervisor.add("signals", .important) {
             try await withTaskExecutorPreference(PostgresPool.executor) { try await desk.run() }
         }
-        host.supervisor.add("arbitrages", .important) { try await desk.runArbitrages() }
+        host.supervisor.add("arbitrages", .important) {
+            try await withTaskExecutorPreference(PostgresPool.executor) { try await desk.runArbitrages() }
+        }
         host.supervisor.add("limits", .important) { try await limits.follow() }
         host.supervisor.add("daily-loss", .important) {
             try await losses.run(every: settings.dailyLossInterval) { desk.marks }

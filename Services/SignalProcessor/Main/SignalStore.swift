@@ -7,7 +7,7 @@ import Wire
 
 /// Carries a verdict out: one transaction per signal that reads, decides, reserves and announces (DESIGN rules 5, 7).
 struct SignalStore: Sendable {
-    enum Outcome: Hashable, Sendable {
+    enum Outcome<Verdict: CountedVerdict>: Hashable, Sendable {
         case decided(Verdict)
         /// Was committed before: a redelivery.
         case known
@@ -27,8 +27,8 @@ struct SignalStore: Sendable {
     func process(
         _ signal: Signal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
         marks: MarkBook.Marks = [:], at now: VenueInstant,
-        approving: @escaping @Sendable (ApprovedIntent) -> Void = { _ in }
-    ) async throws -> Outcome {
+        approving: @Sendable (ApprovedIntent) -> Void = { _ in }
+    ) async throws -> Outcome<Verdict> {
         // On the loop that drives the connection: no statement changes threads.
         try await withTaskExecutorPreference(PostgresPool.executor) {
             try await decide(
@@ -38,8 +38,8 @@ struct SignalStore: Sendable {
 
     private func decide(
         _ signal: Signal, from sender: Incarnation?, trace: TraceID?, engine: SignalProcessorEngine,
-        marks: MarkBook.Marks, at now: VenueInstant, approving: @escaping @Sendable (ApprovedIntent) -> Void
-    ) async throws -> Outcome {
+        marks: MarkBook.Marks, at now: VenueInstant, approving: @Sendable (ApprovedIntent) -> Void
+    ) async throws -> Outcome<Verdict> {
         try await pool.retryingTransaction("signal") { transaction in
             let (isKnown, view) = try await reader(transaction, marks, sender).view(for: signal, at: now)
             if isKnown {
@@ -50,10 +50,14 @@ struct SignalStore: Sendable {
                 return .known
             }
             let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
-            try await record(signal, verdict, trace, transaction)
+            if case .approved(let intent, _) = verdict { approving(intent) }
+            try store(signal, verdict, trace, transaction)
+            let entry = entry(on: signal, verdict)
             if case .approved(let intent, let reserved) = verdict {
-                approving(intent)
-                try await approve(intent, reserved: reserved, trace: trace, now: now, transaction)
+                let next = try await approve(intent, reserved: reserved, trace: trace, now: now, transaction)
+                try AuditEntry.write(entry, next, transaction)
+            } else {
+                try await entry.write(transaction)
             }
             try await statistics.add(["signals": 1, "signals:\(verdict.name)": 1], at: now, transaction)
             return .decided(verdict)
@@ -69,9 +73,9 @@ struct SignalStore: Sendable {
     }
 
     /// A signal about a market that we do not know cannot refer to it; it is remembered by its identifier alone.
-    private func record(
+    private func store(
         _ signal: Signal, _ verdict: Verdict, _ trace: TraceID?, _ transaction: PostgresTransaction
-    ) async throws {
+    ) throws {
         try transaction.enqueue(
             """
             WITH stored AS (
@@ -87,36 +91,38 @@ struct SignalStore: Sendable {
             INSERT INTO consumed (consumer, message_id)
             SELECT 'signals', \(signal.id.rawValue) WHERE NOT EXISTS (SELECT FROM stored)
             """)
-        var details = [
-            "signal": signal.id.rawValue, "verdict": verdict.name, "shard": signal.shard.rawValue,
-            "epoch": "\(signal.epoch)", "price": "\(signal.price)", "probability": "\(signal.probability)",
-            "edge_basis_points": "\(signal.edgeBasisPoints)", "outcome": signal.outcome.rawValue,
-        ]
-        var intentID: IntentID?
-        if case .approved(let intent, let reserved) = verdict {
-            intentID = intent.id
-            details["quantity"] = "\(intent.quantity)"
-            details["reserved"] = "\(reserved)"
-        }
-        let event = intentID == nil ? "signal_refused" : "signal_approved"
-        try await AuditEntry(event, intent: intentID, market: signal.market, game: signal.game, details: details)
-            .write(transaction)
     }
 
+    private func entry(on signal: Signal, _ verdict: Verdict) -> AuditEntry {
+        var entry = AuditEntry(
+            .signalRefused, market: signal.market, game: signal.game,
+            details: [
+                "signal": signal.id.rawValue, "verdict": verdict.name, "shard": signal.shard.rawValue,
+                "epoch": "\(signal.epoch)", "price": "\(signal.price)", "probability": "\(signal.probability)",
+                "edge_basis_points": "\(signal.edgeBasisPoints)", "outcome": signal.outcome.rawValue,
+            ])
+        if case .approved(let intent, let reserved) = verdict {
+            entry.event = AuditEvent.signalApproved.rawValue
+            entry.intent = intent.id
+            entry.details["quantity"] = "\(intent.quantity)"
+            entry.details["reserved"] = "\(reserved)"
+        }
+        return entry
+    }
+
+    /// What an approval stores and announces; what the audit says of it is the caller's to write.
     private func approve(
         _ intent: ApprovedIntent, reserved: Money, trace: TraceID?, now: VenueInstant,
         _ transaction: PostgresTransaction
-    ) async throws {
-        try transaction.enqueue(
-            """
-            INSERT INTO reservations (reservation_id, game_id, market_id, sport, amount)
-            VALUES (\(intent.reservation.rawValue), \(intent.game.rawValue), \(intent.market.rawValue),
-                \(intent.sport.rawValue), \(reserved.microdollars))
-            """)
+    ) async throws -> AuditEntry {
         // The bound in the database's own time; in a replay the venue's comes first.
         let life = now.duration(to: intent.expiresAt).inSeconds
         try transaction.enqueue(
             """
+            WITH reserved AS (
+            INSERT INTO reservations (reservation_id, game_id, market_id, sport, amount)
+            VALUES (\(intent.reservation.rawValue), \(intent.game.rawValue), \(intent.market.rawValue),
+                \(intent.sport.rawValue), \(reserved.microdollars)))
             INSERT INTO intents (intent_id, signal_id, reservation_id, game_id, market_id, epoch, outcome, action,
                 limit_price, quantity, venue_expires_at, expires_at, trace)
             VALUES (\(intent.id.rawValue), \(intent.signal.rawValue), \(intent.reservation.rawValue),
@@ -128,13 +134,12 @@ struct SignalStore: Sendable {
         try await OutboxStore.append(
             IntentMessage(intent: intent), on: Channels.intents, key: intent.game.rawValue, trace: trace,
             in: transaction)
-        try await AuditEntry(
+        return AuditEntry(
             .executionRequested, intent: intent.id, market: intent.market, game: intent.game,
             details: [
                 "signal": intent.signal.rawValue, "reservation": intent.reservation.rawValue,
                 "limit": "\(intent.limit)", "quantity": "\(intent.quantity)", "reserved": "\(reserved)",
-            ]
-        ).write(transaction)
+            ])
     }
 }
 

@@ -15,7 +15,13 @@ public enum KillSwitchStore {
     /// The same, to be asked among others.
     public static let question = PostgresQuestion<KillSwitchState>.first(
         "SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE"
-    ) { state($0) }
+    ) { row in
+        // What cannot be read is as unknown as what is not there.
+        state(engaged: try? row?.boolOrNil("engaged"))
+    }
+
+    /// The same as an expression, for `state(engaged:)`.
+    public static let engaged: SQL = "(SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE)"
 
     /// Who changed it last, and why.
     public struct Record: Hashable, Sendable {
@@ -40,9 +46,9 @@ public enum KillSwitchStore {
         }
     }
 
-    private static func state(_ row: Row?) -> KillSwitchState {
-        guard let row, let isEngaged = try? row.bool("engaged") else { return .unknown }
-        return isEngaged ? .engaged : .released
+    /// Nil, where there is no row, is unknown.
+    public static func state(engaged: Bool?) -> KillSwitchState {
+        engaged.map { $0 ? .engaged : .released } ?? .unknown
     }
 
     /// Engages or releases it, with its announcement and its line in the audit.

@@ -1,5 +1,6 @@
 import Domain
 import Postgres
+import Wire
 
 /// The account that orders are paid from: one for paper and one for money, never mixed.
 public struct TradingAccount: Hashable, Sendable {
@@ -54,13 +55,22 @@ public struct AuditEntry: Hashable, Sendable {
 
     /// Travels with what the transaction sends next.
     public func write(_ transaction: PostgresTransaction) async throws {
-        try transaction.enqueue(
-            """
-            INSERT INTO audit_log (event, intent_id, order_id, market_id, game_id, details)
-            VALUES (\(event), \(intent?.rawValue as String?), \(order?.rawValue as String?),
-                \(market?.rawValue as String?), \(game?.rawValue as String?),
-                \(.jsonText(details.json)))
-            """)
+        try transaction.enqueue("\(Self.insert) \(row)")
+    }
+
+    /// Two that follow one another, in one statement; they travel with what the transaction sends next.
+    public static func write(_ first: AuditEntry, _ second: AuditEntry, _ transaction: PostgresTransaction) throws {
+        try transaction.enqueue("\(insert) \(first.row), \(second.row)")
+    }
+
+    private static let insert: SQL =
+        "INSERT INTO audit_log (event, intent_id, order_id, market_id, game_id, details) VALUES"
+
+    private var row: SQL {
+        """
+        (\(event), \(intent?.rawValue as String?), \(order?.rawValue as String?), \(market?.rawValue as String?),
+            \(game?.rawValue as String?), \(.jsonText(details.json)))
+        """
     }
 }
 
@@ -70,29 +80,12 @@ extension [String: String] {
         var text: [UInt8] = [UInt8(ascii: "{")]
         for (key, value) in self {
             if text.count > 1 { text.append(UInt8(ascii: ",")) }
-            text.appendQuoted(key)
+            text.appendJSON(key)
             text.append(UInt8(ascii: ":"))
-            text.appendQuoted(value)
+            text.appendJSON(value)
         }
         text.append(UInt8(ascii: "}"))
         return String(decoding: text, as: UTF8.self)
-    }
-}
-
-extension [UInt8] {
-    fileprivate mutating func appendQuoted(_ text: String) {
-        append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): append(contentsOf: [UInt8(ascii: "\\"), byte])
-            case 0..<0x20:
-                append(contentsOf: "\\u00".utf8)
-                append(contentsOf: (byte < 0x10 ? "0" : "").utf8)
-                append(contentsOf: String(byte, radix: 16).utf8)
-            default: append(byte)
-            }
-        }
-        append(UInt8(ascii: "\""))
     }
 }
 
@@ -129,13 +122,16 @@ public struct DailyStatistics: Hashable, Sendable {
 
     /// What was realised on the trading day of `now` with fees deducted, in 1/1000000 dollar.
     public func net(_ account: TradingAccount, at now: VenueInstant) -> PostgresQuestion<Int64> {
-        .first(
-            """
-            SELECT coalesce(sum(CASE WHEN key = \(Self.fees(account)) THEN -value ELSE value END), 0)::int8 AS value
+        .first("SELECT \(netSum(account, at: now)) AS value") { try $0?.int64("value") ?? 0 }
+    }
+
+    /// The same as an expression.
+    public func netSum(_ account: TradingAccount, at now: VenueInstant) -> SQL {
+        """
+        (SELECT coalesce(sum(CASE WHEN key = \(Self.fees(account)) THEN -value ELSE value END), 0)::int8
             FROM daily_stats
-            WHERE day = \(day(now)) AND key IN (\(Self.realised(account)), \(Self.fees(account)))
-            """
-        ) { try $0?.int64("value") ?? 0 }
+            WHERE day = \(day(now)) AND key IN (\(Self.realised(account)), \(Self.fees(account))))
+        """
     }
 
     /// The same, to be asked among others.

@@ -59,12 +59,16 @@ public final class VenueHTTP: Sendable {
     private let clock: MachineClock
     private let limits: VenueHTTPLimits
     private let time: VenueTime
+    private let executor: (any TaskExecutor)?
 
+    /// `executor` is where a caller stands who does not want to change threads on the way to the connection's loop.
     public init(
         limits: VenueHTTPLimits = VenueHTTPLimits(), time: VenueTime, clock: MachineClock,
-        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, executor: (any TaskExecutor)? = nil
     ) {
         var configuration = HTTPClient.Configuration()
+        // Nobody collects spans, and each would take the address apart first.
+        configuration.tracing.tracer = nil
         configuration.timeout.connect = TimeAmount(limits.connectTimeout)
         configuration.redirectConfiguration = .disallow
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = limits.connectionsPerHost
@@ -75,6 +79,7 @@ public final class VenueHTTP: Sendable {
         self.clock = clock
         self.limits = limits
         self.time = time
+        self.executor = executor
     }
 
     deinit {
@@ -107,7 +112,7 @@ public final class VenueHTTP: Sendable {
         guard bound > .zero else { throw VenueError(.timeout, message: "no time was left to send it") }
         let response: VenueResponse
         do {
-            response = try await withDeadline(bound, clock: clock) { [client, limits, request, time] in
+            response = try await withDeadline(bound, clock: clock, on: executor) { [client, limits, request, time] in
                 let answer = try await client.execute(request, timeout: TimeAmount(bound))
                 let bytes = try await answer.body.collect(upTo: limits.bodyBytes)
                 return VenueResponse(
