@@ -27,6 +27,13 @@ struct Bytes: ~Copyable {
         count += size
     }
 
+    /// The lowest `size` bytes, at most eight.
+    mutating func append(bigEndian number: Int64, size: Int) {
+        reserve(8)
+        base.storeBytes(of: (number << (64 - 8 * size)).bigEndian, toByteOffset: count, as: Int64.self)
+        count += size
+    }
+
     mutating func append(length: Int32, _ number: some FixedWidthInteger) {
         append(bigEndian: length)
         append(bigEndian: number)

@@ -136,8 +136,7 @@ final class Connection: LoopListener {
     private func maySend(_ operation: Operation) -> Bool {
         if isCancelling || copy != nil { return false }
         if sent.isEmpty { return true }
-        if case .script = operation.body { return false }
-        if case .script = sent[0].body { return false }
+        if operation.script != nil || sent[0].script != nil { return false }
         return sent.count < Self.depth
     }
 
@@ -149,22 +148,23 @@ final class Connection: LoopListener {
     }
 
     private func send(_ operation: Operation) {
-        switch operation.body {
-        case .script(let text):
-            guard PQexitPipelineMode(handle.pointer) == 1, PQsendQuery(handle.pointer, text) == 1 else {
-                return unsent(operation)
-            }
-        case .batch(let batch):
-            for sql in batch.statements {
-                guard let problem = Parameters.problem(in: sql.bound) else { continue }
-                let context = operation.name.map { "\($0): \(sql.summary)" } ?? sql.summary
-                return operation.finish(.failure(PostgresError(.encoding, problem, context: context)))
-            }
-            guard synchronise(), send(batch, for: operation) else { return unsent(operation) }
-            sent.append(operation)
-            isUnsynchronised = true
-            LoopExecutor.shared.beforeWaiting(self)
-            return
+        if let text = operation.script { return send(script: text, operation) }
+        let statements = operation.batch.statements
+        for index in 0..<statements.count {
+            guard let problem = Parameters.problem(in: statements[index].bound) else { continue }
+            let summary = statements[index].summary
+            let context = operation.name.map { "\($0): \(summary)" } ?? summary
+            return operation.finish(.failure(PostgresError(.encoding, problem, context: context)))
+        }
+        guard synchronise(), send(statements, of: operation) else { return unsent(operation) }
+        sent.append(operation)
+        isUnsynchronised = true
+        LoopExecutor.shared.beforeWaiting(self)
+    }
+
+    private func send(script text: String, _ operation: Operation) {
+        guard PQexitPipelineMode(handle.pointer) == 1, PQsendQuery(handle.pointer, text) == 1 else {
+            return unsent(operation)
         }
         sent.append(operation)
         flush()
@@ -184,20 +184,28 @@ final class Connection: LoopListener {
         return PQpipelineSync(handle.pointer) == 1
     }
 
-    private func send(_ batch: Batch, for operation: Operation) -> Bool {
-        if let control = batch.opens, !send(control, for: operation) { return false }
-        for (index, sql) in batch.statements.enumerated() {
-            parameters.load(sql.bound)
+    private func send(_ statements: borrowing Few<SQL>, of operation: Operation) -> Bool {
+        if let control = operation.batch.opens, !send(control, for: operation) { return false }
+        for index in 0..<statements.count where !send(statements[index], index, for: operation) { return false }
+        if let control = operation.batch.closes, !send(control, for: operation) { return false }
+        return true
+    }
+
+    private func send(_ sql: SQL, _ index: Int, for operation: Operation) -> Bool {
+        parameters.load(sql.bound)
+        let statement: StatementCache.Prepared
+        if let known = statements.useAgain(sql) {
+            statement = known
+        } else {
             let lookup = statements.use(sql)
             if lookup.isNew, !prepare(lookup, for: operation) { return false }
-            operation.steps.append(.statement(index, lookup.statement))
-            let isSent = parameters.withPointers { count, values, lengths, formats in
-                PQsendQueryPrepared(handle.pointer, lookup.statement.terminatedName, count, values, lengths, formats, 0)
-            }
-            if isSent != 1 { return false }
+            statement = lookup.statement
         }
-        if let control = batch.closes, !send(control, for: operation) { return false }
-        return true
+        operation.steps.append(.statement(index, statement))
+        let isSent = parameters.withPointers { count, values, lengths, formats in
+            PQsendQueryPrepared(handle.pointer, statement.terminatedName, count, values, lengths, formats, 0)
+        }
+        return isSent == 1
     }
 
     private func prepare(_ lookup: StatementCache.Lookup, for operation: Operation) -> Bool {
@@ -267,7 +275,7 @@ final class Connection: LoopListener {
         while let operation = sent.first, PQisBusy(handle.pointer) == 0 {
             guard let result = PQgetResult(handle.pointer) else {
                 endings += 1
-                if case .script = operation.body {
+                if operation.script != nil {
                     guard PQenterPipelineMode(handle.pointer) == 1 else { return lose() }
                     complete(operation)
                 } else if endings > 1 {
@@ -287,7 +295,7 @@ final class Connection: LoopListener {
             PQclear(result)
             complete(operation)
         case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
-            answered(operation, ResultSet(result))
+            answered(operation, result)
         case PGRES_PIPELINE_ABORTED:
             PQclear(result)
             skipped(operation)
@@ -302,11 +310,17 @@ final class Connection: LoopListener {
         }
     }
 
-    private func answered(_ operation: Operation, _ result: ResultSet) {
-        guard case .batch = operation.body else { return operation.add(result) }
+    /// Takes the result over.
+    private func answered(_ operation: Operation, _ result: OpaquePointer) {
+        if operation.script != nil { return operation.add(.full(ResultSet(result))) }
         switch operation.stepIndex < operation.steps.count ? operation.steps[operation.stepIndex] : nil {
-        case .statement, .control: operation.add(result)
-        default: break
+        case .statement where PQresultStatus(result) == PGRES_COMMAND_OK:
+            operation.add(.changed(ResultSet.affected(result)))
+            PQclear(result)
+        case .statement, .control:
+            operation.add(.full(ResultSet(result)))
+        default:
+            PQclear(result)
         }
         operation.stepIndex += 1
     }
@@ -322,7 +336,7 @@ final class Connection: LoopListener {
         guard operation.failure?.sqlState == nil else { return }
         operation.failure = failure
         operation.failedStep = operation.stepIndex
-        guard case .batch = operation.body else { return }
+        if operation.script != nil { return }
         // Without a state it is libpq's word about a lost connection: the server has not answered this step.
         if failure.sqlState == nil { return }
         // At the Sync, when every step is answered: a deferred constraint, or the session's end.
@@ -354,7 +368,7 @@ final class Connection: LoopListener {
     }
 
     private func complete(_ operation: Operation) {
-        if sent.count == 1 { sent.removeAll(keepingCapacity: true) } else { sent.removeFirst() }
+        if sent.count == 1 { sent.removeLast() } else { sent.removeFirst() }
         giveUp = nil
         if operation.failure == nil {
             operation.succeed()

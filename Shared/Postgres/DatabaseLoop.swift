@@ -1,6 +1,7 @@
 import CEpoll
 import Glibc
 import NIOConcurrencyHelpers
+import Synchronization
 
 /// Where everything that touches libpq runs: one thread that waits in epoll and executes what it is given in between.
 ///
@@ -96,9 +97,14 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         var isJob: Bool { if case .job = self { true } else { false } }
     }
 
-    private struct Inbox {
-        var items: [Item] = []
-        var isSleeping = false
+    /// What the loop's thread is about, for whoever gives it something.
+    private enum Attention {
+        /// Awake, and the inbox has been seen to.
+        static let awake = 0
+        /// Something has been put into the inbox since.
+        static let wanted = 1
+        /// Waiting in the kernel, or about to: the bell must be rung.
+        static let asleep = 2
     }
 
     private struct Watch {
@@ -111,7 +117,8 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         let listener: any LoopListener
     }
 
-    private let inbox = NIOLockedValueBox(Inbox())
+    private let inbox = NIOLockedValueBox<[Item]>([])
+    private let attention = Atomic(Attention.awake)
     private let poll: Int32
     private let bell: Int32
     /// Rings when the earliest alarm is due: setting it is rare, and no wait has to be told how long it may take.
@@ -177,12 +184,33 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
 
     private func add(_ item: Item) {
         if isOnLoop { return own.append(item) }
-        let mustRing = inbox.withLockedValue { inbox in
-            inbox.items.append(item)
-            defer { inbox.isSleeping = false }
-            return inbox.isSleeping
+        inbox.withLockedValue { $0.append(item) }
+        let before = attention.exchange(Attention.wanted, ordering: .sequentiallyConsistent)
+        if before == Attention.asleep { eventfd_write(bell, 1) }
+    }
+
+    /// Takes over what others have given; costs no lock when that is nothing.
+    private func collect() {
+        guard attention.load(ordering: .sequentiallyConsistent) == Attention.wanted else { return }
+        // Before the look into the inbox: who puts something in later is seen next time.
+        attention.store(Attention.awake, ordering: .sequentiallyConsistent)
+        inbox.withLockedValue { inbox in
+            own.append(contentsOf: inbox)
+            inbox.removeAll(keepingCapacity: true)
         }
-        if mustRing { eventfd_write(bell, 1) }
+    }
+
+    /// - Returns: false when something has been given meanwhile.
+    private func fallAsleep() -> Bool {
+        attention.compareExchange(
+            expected: Attention.awake, desired: Attention.asleep, ordering: .sequentiallyConsistent
+        ).exchanged
+    }
+
+    private func wakeUp() {
+        // Whoever rang the bell has set it already.
+        _ = attention.compareExchange(
+            expected: Attention.asleep, desired: Attention.awake, ordering: .sequentiallyConsistent)
     }
 
     /// Waits for the actor's first job: the one that never returns, and makes the thread part of the actor.
@@ -190,15 +218,12 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         // Awaited by nobody: it lives as long as the process.
         Task { @DatabaseLoop in serve() }
         while true {
-            own += inbox.withLockedValue { inbox in
-                defer { inbox.items = [] }
-                inbox.isSleeping = !(own + inbox.items).contains(where: \.isJob)
-                return inbox.items
-            }
+            collect()
             if let index = own.firstIndex(where: \.isJob), case .job(let job) = own.remove(at: index) {
                 job.runSynchronously(on: asUnownedSerialExecutor())
-            } else {
+            } else if fallAsleep() {
                 hush()
+                wakeUp()
             }
         }
     }
@@ -209,11 +234,7 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         var events = [epoll_event](repeating: epoll_event(), count: 256)
         var items: [Item] = []
         while true {
-            inbox.withLockedValue { inbox in
-                guard !inbox.items.isEmpty else { return }
-                own.append(contentsOf: inbox.items)
-                inbox.items.removeAll(keepingCapacity: true)
-            }
+            collect()
             // What follows from it as well, before the next look at the sockets; but they must not starve.
             for _ in 0..<Self.turns where !own.isEmpty {
                 swap(&items, &own)
@@ -228,22 +249,17 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
                         isInTask = false
                     }
                 }
-                items.removeAll(keepingCapacity: true)
+                items.clear()
             }
 
             if !eager.isEmpty {
                 swap(&eager, &told)
                 for listener in told { listener.loopWillWait() }
-                told.removeAll(keepingCapacity: true)
+                told.clear()
             }
-            let mayWait =
-                own.isEmpty
-                && inbox.withLockedValue { inbox in
-                    inbox.isSleeping = inbox.items.isEmpty
-                    return inbox.isSleeping
-                }
+            let mayWait = own.isEmpty && fallAsleep()
             let count = epoll_wait(poll, &events, Int32(events.count), mayWait ? -1 : 0)
-            if mayWait { inbox.withLockedValue { $0.isSleeping = false } }
+            if mayWait { wakeUp() }
             var isDue = false
             for index in 0..<Int(max(count, 0)) {
                 switch events[index].data.fd {
@@ -338,6 +354,13 @@ final class LoopExecutor: SerialExecutor, @unchecked Sendable {
         // Set anew, it is silent until then.
         setTimer(alarms.values.map(\.at).min() ?? .never)
         for alarm in due.values { alarm.listener.timeHasCome(now) }
+    }
+}
+
+extension Array {
+    /// Removes all and keeps the room: for lists of few, less work than the library's general way.
+    fileprivate mutating func clear() {
+        while !isEmpty { removeLast() }
     }
 }
 

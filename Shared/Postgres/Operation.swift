@@ -58,7 +58,9 @@ final class Operation {
         case taskCancelled
     }
 
-    private(set) var body: Body
+    /// Empty for a script.
+    @exclusivity(unchecked) private(set) var batch: Batch
+    let script: String?
     /// What a lost connection means for it.
     let phase: Phase
     /// The transaction's name, if there is one.
@@ -75,19 +77,22 @@ final class Operation {
     var isOutdated = false
     /// Whether a cancel request was on its way while this was under way.
     var isExposedToCancel = false
-    private(set) var results = Few<ResultSet>()
+    @exclusivity(unchecked) private(set) var results = Few<StatementResult>()
     private(set) var isFinished = false
 
     /// Told once; set before it is submitted.
-    var whenFinished: ((Result<Few<ResultSet>, PostgresError>) -> Void)?
+    var whenFinished: ((Result<Few<StatementResult>, PostgresError>) -> Void)?
     /// Told instead.
     private unowned(unsafe) let call: StatementCall?
 
     init(
         _ body: Body, phase: Phase, name: String? = nil, deadline: LoopInstant,
-        whenFinished: ((Result<Few<ResultSet>, PostgresError>) -> Void)? = nil
+        whenFinished: ((Result<Few<StatementResult>, PostgresError>) -> Void)? = nil
     ) {
-        self.body = body
+        switch body {
+        case .batch(let batch): (self.batch, script) = (batch, nil)
+        case .script(let text): (batch, script) = (Batch(), text)
+        }
         self.phase = phase
         self.name = name
         self.deadline = deadline
@@ -97,7 +102,8 @@ final class Operation {
 
     /// Statements of a call, which holds it until it has been told.
     init(_ statements: Few<SQL>, deadline: LoopInstant, of call: StatementCall) {
-        body = .batch(Batch(statements: statements))
+        batch = Batch(statements: statements)
+        script = nil
         phase = .autocommit
         name = nil
         self.deadline = deadline
@@ -105,9 +111,9 @@ final class Operation {
     }
 
     /// Begins anew with other statements, after a success.
-    func reuse(for statements: Few<SQL>, deadline: LoopInstant) {
+    func reuse(for statements: consuming Few<SQL>, deadline: LoopInstant) {
         precondition(isFinished && failure == nil, "an operation is used again before its success")
-        body = .batch(Batch(statements: statements))
+        batch.statements = statements
         self.deadline = deadline
         steps = Few()
         stepIndex = 0
@@ -130,7 +136,7 @@ final class Operation {
         }
     }
 
-    func add(_ result: ResultSet) { results.append(result) }
+    func add(_ result: StatementResult) { results.append(result) }
 
     /// Every statement was answered.
     func succeed() {
@@ -143,7 +149,7 @@ final class Operation {
     }
 
     /// Once; what comes later is dropped.
-    func finish(_ outcome: Result<Few<ResultSet>, PostgresError>) {
+    func finish(_ outcome: Result<Few<StatementResult>, PostgresError>) {
         guard !isFinished else { return }
         isFinished = true
         if let call { return call.finished(outcome) }
@@ -153,7 +159,7 @@ final class Operation {
     }
 
     /// Runs it where nobody can cancel it.
-    func run(on connection: Connection) async throws -> Few<ResultSet> {
+    func run(on connection: Connection) async throws -> Few<StatementResult> {
         try await withCheckedThrowingContinuation { continuation in
             whenFinished = { continuation.resume(with: $0.mapError { $0 }) }
             connection.submit(self)
@@ -173,25 +179,21 @@ final class Operation {
     }
 
     private func statementText(_ step: Int) -> String {
-        switch body {
-        case .script(let text): return SQL(raw: text).summary
-        case .batch(let batch):
-            guard step < steps.count else {
-                return batch.statements.first?.summary ?? batch.closes?.text ?? batch.opens?.text ?? "nothing"
-            }
-            switch steps[step] {
-            case .statement(let index, _): return batch.statements[index].summary
-            case .prepare(let statement): return SQL(raw: statement.text).summary
-            case .control(let control), .prepareControl(let control): return control.text
-            case .deallocate: return "DEALLOCATE"
-            }
+        if let script { return SQL(raw: script).summary }
+        guard step < steps.count else {
+            return batch.statements.first?.summary ?? batch.closes?.text ?? batch.opens?.text ?? "nothing"
+        }
+        switch steps[step] {
+        case .statement(let index, _): return batch.statements[index].summary
+        case .prepare(let statement): return SQL(raw: statement.text).summary
+        case .control(let control), .prepareControl(let control): return control.text
+        case .deallocate: return "DEALLOCATE"
         }
     }
 
     /// Whether nothing that was sent can have changed anything.
     var onlyReads: Bool {
-        guard case .batch(let batch) = body else { return false }
-        return batch.closes == nil && batch.statements.allSatisfy(\.onlyReads)
+        script == nil && batch.closes == nil && batch.statements.allSatisfy(\.onlyReads)
     }
 
     /// What its failure means.

@@ -48,6 +48,14 @@ struct Parameters: ~Copyable {
 
     private mutating func load(_ value: borrowing PostgresValue, at index: Int) {
         var start = bytes.count
+        if case .integer(let number) = value.content {
+            let size = ObjectID.size(ofInteger: value.type)
+            bytes.append(bigEndian: number, size: size)
+            starts[index] = start
+            lengths[index] = Int32(size)
+            formats[index] = 1
+            return
+        }
         formats[index] = 1
         switch value.content {
         case .null, .unusable:

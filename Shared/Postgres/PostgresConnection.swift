@@ -32,8 +32,8 @@ public final class PostgresConnection {
     }
 
     private nonisolated(nonsending) func perform(
-        _ statements: Few<SQL>, _ timeout: Duration?
-    ) async throws -> Few<ResultSet> {
+        _ statements: consuming Few<SQL>, _ timeout: Duration?
+    ) async throws -> Few<StatementResult> {
         call.take(statements, timeout: timeout?.loopNanoseconds ?? self.timeout)
         return try await call.waitUncancelled { LoopExecutor.shared.execute(call) }
     }

@@ -102,7 +102,7 @@ public final class PostgresPool: PostgresQuerying {
 
     private nonisolated(nonsending) func perform(
         _ statements: Few<SQL>, _ timeout: Duration?
-    ) async throws -> Few<ResultSet> {
+    ) async throws -> Few<StatementResult> {
         let call = StatementCall(statements, timeout: timeout ?? settings.queryTimeout, on: core)
         return try await call.wait { LoopExecutor.shared.execute(call) }
     }

@@ -22,7 +22,7 @@ public protocol PostgresQuerying: Sendable {
 
 /// What one statement of a batch answered.
 public struct PostgresAnswer: Sendable {
-    let result: ResultSet
+    let result: StatementResult
 
     public var rows: [Row] { result.rows }
     /// Rows that were inserted, changed or deleted.
@@ -135,7 +135,7 @@ public final class PostgresTransaction: PostgresQuerying {
 
     private nonisolated(nonsending) func perform(
         _ statements: Few<SQL>, _ timeout: Duration?
-    ) async throws -> Few<ResultSet> {
+    ) async throws -> Few<StatementResult> {
         try await onLoop { reply in
             let queued = self.takeQueue()
             let batch = Batch(opens: self.begin(), statements: queued.isEmpty ? statements : Few(queued + statements))
@@ -144,7 +144,7 @@ public final class PostgresTransaction: PostgresQuerying {
     }
 
     @DatabaseLoop
-    private func run(_ body: Operation.Body, _ sql: SQL?, _ timeout: Duration?, _ reply: Reply<Few<ResultSet>>) {
+    private func run(_ body: Operation.Body, _ sql: SQL?, _ timeout: Duration?, _ reply: Reply<Few<StatementResult>>) {
         let context = "\(name): \(sql?.summary ?? "BEGIN")"
         guard isOpen else {
             return reply(.failure(PostgresError(.closed, "the transaction has ended", context: context)))
@@ -223,10 +223,11 @@ public final class PostgresTransaction: PostgresQuerying {
             deadline: statements.isEmpty ? max(deadline, now.advanced(by: .seconds(1))) : deadline
         ) { [self] outcome in
             switch outcome {
-            case .success(let results) where results.last?.commandTag == "COMMIT":
-                end()
-                reply(.success(()))
-            case .success:
+            case .success(let results):
+                if case .full(let answer) = results.last, answer.commandTag == "COMMIT" {
+                    end()
+                    return reply(.success(()))
+                }
                 // The server answers COMMIT in a failed transaction with ROLLBACK and calls it a success.
                 end()
                 let cause = failure.map { ": \($0.message)" } ?? ""

@@ -50,6 +50,9 @@ enum ObjectID {
         jsonb: 3807,
     ]
 
+    /// Bytes of a whole number's binary form.
+    static func size(ofInteger type: UInt32) -> Int { type == int4 ? 4 : type == int2 ? 2 : 8 }
+
     /// Types whose binary form is their text; `jsonb` puts a version before it.
     static let texts: Set<UInt32> = [text, varchar, 1042, json, jsonb]
 
@@ -99,11 +102,9 @@ extension PostgresValue {
         switch content {
         case .null, .unusable: return bytes.append(bigEndian: Int32(-1))
         case .integer(let number):
-            switch type {
-            case ObjectID.int2: bytes.append(length: 2, Int16(truncatingIfNeeded: number))
-            case ObjectID.int4: bytes.append(length: 4, Int32(truncatingIfNeeded: number))
-            default: bytes.append(length: 8, number)
-            }
+            let size = ObjectID.size(ofInteger: type)
+            bytes.append(bigEndian: Int32(size))
+            bytes.append(bigEndian: number, size: size)
         case .real(let number): bytes.append(length: 8, number.bitPattern)
         case .bool(let value): bytes.append(length: 1, UInt8(value ? 1 : 0))
         case .timestamp(let micros): bytes.append(length: 8, micros &- Timestamp.epoch)

@@ -1,6 +1,28 @@
 import CLibPQ
 import Glibc
 
+/// What one statement answered.
+enum StatementResult: Sendable {
+    /// A command without rows, and how many it inserted, changed or deleted; most are this, and it costs no object.
+    case changed(Int)
+    case full(ResultSet)
+
+    var rows: [Row] {
+        switch self {
+        case .changed: []
+        case .full(let result): result.rows
+        }
+    }
+
+    /// Rows the statement inserted, changed, deleted or selected.
+    var affected: Int {
+        switch self {
+        case .changed(let count): count
+        case .full(let result): result.affected
+        }
+    }
+}
+
 /// One statement's result, freed with its last row.
 ///
 /// Invariant of the unchecked conformance: a `PGresult` is never written after libpq has handed it out, and the
@@ -22,7 +44,9 @@ final class ResultSet: @unchecked Sendable {
     }
 
     /// Rows the statement inserted, changed, deleted or selected.
-    var affected: Int { PQcmdTuples(result).map { atol($0) } ?? 0 }
+    var affected: Int { Self.affected(result) }
+
+    static func affected(_ result: OpaquePointer) -> Int { PQcmdTuples(result).map { atol($0) } ?? 0 }
 
     /// What the server says it did: `COMMIT`, `INSERT 0 1`.
     var commandTag: String { PQcmdStatus(result).map { String(cString: $0) } ?? "" }

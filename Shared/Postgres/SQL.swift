@@ -48,6 +48,12 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
 
         public mutating func appendInterpolation(_ value: some PostgresEncodable) { append(value.postgresValue) }
 
+        // What most statements are made of, without a generic's detour.
+        public mutating func appendInterpolation(_ value: Int64) { append(value.postgresValue) }
+        public mutating func appendInterpolation(_ value: Int) { append(value.postgresValue) }
+        public mutating func appendInterpolation(_ value: Int32) { append(value.postgresValue) }
+        public mutating func appendInterpolation(_ value: String) { append(value.postgresValue) }
+
         /// Nil is sent as NULL.
         public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
             append(value.postgresValue)
@@ -66,8 +72,9 @@ public struct SQL: Hashable, Sendable, ExpressibleByStringInterpolation, CustomS
         public mutating func appendInterpolation(raw text: String) { appendLiteral(text) }
 
         private mutating func append(_ value: PostgresValue) {
-            bound.append(Bound(before: tail, value: value))
-            tail = ""
+            var before = ""
+            swap(&before, &tail)
+            bound.append(Bound(before: before, value: value))
         }
     }
 

@@ -56,13 +56,18 @@ struct StatementCache {
         self.limit = limit
     }
 
+    /// The statement, if it is the one that was used last.
+    mutating func useAgain(_ sql: SQL) -> Prepared? {
+        guard let recent, recent.stands(for: sql) else { return nil }
+        uses += 1
+        recent.lastUse = uses
+        return recent
+    }
+
     /// The statement, counted as prepared from now on.
     mutating func use(_ sql: SQL) -> Lookup {
+        if let known = useAgain(sql) { return Lookup(statement: known, isNew: false, evicted: []) }
         uses += 1
-        if let recent, recent.stands(for: sql) {
-            recent.lastUse = uses
-            return Lookup(statement: recent, isNew: false, evicted: [])
-        }
         let (text, types) = (sql.text, sql.bound.map(\.value.type))
         if let found = byText[text]?.first(where: { $0.types == types }) {
             found.lastUse = uses

@@ -5,12 +5,12 @@ import Resilience
 /// What was certainly not done is tried again within the one deadline (CHECKLIST R29, R31). A call that keeps its
 /// connection takes the next statements when it has answered the last ones, until it is ended.
 @DatabaseLoop
-final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
+final class StatementCall: Reply<Few<StatementResult>>, LoopCall {
     private let core: PoolCore
     /// Who keeps the connection; nil for a call of one use, which its statement stands for.
     private let keeper: String?
     // The caller's until it hands the call to the loop, then the loop's.
-    private nonisolated(unsafe) var statements: Few<SQL>
+    @exclusivity(unchecked) private nonisolated(unsafe) var statements: Few<SQL>
     private nonisolated(unsafe) var timeout: Int64
     private var deadline = LoopInstant.never
     private var attempt = 1
@@ -36,7 +36,7 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
     }
 
     /// Takes the next statements, before it is handed to the loop again; only after it has answered.
-    nonisolated func take(_ statements: Few<SQL>, timeout: Int64) {
+    nonisolated func take(_ statements: consuming Few<SQL>, timeout: Int64) {
         self.statements = statements
         self.timeout = timeout
     }
@@ -73,9 +73,9 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
         let operation: Operation
         if let last = self.operation {
             operation = last
-            operation.reuse(for: statements, deadline: deadline)
+            operation.reuse(for: takeStatements(), deadline: deadline)
         } else {
-            operation = Operation(statements, deadline: deadline, of: self)
+            operation = Operation(takeStatements(), deadline: deadline, of: self)
             self.operation = operation
         }
         self.connection = connection
@@ -84,16 +84,25 @@ final class StatementCall: Reply<Few<ResultSet>>, LoopCall {
         if isCancelled { stop() }
     }
 
+    /// The operation has them from now on.
+    private func takeStatements() -> Few<SQL> {
+        var taken = Few<SQL>()
+        swap(&taken, &statements)
+        return taken
+    }
+
     /// Told by the operation.
-    func succeeded(_ results: Few<ResultSet>) {
+    func succeeded(_ results: Few<StatementResult>) {
         isUnderWay = false
         if keeper == nil { giveBack() }
         succeed(results)
     }
 
     /// Told by the operation.
-    func finished(_ outcome: Result<Few<ResultSet>, PostgresError>) {
+    func finished(_ outcome: Result<Few<StatementResult>, PostgresError>) {
         isUnderWay = false
+        // Perhaps for another attempt.
+        if let operation { statements = operation.batch.statements }
         operation = nil
         // A connection that is kept is exchanged for one beyond doubt.
         giveBack()

