@@ -3,6 +3,7 @@ import Foundation
 import NIOConcurrencyHelpers
 import Postgres
 import PostgresTestKit
+import Recording
 import Redis
 import Resilience
 import Runtime
