@@ -8,7 +8,8 @@ import TestKit
 import Testing
 import Wire
 
-/// Positions sold, kept and paid out by a real execution-service at a simulated venue (DOMAIN 2.6, CHECKLIST H29).
+/// Positions sold, kept and paid out by a real execution-service at a simulated venue (DOMAIN 2.6, CHECKLIST H29,
+/// R94, H35).
 @Suite struct ExitTests {
     private static let start = VenueInstant.epoch.advanced(by: .seconds(1_776_729_600))
     private static let game: GameID = "exits"
@@ -222,6 +223,47 @@ import Wire
                     try await check(books)
                     #expect(!told(.wins, "firing"))
                     #expect(try await venue.orders() == 5, "three purchases and two sales")
+                }
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `in shadow everything is decided and booked, and the venue sees no order, over a kill too`() async throws {
+        try await withOwnPostgres { postgres in
+            try await withOwnRedis { redis in
+                let database = postgres.url(database: "linesman")
+                try await SmallSuite.with(redis: redis.url, database: database) { suite in
+                    let venue = try await Venue(in: suite)
+                    let books = Books(postgres: postgres)
+                    let settings = [
+                        "PAPER_VENUE_URL": venue.url, "KALSHI_BASE_URL": "\(venue.url)/trade-api/v2",
+                        "REPLAY_SPEED": "20", "SHADOW_TRADING": "true", "INTENT_SWEEP_MS": "100",
+                    ]
+                    try suite.spawn("execution-service", as: "execution-service", settings)
+                    try await eventually(within: .seconds(60), "the schema is there") {
+                        (try? await books.ask("SELECT count(*) FROM outbox_dead_letters")) != nil
+                    }
+                    try await books.approve()
+                    func untilDecided() async throws {
+                        try await eventually(within: .seconds(60), "all are decided") {
+                            try await books.ask("SELECT count(*) FROM orders WHERE reason = 'shadow'") == "3"
+                        }
+                    }
+                    try await untilDecided()
+                    let process = try suite.process("execution-service")
+                    process.signal(SIGKILL)
+                    _ = await process.wait()
+                    try suite.spawn("execution-service", as: "execution-service", settings)
+                    try await eventually(within: .seconds(60), "the next life looks") {
+                        suite.log("execution-service").contains("positions compared with the venue")
+                    }
+                    try await untilDecided()
+                    let audited = "SELECT count(*) FROM audit_log WHERE event IN ('order_stored', 'order_expired')"
+                    #expect(try await books.ask(audited) == "6")
+                    #expect(try await books.ask("SELECT count(*) FROM positions") == "0")
+                    #expect(try await books.ask("SELECT count(*) FROM reservations WHERE state = 'held'") == "0")
+                    #expect(try await venue.orders() == 0)
                 }
             }
         }
