@@ -90,12 +90,13 @@ final class LocalSuite: Sendable {
             try Executables.path(of: "venue-simulator"),
             environment: ownEnvironment.merging([
                 "SIMULATOR_RECORDING": recording, "SIMULATOR_SPEED": "1", "SIMULATOR_GAMES": "\(games)",
-                "SIMULATOR_GAMES_APART_MS": "430", "SIMULATOR_STARTS_BY_ITSELF": "true",
-                "SIMULATOR_READY_FILE": ready, "SIMULATOR_BALANCE": "10000000",
+                "SIMULATOR_GAMES_APART_MS": "430", "SIMULATOR_READY_FILE": ready, "SIMULATOR_BALANCE": "10000000",
             ]) { $1 }, directory: folder, output: .file("\(folder)/venue-simulator.log"))
         for _ in 0..<300 {
             if let data = FileManager.default.contents(atPath: ready) {
-                return (venue, try JSONDecoder().decode(VenuePorts.self, from: data))
+                let ports = try JSONDecoder().decode(VenuePorts.self, from: data)
+                try await LocalHTTP().post("\(ports.controlURL)/start")
+                return (venue, ports)
             }
             try await clock.sleep(for: .milliseconds(100))
         }
