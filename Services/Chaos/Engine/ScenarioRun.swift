@@ -2,9 +2,9 @@ import Resilience
 
 /// One round of one scenario, decided from samples alone.
 ///
-/// Legal transitions: `settling -> hurt -> healed -> over`; any state ends in `over` when its deadline has passed. The
-/// steps of a scenario each go from `due` by `standing` and `mending` to `gone`, whatever the others do. A recovery
-/// that counts from the fault may be seen while it still stands.
+/// Legal transitions: `settling -> hurt -> healed -> over`; any state ends in `over` when its deadline has passed.
+/// The steps of a scenario each go from `due` by `standing` and `mending` to `gone`, whatever the others do. A
+/// recovery that counts from the fault may be seen while it still stands.
 public struct ScenarioRun: Sendable {
     public enum Event: Hashable, Sendable {
         case sample(Sample)
