@@ -139,7 +139,7 @@ extension Scenario {
         Scenario(
             "execution-service-kill", "Orders on their way are looked for at the venue; none is sent again.",
             [Step(.kill, .executionService, holds: .seconds(5))],
-            detection: .unrest, within: .seconds(12), recoversIn: .seconds(5)),
+            detection: .unrest, within: .seconds(12), recoversIn: .seconds(5), mayAlert: ["orderUnknown"]),
         Scenario(
             "market-discovery-death", "Nobody finds markets for new games: an alert says so, games go on.",
             [Step(.kill, .marketDiscovery, holds: .seconds(15))],
@@ -162,7 +162,7 @@ extension Scenario {
         Scenario(
             "lost-acknowledgements", "Orders are taken and their answers lost: each is found, none is sent twice.",
             [Step(.loseAcknowledgements, .venue, holds: .seconds(10))], recoversIn: .seconds(15),
-            control: Fault(.kill, .executionService)),
+            mayAlert: ["orderUnknown"], control: Fault(.kill, .executionService)),
         Scenario(
             "sequence-gaps", "Frames are missing: the book is fetched afresh, and nothing trades on it meanwhile.",
             [Step(.skipFrames, .venue, holds: .seconds(8))], recoversIn: .seconds(10), mayAlert: deaf,
