@@ -59,6 +59,9 @@ final class Operation {
     }
 
     /// Empty for a script.
+    ///
+    /// Like `steps` and `results` without a check at run time that nobody else reads it meanwhile: only the loop's
+    /// thread touches an operation.
     @exclusivity(unchecked) private(set) var batch: Batch
     let script: String?
     /// What a lost connection means for it.
