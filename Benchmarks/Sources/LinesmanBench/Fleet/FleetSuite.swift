@@ -39,7 +39,8 @@ enum FleetSuite {
             return try seconds {
                 // One grant a heartbeat, and nothing else to do.
                 guard fleet.round(beats) == beats.count else {
-                    throw BenchError(.disagreement, "a quiet round had more to do than to grant")
+                    let what = fleet.oddity.map { "\($0)".prefix(200) } ?? "nothing else"
+                    throw BenchError(.disagreement, "a quiet round had more to do than to grant: \(what)")
                 }
             }
         }

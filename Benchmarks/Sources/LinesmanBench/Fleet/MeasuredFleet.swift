@@ -7,6 +7,10 @@ struct MeasuredFleet {
     /// Between two heartbeats of a shard, in ticks of the engine.
     private static let ticksPerRound = 5
 
+    /// Without one the engine would raise an alert.
+    private static let discovery = ServiceHeartbeat(
+        service: "market-discovery", instance: "1", incarnation: "life-1", status: .healthy)
+
     let shards: [ShardID]
     private(set) var engine = OrchestratorEngine()
     private var now = MachineInstant.origin
@@ -54,17 +58,28 @@ struct MeasuredFleet {
         }
     }
 
+    /// The newest of what the engine did in a round beside granting.
+    private(set) var oddity: Effect?
+
     /// What the engine does in one heartbeat interval.
     ///
     /// - Returns: how many effects it made.
     mutating func round(_ beats: [ShardHeartbeat]) -> Int {
-        var effects = 0
-        for beat in beats { effects += engine.handle(.heartbeat(beat), at: now).count }
+        var effects = count(engine.handle(.serviceHeartbeat(Self.discovery), at: now))
+        for beat in beats { effects += count(engine.handle(.heartbeat(beat), at: now)) }
         for _ in 0..<Self.ticksPerRound {
             now = now.advanced(by: .milliseconds(100))
-            effects += engine.handle(.tick, at: now).count
+            effects += count(engine.handle(.tick, at: now))
         }
         return effects
+    }
+
+    private mutating func count(_ effects: [Effect]) -> Int {
+        for effect in effects {
+            if case .grant = effect { continue }
+            oddity = effect
+        }
+        return effects.count
     }
 
     /// One discovery cycle.
