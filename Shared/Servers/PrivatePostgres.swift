@@ -36,7 +36,8 @@ public final class PrivatePostgres: Sendable {
     /// Makes a cluster below `directory`, starts it and waits until it accepts connections.
     ///
     /// - `directory`: must exist; when root, the user `postgres` must be able to pass through it.
-    /// - `fsync`: false gives up durability over a crash of the machine for speed; a crash of the server is survived.
+    /// - `fsync`: false gives up durability over a crash of the machine for speed. Over a crash of the server alone
+    ///   every commit that was answered is kept: a commit is with the kernel before its answer.
     /// - `databases`: created at once.
     /// - `settings`: further settings of the server by name.
     public static func start(
@@ -93,7 +94,7 @@ public final class PrivatePostgres: Sendable {
             "unix_socket_permissions=0700", "max_connections=\(maxConnections)", "shared_buffers=64MB",
             "dynamic_shared_memory_type=mmap", "logging_collector=off", "log_line_prefix=%m [%p] ",
         ]
-        if !fsync { options += ["fsync=off", "full_page_writes=off", "synchronous_commit=off"] }
+        if !fsync { options += ["fsync=off", "full_page_writes=off"] }
         options += settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let arguments = ["-D", "\(directory)/data"] + options.flatMap { ["-c", $0] }
         // SIGQUIT lets an orphaned server remove its shared memory.

@@ -177,6 +177,19 @@ func isAlive(_ process: Int32) -> Bool {
         }
     }
 
+    @Test(arguments: [false, true])
+    func `a commit that was answered is kept when the server is killed at once`(fsync: Bool) async throws {
+        try await withOwnPostgres(fsync: fsync) { server in
+            try await server.run(sql: "CREATE TABLE t (n int)", database: "linesman")
+            for life in 1...5 {
+                try await server.run(sql: "INSERT INTO t VALUES (\(life))", database: "linesman")
+                await server.kill()
+                try await server.startAgain()
+                #expect(try await server.run(sql: "SELECT count(*) FROM t", database: "linesman") == "\(life)")
+            }
+        }
+    }
+
     private func ask(_ redis: PrivateRedis, _ command: String..., timeout: Duration = .seconds(5)) async throws
         -> String
     {

@@ -16,7 +16,7 @@ enum PostgresSuite {
     static func run(_ options: Options) async throws -> Report {
         let folder = try TemporaryDirectory("bench")
         defer { folder.remove() }
-        let server = try await PrivatePostgres.start(in: folder.path)
+        let server = try await PrivatePostgres.start(in: folder.path, settings: ["synchronous_commit": "off"])
         do {
             let report = try await run(options, server)
             await server.stop()
