@@ -10,6 +10,7 @@ struct LinesmanCommand: AsyncParsableCommand {
             UpCommand.self, DemoCommand.self, ChaosCommand.self, ChaosHealCommand.self, StatusCommand.self,
             HealthCommand.self, WhyCommand.self, AuditCommand.self, DrainCommand.self, ReassignCommand.self,
             KillSwitchCommand.self, ReconcileCommand.self, LimitsCommand.self, TermsCommand.self,
-            DeadLettersCommand.self, RecordCommand.self, SimulateCommand.self, ConfigCommand.self, CheckCommand.self,
+            DeadLettersCommand.self, StatisticsCommand.self, RecordCommand.self, SimulateCommand.self,
+            ConfigCommand.self, CheckCommand.self,
         ])
 }

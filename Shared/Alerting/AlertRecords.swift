@@ -2,13 +2,15 @@ import Foundation
 
 /// What alert files hold, for whoever looks at them from outside.
 public enum AlertRecords {
-    /// Records of one kind in an alert file, in those put aside, and in those of other processes beside it.
+    /// Records in an alert file, in those put aside, and in those of other processes beside it.
+    ///
+    /// `kind`: of this kind only, where given.
     ///
     /// `alerts.log` stands for `alerts.log`, `alerts.log.1`, `alerts.orchestrator-2.log` and so on. What is no record
     /// is passed over.
     ///
     /// - Throws: `AlertError` when a file is there and cannot be read.
-    public static func read(kind: String, path: String) throws(AlertError) -> [(record: Alert, file: String)] {
+    public static func read(kind: String? = nil, path: String) throws(AlertError) -> [(record: Alert, file: String)] {
         let url = URL(filePath: path)
         let folder = url.deletingLastPathComponent().path
         let stem = url.deletingPathExtension().lastPathComponent
@@ -23,9 +25,8 @@ public enum AlertRecords {
                 throw AlertError(.file, "cannot read \(file)")
             }
             for line in data.split(separator: UInt8(ascii: "\n")) {
-                guard let record = try? JSONDecoder().decode(Alert.self, from: line), record.kind == kind else {
-                    continue
-                }
+                guard let record = try? JSONDecoder().decode(Alert.self, from: line) else { continue }
+                if let kind, record.kind != kind { continue }
                 found.append((record, file))
             }
         }

@@ -327,6 +327,18 @@ final class PoolCore {
         publish()
     }
 
+    /// What became of a call that was run again.
+    func countRetried(_ succeeded: Bool) {
+        if succeeded {
+            counts.recovered += 1
+            metrics.recovered.increment()
+        } else {
+            counts.givenUp += 1
+            metrics.givenUp.increment()
+        }
+        publish()
+    }
+
     /// What every lease changes.
     private func publishSizes() {
         counts.idle = engine.idleCount

@@ -14,6 +14,9 @@ public struct PoolStatistics: Hashable, Sendable {
     public var failedConnects = 0
     public var acquireTimeouts = 0
     public var retries = 0
+    /// Statements and transactions that succeeded after they had failed, and those that failed for good.
+    public var recovered = 0
+    public var givenUp = 0
     /// Connections that were held for longer than `DB_POOL_LEAK_REPORT_SECS`.
     public var leaksReported = 0
     public var breaker = CircuitBreaker.State.closed
@@ -29,6 +32,8 @@ struct PoolMetrics: Sendable {
     let failedConnects: Counter
     let acquireTimeouts: Counter
     let retries: Counter
+    let recovered: Counter
+    let givenUp: Counter
     let probes: Counter
     let leaksReported: Counter
     private let size: Gauge
@@ -41,6 +46,10 @@ struct PoolMetrics: Sendable {
         failedConnects = registry.counter("db_pool_connects_failed", "failed attempts to open a session")
         acquireTimeouts = registry.counter("db_pool_acquire_timeouts", "callers that got no connection in time")
         retries = registry.counter("db_transaction_retries", "statements and transactions run again")
+        recovered = registry.counter(
+            "db_transactions_recovered", "statements and transactions that succeeded when they were run again")
+        givenUp = registry.counter(
+            "db_transactions_given_up", "statements and transactions that failed each time they were run again")
         probes = registry.counter("db_pool_probes", "idle connections asked whether they still answer")
         leaksReported = registry.counter("db_pool_leaks_reported", "connections held for longer than the limit")
         size = registry.gauge("db_pool_size", "open connections")

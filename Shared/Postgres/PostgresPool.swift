@@ -149,4 +149,5 @@ public final class PostgresPool: PostgresQuerying {
     }
 
     func countRetry() async { await core.countRetry() }
+    func countRetried(_ succeeded: Bool) async { await core.countRetried(succeeded) }
 }

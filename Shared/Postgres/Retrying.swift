@@ -14,7 +14,9 @@ extension PostgresPool {
         var attempt = 1
         while true {
             do {
-                return try await transaction(name, isolation: isolation, timeout: timeout, body)
+                let result = try await transaction(name, isolation: isolation, timeout: timeout, body)
+                if attempt > 1 { await countRetried(true) }
+                return result
             } catch let error as PostgresError where error.permitsRetry && !Task.isCancelled {
                 guard await wait(after: error, attempt, name, policy) else { throw error }
                 attempt += 1
@@ -39,9 +41,12 @@ extension PostgresPool {
         while true {
             do {
                 if isInDoubt, let stored = try await transaction("\(name): read back", timeout: timeout, readBack) {
+                    await countRetried(true)
                     return stored
                 }
-                return try await transaction(name, isolation: isolation, timeout: timeout, body)
+                let result = try await transaction(name, isolation: isolation, timeout: timeout, body)
+                if attempt > 1 { await countRetried(true) }
+                return result
             } catch {
                 let failure = error as? PostgresError
                 let wasInDoubt = isInDoubt
@@ -71,6 +76,7 @@ extension PostgresPool {
         after error: PostgresError, _ attempt: Int, _ name: String, _ policy: RetryPolicy
     ) async -> Bool {
         guard let delay = random.withGenerator({ policy.delay(afterAttempt: attempt, using: &$0) }) else {
+            await countRetried(false)
             return false
         }
         await countRetry()

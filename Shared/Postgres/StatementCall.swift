@@ -95,6 +95,7 @@ final class StatementCall: Reply<Few<StatementResult>>, LoopCall {
     func succeeded(_ results: Few<StatementResult>) {
         isUnderWay = false
         if keeper == nil { giveBack() }
+        if attempt > 1 { core.countRetried(true) }
         succeed(results)
     }
 
@@ -107,11 +108,15 @@ final class StatementCall: Reply<Few<StatementResult>>, LoopCall {
         // A connection that is kept is exchanged for one beyond doubt.
         giveBack()
         guard case .failure(let error) = outcome, error.permitsRetry, !isCancelled else {
+            if attempt > 1, case .success = outcome { core.countRetried(true) }
             return self(outcome)
         }
         let failed = attempt
         let delay = core.random.withGenerator { RetryPolicy.database.delay(afterAttempt: failed, using: &$0) }
-        guard let delay, LoopInstant.now.advanced(by: delay) < deadline else { return self(outcome) }
+        guard let delay, LoopInstant.now.advanced(by: delay) < deadline else {
+            core.countRetried(false)
+            return self(outcome)
+        }
         attempt += 1
         core.countRetry()
         // Awaited by nobody: it ends with its sleep and goes on.

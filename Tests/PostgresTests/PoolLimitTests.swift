@@ -116,6 +116,7 @@ import Testing
             #expect(error?.code == .retryTransaction)
             #expect(attempts.value == 4)
             #expect(pool.statistics.retries == 3)
+            #expect((pool.statistics.recovered, pool.statistics.givenUp) == (0, 1))
         }
     }
 
