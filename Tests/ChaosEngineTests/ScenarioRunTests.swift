@@ -234,24 +234,47 @@ private struct Rehearsal {
         #expect(Scenario.core.allSatisfy { Scenario.named($0) != nil })
     }
 
-    @Test func `an order that only the venue knows, and one that only we know, are found`() throws {
-        for (taken, isHeld) in [(5, true), (6, false), (4, false)] {
-            var before = Self.well
-            before.truth?.placed = 5
-            before.taken = 5
-            var rehearsal = Rehearsal(try Self.scenario("signal-processor-kill"))
-            rehearsal.see(before, for: .seconds(10))
-            var away = before
-            away.services.removeLast()
-            rehearsal.see(away, for: .seconds(6))
-            rehearsal.tell(.undone(0))
-            var after = before
-            after.taken = taken
-            rehearsal.see(after, for: .seconds(10))
-            let verdict = try #require(rehearsal.verdict)
-            #expect(verdict.passed == isHeld, "\(taken): \(verdict.problems)")
-            #expect(verdict.duplicated == max(0, taken - 5) && verdict.lost == max(0, 5 - taken))
-        }
+    @Test(arguments: [
+        (Sample.Orders(taken: 9, strange: 2), 0, 0), (Sample.Orders(taken: 9, strange: 3), 0, 1),
+        (Sample.Orders(taken: 9, strange: 2, missing: 1), 1, 0),
+        // The last was taken when all was steady already, the one before was not.
+        (Sample.Orders(taken: 8, waiting: [7], strange: 2), 1, 0),
+    ])
+    func `an order that only the venue knows, and one that only we know, are found`(
+        _ end: Sample.Orders, _ lost: Int, _ duplicated: Int
+    ) throws {
+        var before = Self.well
+        // Of the rounds before this one.
+        before.orders = Sample.Orders(taken: 5, waiting: [4], strange: 2)
+        var rehearsal = Rehearsal(try Self.scenario("signal-processor-kill"))
+        rehearsal.see(before, for: .seconds(10))
+        var away = before
+        away.services.removeLast()
+        rehearsal.see(away, for: .seconds(6))
+        rehearsal.tell(.undone(0))
+        var after = before
+        after.orders = end
+        rehearsal.see(after, for: .seconds(100))
+        let verdict = try #require(rehearsal.verdict)
+        #expect(verdict.lost == lost && verdict.duplicated == duplicated, "\(verdict.problems)")
+        #expect(verdict.passed == (lost + duplicated == 0))
+    }
+
+    @Test func `a round waits until each order that was taken is known, however slow the machine`() throws {
+        var sample = Self.well
+        sample.orders = Sample.Orders(taken: 5)
+        var rehearsal = Rehearsal(try Self.scenario("signal-processor-kill"))
+        rehearsal.see(sample, for: .seconds(10))
+        var away = sample
+        away.services.removeLast()
+        rehearsal.see(away, for: .seconds(6))
+        rehearsal.tell(.undone(0))
+        sample.orders = Sample.Orders(taken: 7, waiting: [6])
+        rehearsal.see(sample, for: .seconds(20))
+        #expect(rehearsal.verdict == nil)
+        sample.orders = Sample.Orders(taken: 8, waiting: [7])
+        rehearsal.see(sample, for: .seconds(1))
+        #expect(try #require(rehearsal.verdict).passed)
     }
 
     @Test func `an alert that never reaches the sink is a failure, and the time of its arrival is kept`() throws {

@@ -182,4 +182,15 @@ struct VenueHTTPTests {
             #expect(times.integer("dropped") == 0)
         }
     }
+    @Test func `orders that were taken are told by their own names, from any one on`() async throws {
+        try await RunningSimulator.with { venue in
+            for name in ["one", "one", "two"] { _ = try await venue.order("bid", "0.8000", "1.00", id: name) }
+            for (after, names) in [("", ["one", "two"]), ("?after=1", ["two"]), ("?after=9", [])] {
+                let answer = try await venue.get("/control/orders\(after)").json
+                #expect(answer.integer("total") == 2, "the second of one name was refused")
+                #expect(answer.values["client_order_ids"] as? [String] == names)
+            }
+            #expect(try await venue.get("/control/orders?after=-1").status == 400)
+        }
+    }
 }

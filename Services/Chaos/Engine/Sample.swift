@@ -28,8 +28,6 @@ public struct Sample: Hashable, Sendable {
         public var fills: Int
         /// Committed a second ago or longer, and not announced yet.
         public var unannounced: Int
-        /// Orders that carry the venue's own name.
-        public var placed: Int
         /// Orders of which nobody knows what became.
         public var unknown: Int
         /// Rules of the books that do not hold (`BooksCheck`).
@@ -39,8 +37,7 @@ public struct Sample: Hashable, Sendable {
 
         public init(
             term: Int64, games: [Game], signals: Int = 0, intents: Int = 0, orders: Int = 0, fills: Int = 0,
-            placed: Int = 0, unannounced: Int = 0,
-            unknown: Int = 0, brokenRules: [String] = [], staleApprovals: Int = 0
+            unannounced: Int = 0, unknown: Int = 0, brokenRules: [String] = [], staleApprovals: Int = 0
         ) {
             self.term = term
             self.games = games
@@ -49,7 +46,6 @@ public struct Sample: Hashable, Sendable {
             self.orders = orders
             self.fills = fills
             self.unannounced = unannounced
-            self.placed = placed
             self.unknown = unknown
             self.brokenRules = brokenRules
             self.staleApprovals = staleApprovals
@@ -87,6 +83,25 @@ public struct Sample: Hashable, Sendable {
         }
     }
 
+    /// What came of the orders since somebody looks (`OrderLedger`).
+    public struct Orders: Hashable, Sendable {
+        /// By the venue.
+        public var taken: Int
+        /// Which of them PostgreSQL does not call placed yet; the first that was taken is 0.
+        public var waiting: Set<Int>
+        /// Those that the venue has taken and PostgreSQL did not know, or has taken again.
+        public var strange: Int
+        /// Those that PostgreSQL called placed, and one of both does not have.
+        public var missing: Int
+
+        public init(taken: Int, waiting: Set<Int> = [], strange: Int = 0, missing: Int = 0) {
+            self.taken = taken
+            self.waiting = waiting
+            self.strange = strange
+            self.missing = missing
+        }
+    }
+
     public var truth: Truth?
     public var shards: [Beat]
     /// Of the services that are no shards, by their kind: the best of each.
@@ -97,12 +112,12 @@ public struct Sample: Hashable, Sendable {
     /// Kinds that have reached the sink since the last sample; nil where nobody sees the sink.
     public var delivered: Set<String>?
 
-    /// Orders that the venue has taken; nil where it cannot be asked.
-    public var taken: Int?
+    /// Nil where no venue can be asked.
+    public var orders: Orders?
 
     public init(
         truth: Truth?, shards: [Beat], services: [Beat], checks: [String: Bool]?, alerts: [Alert] = [],
-        delivered: Set<String>? = nil, taken: Int? = nil
+        delivered: Set<String>? = nil, orders: Orders? = nil
     ) {
         self.truth = truth
         self.shards = shards
@@ -110,7 +125,7 @@ public struct Sample: Hashable, Sendable {
         self.checks = checks
         self.alerts = alerts
         self.delivered = delivered
-        self.taken = taken
+        self.orders = orders
     }
 
     static let kinds = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
@@ -148,12 +163,6 @@ public struct Sample: Hashable, Sendable {
     var isBalanced: Bool {
         let counts = shards.filter { $0.isHealthy && $0.isFresh }.map(\.games.count)
         return (counts.max() ?? 0) - (counts.min() ?? 0) <= 1
-    }
-
-    /// Orders that the venue has taken and PostgreSQL does not know; below zero, those that the venue does not have.
-    var surplus: Int? {
-        guard let taken, let truth else { return nil }
-        return taken - truth.placed
     }
 
     var healthyShards: Int { shards.count { $0.isHealthy && $0.isFresh } }

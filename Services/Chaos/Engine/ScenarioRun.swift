@@ -57,11 +57,10 @@ public struct ScenarioRun: Sendable {
     private var victims: Set<String> = []
     private var fired: Set<String> = []
     private var ended: Set<String> = []
-    /// Of the calm so far.
-    ///
-    /// Venue and PostgreSQL are not asked at one instant: only the middle of many tells.
-    private var surplus: [Int] = []
-    private var surplusBefore: Int?
+    private var newestOrders: Sample.Orders?
+    private var earlierOrders: Sample.Orders?
+    /// As many had the venue taken when all was steady again: each of them must be known in the end.
+    private var takenWhenWhole: Int?
     private var delivered: Set<String> = []
     private var seesSink = false
     private var unrest: [String] = ["nothing was seen"]
@@ -107,10 +106,8 @@ public struct ScenarioRun: Sendable {
         unrest = sample.unrest
         if unrest.isEmpty {
             if steadySince == nil { steadySince = now }
-            if let more = sample.surplus { surplus.append(more) }
         } else {
             steadySince = nil
-            surplus = []
         }
         let isCalm = steadySince.map { now.since($0) >= Self.calm } ?? false
         switch state {
@@ -124,7 +121,9 @@ public struct ScenarioRun: Sendable {
             detect(sample, hurt, at: now)
             if !verdict.isControl { recover(from: scenario.recovery == .fault ? hurt : healed, isCalm: isCalm) }
             let isWhole = isCalm && sample.healthyShards >= shardsBefore && isTold
-            return isWhole || now.since(healed) >= scenario.recoverWithin + Self.rest ? conclude() : []
+            if isWhole, takenWhenWhole == nil { takenWhenWhole = newestOrders?.taken ?? 0 }
+            let isOver = isWhole && forgotten == 0
+            return isOver || now.since(healed) >= scenario.recoverWithin + Self.rest ? conclude() : []
         }
     }
 
@@ -136,7 +135,7 @@ public struct ScenarioRun: Sendable {
             let why = unrest.isEmpty ? ["games are not spread evenly"] : unrest
             return finish("it was not steady to begin with: \(why.joined(separator: "; "))")
         }
-        surplusBefore = Self.middle(surplus)
+        earlierOrders = newestOrders
         termBefore = truth.term
         ordersBefore = truth.orders
         shardsBefore = sample.healthyShards
@@ -145,7 +144,7 @@ public struct ScenarioRun: Sendable {
         (fired, ended, delivered) = ([], [], [])
         verdict.falseAlerts = []
         verdict.problems = []
-        (steadySince, surplus) = (nil, [])
+        steadySince = nil
         state = .hurt(at: now)
         return advance(sample, now, at: now)
     }
@@ -231,6 +230,7 @@ public struct ScenarioRun: Sendable {
                 watchers[key] = shard.name
             }
         }
+        if let orders = sample.orders { newestOrders = orders }
         guard let truth = sample.truth else { return }
         if let last { compare(truth, with: last) }
         last = truth
@@ -253,8 +253,11 @@ public struct ScenarioRun: Sendable {
         }
     }
 
-    private static func middle(_ values: [Int]) -> Int? {
-        values.isEmpty ? nil : values.sorted()[values.count / 2]
+    /// Orders that the venue has taken in time, and PostgreSQL still does not call placed.
+    private var forgotten: Int {
+        guard let newestOrders else { return 0 }
+        let before = takenWhenWhole ?? newestOrders.taken
+        return newestOrders.waiting.count { $0 < before }
     }
 
     // MARK: - The end
@@ -276,9 +279,9 @@ public struct ScenarioRun: Sendable {
             return [.finish(verdict)]
         }
         verdict.orders = max(0, (last?.orders ?? 0) - ordersBefore)
-        if let before = surplusBefore, let after = Self.middle(surplus) {
-            verdict.duplicated += max(0, after - before)
-            verdict.lost += max(0, before - after)
+        if let newestOrders {
+            verdict.duplicated = newestOrders.strange - (earlierOrders?.strange ?? 0)
+            verdict.lost += newestOrders.missing - (earlierOrders?.missing ?? 0) + forgotten
         }
         if verdict.lost > 0 { verdict.note("\(verdict.lost) rows or orders are lost") }
         if verdict.duplicated > 0 { verdict.note("\(verdict.duplicated) orders at the venue are not ours") }

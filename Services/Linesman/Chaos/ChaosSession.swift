@@ -76,6 +76,7 @@ struct ChaosSession: Sendable {
         _ scenario: Scenario, _ number: Int, isControl: Bool, _ run: ChaosRun, _ kept: inout ChaosReport
     ) async throws {
         var verdict = try await run.round(scenario, number, isControl: isControl)
+        if run.sampler.hasMissedVenue { verdict.problems.append("orders were not compared with the venue's") }
         if run.target.isBusy, !isControl, verdict.orders == 0 { verdict.problems.append("no order was made meanwhile") }
         let name = isControl ? "\(scenario.name), control" : "\(scenario.name), round \(number) of \(rounds)"
         let times = [

@@ -92,7 +92,7 @@ final class LocalSuite: Sendable {
                 "SIMULATOR_RECORDING": recording, "SIMULATOR_SPEED": "1", "SIMULATOR_GAMES": "\(games)",
                 "SIMULATOR_GAMES_APART_MS": "430", "SIMULATOR_READY_FILE": ready, "SIMULATOR_BALANCE": "10000000",
             ]) { $1 }, directory: folder, output: .file("\(folder)/venue-simulator.log"))
-        for _ in 0..<300 {
+        for _ in 0..<1_200 {
             if let data = FileManager.default.contents(atPath: ready) {
                 let ports = try JSONDecoder().decode(VenuePorts.self, from: data)
                 try await LocalHTTP().post("\(ports.controlURL)/start")
@@ -100,7 +100,7 @@ final class LocalSuite: Sendable {
             }
             try await clock.sleep(for: .milliseconds(100))
         }
-        throw ChaosFailure("the venue simulator was not ready within 30 s")
+        throw ChaosFailure("the venue simulator was not ready within two minutes")
     }
 
     private init(

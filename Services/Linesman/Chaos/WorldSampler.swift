@@ -22,8 +22,8 @@ final class WorldSampler: Sendable {
     private struct State {
         var truth: (at: MachineInstant, value: Sample.Truth)?
         var brokenRules: [String] = []
-        /// Orders that the venue has taken.
-        var taken: (at: MachineInstant, value: Int)?
+        /// Nil until the venue was asked.
+        var orders: Sample.Orders?
         var shards: [String: Heard] = [:]
         var services: [String: Heard] = [:]
         /// Newest page by address.
@@ -56,16 +56,18 @@ final class WorldSampler: Sendable {
         return state.withLockedValue { state in
             var truth = state.truth.flatMap { now.since($0.at) < Self.life ? $0.value : nil }
             truth?.brokenRules = state.brokenRules
-            let taken = state.taken.flatMap { now.since($0.at) < Self.life ? $0.value : nil }
             let page = Self.page(in: state, at: now)
             let alerts = state.alerts
             state.alerts = []
             return Sample(
                 truth: truth, shards: state.shards.map { Self.beat($0.key, $0.value, at: now) },
                 services: Self.services(state.services.values, at: now), checks: page.map(Self.checks), alerts: alerts,
-                delivered: delivered, taken: taken)
+                delivered: delivered, orders: state.orders)
         }
     }
+
+    /// Whether a venue can be asked, and its orders have never been compared with ours.
+    var hasMissedVenue: Bool { places.venue != nil && state.withLockedValue { $0.orders == nil } }
 
     /// The status address of the orchestrator that leads.
     var leader: String? {
@@ -113,7 +115,7 @@ final class WorldSampler: Sendable {
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.watchTruth(pool) }
             tasks.addTask { await self.watchBooks(pool) }
-            if let venue = self.places.venue { tasks.addTask { await self.watchVenue(venue) } }
+            if let venue = self.places.venue { tasks.addTask { await self.compareOrders(venue, pool) } }
             tasks.addTask { await self.listen() }
             for address in self.places.orchestrators { tasks.addTask { await self.watchPage(address) } }
         }
@@ -131,21 +133,76 @@ final class WorldSampler: Sendable {
         } while await pause(.seconds(1))
     }
 
-    private struct VenueCounts: Decodable {
-        struct Orders: Decodable {
-            let accepted: Int
-        }
+    private struct VenueOrders: Decodable {
+        let total: Int
+        let names: [String]
 
-        let orders: Orders
+        enum CodingKeys: String, CodingKey {
+            case total
+            case names = "client_order_ids"
+        }
     }
 
-    private func watchVenue(_ control: String) async {
+    /// Twice a second: first what the venue has, then whether PostgreSQL knows it, then what PostgreSQL has placed,
+    /// then whether the venue has that.
+    private func compareOrders(_ venue: String, _ pool: PostgresPool) async {
         let http = LocalHTTP()
+        var ledger = OrderLedger()
+        var read = 0
+        var begin: Int64?
+        func readVenue() async throws {
+            let answer: VenueOrders = try await http.get("\(venue)/orders?after=\(read)")
+            read = answer.total
+            ledger.venueHasTaken(answer.names)
+        }
         repeat {
-            guard let counts: VenueCounts = try? await http.get("\(control)/stats") else { continue }
-            let now = clock.now
-            state.withLockedValue { $0.taken = (now, counts.orders.accepted) }
-        } while await pause()
+            do {
+                guard let since = begin else {
+                    // What was before is nobody's concern; venue first, so that no later order is left out.
+                    read = (try await http.get("\(venue)/orders?after=\(Int32.max)", as: VenueOrders.self)).total
+                    begin = try await Self.now(pool)
+                    continue
+                }
+                try await readVenue()
+                let asked = ledger.asked
+                let known = try await Self.known(asked, pool)
+                ledger.databaseKnows(of: asked, known)
+                let placed = try await Self.placed(since: since, pool)
+                try await readVenue()
+                ledger.databaseHasPlaced(placed)
+                let sum = ledger.sum
+                state.withLockedValue { $0.orders = sum }
+            } catch {
+                // Whoever does not answer now is asked again; what was read stays.
+            }
+        } while await pause(.milliseconds(500))
+    }
+
+    private static func now(_ pool: PostgresPool) async throws -> Int64 {
+        let rows = try await pool.query(
+            "SELECT (extract(epoch FROM now()) * 1000000)::int8 AS now", timeout: .seconds(1))
+        guard let row = rows.first else { throw ChaosFailure("PostgreSQL gave no row") }
+        return try row.int64("now")
+    }
+
+    private static func known(_ names: [String], _ pool: PostgresPool) async throws -> [String: Bool] {
+        guard !names.isEmpty else { return [:] }
+        let rows = try await pool.query(
+            """
+            SELECT order_id, CASE WHEN venue_order_id IS NULL THEN 0 ELSE 1 END AS placed FROM orders
+            WHERE order_id = ANY(\(names)::text[])
+            """, timeout: .seconds(1))
+        return try Dictionary(
+            rows.map { (try $0.text("order_id"), try $0.int("placed") == 1) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private static func placed(since begin: Int64, _ pool: PostgresPool) async throws -> Set<String> {
+        let rows = try await pool.query(
+            """
+            SELECT order_id FROM orders WHERE venue_order_id IS NOT NULL
+                AND stored_at > to_timestamp(\(begin)::float8 / 1000000)
+            """, timeout: .seconds(1))
+        return Set(try rows.map { try $0.text("order_id") })
     }
 
     private func watchTruth(_ pool: PostgresPool) async {
@@ -222,7 +279,6 @@ final class WorldSampler: Sendable {
             SELECT (SELECT term FROM leadership) AS term, (SELECT count(*) FROM signals) AS signals,
                 (SELECT count(*) FROM intents) AS intents, (SELECT count(*) FROM orders) AS orders,
                 (SELECT count(*) FROM fills) AS fills,
-                (SELECT count(*) FROM orders WHERE venue_order_id IS NOT NULL) AS placed,
                 (SELECT count(*) FROM orders WHERE state = 'unknown') AS unknown,
                 (SELECT count(*) FROM outbox
                     WHERE published_at IS NULL AND created_at < now() - interval '1 second') AS unannounced,
@@ -245,8 +301,7 @@ final class WorldSampler: Sendable {
                     try $0.text("game_id"), owner: try $0.textOrNil("owner"), epoch: try $0.int64("epoch"))
             },
             signals: try counts.int("signals"), intents: try counts.int("intents"), orders: try counts.int("orders"),
-            fills: try counts.int("fills"), placed: try counts.int("placed"),
-            unannounced: try counts.int("unannounced"), unknown: try counts.int("unknown"),
-            staleApprovals: try counts.int("stale"))
+            fills: try counts.int("fills"), unannounced: try counts.int("unannounced"),
+            unknown: try counts.int("unknown"), staleApprovals: try counts.int("stale"))
     }
 }

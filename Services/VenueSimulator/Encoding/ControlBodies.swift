@@ -70,6 +70,14 @@ enum ControlBodies {
         ]
     }
 
+    /// Names that whoever sent them gave them, in the order in which they were taken.
+    static func orders(_ exchange: SimulatedExchange, after known: Int) -> JSONText {
+        let names = exchange.orderIDs.dropFirst(known).compactMap { exchange.orders[$0]?.request.clientOrderID }
+        return [
+            "total": .integer(Int64(exchange.orderIDs.count)), "client_order_ids": .array(names.map { .string($0) }),
+        ]
+    }
+
     static func faults(_ board: FaultBoard) -> JSONText {
         [
             "armed": .array(board.armed.map(armed)),

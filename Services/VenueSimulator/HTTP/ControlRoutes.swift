@@ -23,6 +23,15 @@ struct ControlRoutes: Sendable {
         group.get("clock") { _, _ in simulator.answer { .ok(Self.clock($0)) } }
         group.get("stats") { _, _ in simulator.answer { .ok(ControlBodies.statistics($0)) } }
         group.get("order-times") { _, _ in simulator.answer { .ok(ControlBodies.times($0.times)) } }
+        group.get("orders") { request, _ in
+            let query = Query(request)
+            return simulator.answer { state in
+                guard let after = query.integer("after", default: 0, in: 0...Int.max) else {
+                    return .badRequest("after: how many orders are known already")
+                }
+                return .ok(ControlBodies.orders(state.exchange, after: after))
+            }
+        }
         group.post("account") { request, _ in
             let body = try await request.body.collect(upTo: 64 * 1024)
             let bytes = Array(body.readableBytesView)
