@@ -65,6 +65,9 @@ public struct AlertHandover: Sendable {
 
     public var waiting: Int { pending.count }
 
+    /// Whether one of these alerts waits for the orchestrator's word.
+    public func isWaiting(for ids: Set<String>) -> Bool { pending.contains { ids.contains($0.request.id) } }
+
     /// When the oldest has waited long enough.
     public var nextDeadline: MachineInstant? { pending.first?.since.advanced(by: timeout) }
 

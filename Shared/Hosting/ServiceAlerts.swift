@@ -107,6 +107,17 @@ public final class ServiceAlerts: Sendable {
     /// Whether the orchestrator's word can be heard.
     var isListening: Bool { core.withLockedValue { $0.isListening } }
 
+    /// Waits until alerts that were fired are in the orchestrator's file or in ours.
+    ///
+    /// - Returns: false when that takes longer than `limit`.
+    public func areKept(_ ids: Set<String>, within limit: Duration) async -> Bool {
+        let end = clock.now.advanced(by: limit)
+        while core.withLockedValue({ $0.handover.isWaiting(for: ids) }) {
+            guard clock.now < end, (try? await clock.sleep(for: .milliseconds(20))) != nil else { return false }
+        }
+        return await dispatcher.stored(within: max(.zero, clock.now.duration(to: end)))
+    }
+
     // MARK: - The handover
 
     private func take(_ event: AlertHandover.Event) {

@@ -16,6 +16,7 @@ struct DecisionTests {
         case .notReconciled: context.isReconciled = false
         case .ordersPerMinute: context.ordersLastMinute = 20
         case .ordersPerHour: context.ordersLastHour = 100
+        case .ordersPerDay: context.ordersToday = 3_000
         case .orderValue: intent = try makeIntent(cents: 90, contracts: 112)
         case .orderContracts: intent = try makeIntent(cents: 50, contracts: 101)
         case .priceOutOfBounds: intent = try makeIntent(cents: 4)
@@ -33,6 +34,7 @@ struct DecisionTests {
         var context = clearContext()
         context.ordersLastMinute = 19
         context.ordersLastHour = 99
+        context.ordersToday = 2_999
         context.balanceAge = .seconds(119)
         context.ask = .cents(51)
         context.balance = .dollars(22)
@@ -76,6 +78,7 @@ struct DecisionTests {
         func decision(held: Int64, exits: Int = 0) throws -> SendDecision {
             var context = clearContext()
             (context.ordersLastMinute, context.ordersLastHour, context.exitsLastMinute) = (20, 100, exits)
+            context.ordersToday = 3_000
             let position = try Position(
                 market: market, netHundredths: held * 100, cost: held == 0 ? .zero : .dollars(1), realised: .zero,
                 fees: .zero)

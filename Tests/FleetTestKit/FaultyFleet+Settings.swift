@@ -37,6 +37,7 @@ extension FaultyFleet {
             "MAX_SPORT_EXPOSURE": "-1", "MAX_POSITION_PER_MARKET": "-1", "MAX_TOTAL_EXPOSURE": "-1",
             "MAX_DAILY_LOSS": "100000000", "INITIAL_BANKROLL": "10000000",
             "MAX_POSITION_PCT": "0.1", "MAX_ORDERS_PER_MINUTE": "60", "MAX_ORDERS_PER_HOUR": "100000",
+            "MAX_ORDERS_PER_DAY": "10000000",
         ]) { $1 }
         for key in ["PATH", "HOME", "LD_LIBRARY_PATH"] { environment[key] = ProcessInfo.processInfo.environment[key] }
         return environment

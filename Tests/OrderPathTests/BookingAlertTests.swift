@@ -82,6 +82,31 @@ struct BookingAlertTests {
         }
     }
 
+    @Test func `what a life that has ended told nobody, is told by the next, and forgotten when it is in a file`()
+        async throws
+    {
+        try await withOrderPath { path in
+            let (store, order) = try await send(path)
+            _ = try await store.book(order.id, .refused(reason: "no"), at: tipOff)
+            let fill = try Fill(
+                id: "f1", order: order.id, market: order.market, outcome: order.outcome, action: order.action,
+                price: order.limit, quantity: .contracts(1), fee: .zero, at: tipOff)
+            let news = OrderNews.accepted("v1", fills: [fill], reported: .contracts(1), rests: false)
+            #expect(try await store.book(order.id, news, at: tipOff).alerts.count == 1)
+            // The relay has said it, and nobody led who would have taken it.
+            try await path.rig.pool.execute("UPDATE outbox SET published_at = now()")
+            try await path.rig.pool.execute("UPDATE alerts_to_tell SET created_at = now() - interval '1 minute'")
+            path.venue.hold([order.market: 100])
+            path.startExecution()
+            try await path.untilAlert("stragglerOrder:\(order.id)")
+            try await eventually("it is forgotten") {
+                try await path.rig.number("SELECT count(*) AS n FROM alerts_to_tell") == 0
+            }
+            #expect(try path.alerts("stragglerOrder:\(order.id)") == 1)
+            #expect(path.counted("alerts_told_again_total", by: "execution-service") == 1)
+        }
+    }
+
     @Test func `an order that waits for its fills only, alerts nobody`() async throws {
         try await withOrderPath { path in
             let (store, order) = try await send(path)

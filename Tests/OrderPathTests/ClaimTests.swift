@@ -83,6 +83,62 @@ extension VenueReadings {
         }
     }
 
+    // CHECKLIST S20.
+    @Test func `a day's orders used up end the entries of one account at one venue, and nothing else`() async throws {
+        try await withDesk { desk in
+            var tight = Safeguards()
+            tight.ordersPerDay = 2
+            try await desk.fill(try #require(try await desk.claim(desk.entry(), tight).claimed).order)
+            let sold = try await desk.claim(desk.exit("exit-1", contracts: 40), tight)
+            try await desk.fill(try #require(sold.claimed).order)
+            let key = "paper:orders:kalshi"
+            #expect(try await desk.rig.number("SELECT value AS n FROM daily_stats WHERE key = \(key)") == 2)
+            try await desk.rig.addGame("game-2")
+            let entry = try await desk.entry("s2", game: "game-2")
+            #expect(try await desk.claim(entry, tight).decision == .refuse(.ordersPerDay))
+            #expect(try await desk.state(entry) == "refused")
+            #expect(
+                try await desk.rig.text("SELECT event AS t FROM audit_log ORDER BY id DESC LIMIT 1")
+                    == "rate_limit_exceeded")
+            let exit = try await desk.claim(desk.exit("exit-2", contracts: 40), tight)
+            #expect(exit.decision == .send(attempt: 1), "exits are sent beyond it")
+
+            try await desk.rig.addGame("game-3")
+            let elsewhere = try await desk.rig.approve(in: "game-3", name: "s3")
+            try await desk.rig.pool.execute(
+                "UPDATE market_mappings SET venue = 'polymarket' WHERE game_id = 'game-3'")
+            #expect(try await desk.claim(elsewhere, tight).decision == .send(attempt: 1), "another account")
+
+            try await desk.rig.addGame("game-4")
+            let tomorrow = try await desk.rig.approve(in: "game-4", name: "s4")
+            try await desk.rig.pool.execute("UPDATE daily_stats SET day = day - 1")
+            #expect(try await desk.claim(tomorrow, tight).decision == .send(attempt: 1), "another day")
+        }
+    }
+
+    @Test func `an order counts on its day once it is marked as sent, and as if it were in shadow mode`() async throws {
+        try await withDesk { desk in
+            func sent() async throws -> Int64 {
+                try await desk.rig.number("SELECT value AS n FROM daily_stats WHERE key = 'paper:orders:kalshi'")
+            }
+            let marked = try await desk.store.claim(
+                desk.entry(), engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, marking: true,
+                at: tipOff)
+            #expect(try #require(marked.claimed).order.state == .sent)
+            #expect(try await sent() == 1)
+            try await desk.rig.addGame("game-2")
+            let shadow = try #require(try await desk.claim(desk.entry("s2", game: "game-2")).claimed).order
+            #expect(try await sent() == 1)
+            _ = try await desk.store.book(
+                shadow.request.id, .notSent(reason: OrderRecord.shadow), at: tipOff)
+            #expect(try await sent() == 2)
+            try await desk.rig.addGame("game-3")
+            let held = try #require(try await desk.claim(desk.entry("s3", game: "game-3")).claimed).order
+            _ = try await desk.store.book(held.request.id, .notSent(reason: "interrupted"), at: tipOff)
+            #expect(try await sent() == 2, "it never left")
+        }
+    }
+
     @Test func `two exits of one position follow one another, and the second cannot open the other side`() async throws
     {
         try await withDesk { desk in

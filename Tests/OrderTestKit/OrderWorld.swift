@@ -101,6 +101,7 @@ final class OrderWorld: Sendable {
             "KALSHI_BASE_URL": "http://127.0.0.1:\(venue)/trade-api/v2", "KILL_SWITCH_FILE": "\(folder)/kill-switch",
             "ALERT_LOG_PATH": "\(folder)/alerts.log", "LOG_LEVEL": "warning", "DB_POOL_MIN_CONNECTIONS": "1",
             "INITIAL_BANKROLL": "100000000", "MAX_ORDERS_PER_MINUTE": "100000", "MAX_ORDERS_PER_HOUR": "1000000",
+            "MAX_ORDERS_PER_DAY": "10000000",
             "MAX_EXITS_PER_MINUTE": "100000", "INTENT_SWEEP_MS": "50", "UNKNOWN_ORDER_POLL_MS": "100",
             "NON_ACCEPTANCE_WAIT_SECS": "2", "ORDER_SUBMIT_TIMEOUT_MS": "1000", "SETTLEMENT_POLL_MS": "60000",
             "KILL_SWITCH_POLL_MS": "100", "BOOT_TIMEOUT_SECS": "60",

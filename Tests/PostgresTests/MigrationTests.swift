@@ -170,6 +170,7 @@ import Testing
         "8a0d709610bbf497309ccee59092dbd5d6afa94d5c8002057a3f574a9a71b1f2",
         "284b627f4a2251490827f3311bd36a13c0f97e5d091fa13d7cf71fcbae871e7e",
         "6f88a59538695c9eea5c494077dfe594b2046fe99074d8c8a30536ea903630b5",
+        "ee5270d39127304960ba05a8ca257b7d1c0ab10cd54a9d88c63837495934b842",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

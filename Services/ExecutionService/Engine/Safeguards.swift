@@ -7,6 +7,8 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case notReconciled = "not_reconciled"
     case ordersPerMinute = "orders_per_minute"
     case ordersPerHour = "orders_per_hour"
+    /// Of the account at the order's venue, all of them, in one trading day.
+    case ordersPerDay = "orders_per_day"
     case orderValue = "order_value"
     case orderContracts = "order_contracts"
     case priceOutOfBounds = "price_out_of_bounds"
@@ -40,6 +42,8 @@ public struct SendContext: Hashable, Sendable {
     /// Orders stored within the last minute and hour, counted in the database so that a restart forgets none.
     public var ordersLastMinute = 0
     public var ordersLastHour = 0
+    /// Sent by the account to this venue on the trading day, exits included.
+    public var ordersToday = 0
     /// What the account can spend on this order; nil when it cannot be read.
     public var balance: Money?
     /// What the outcome can be bought for now; nil where no book is at hand, and then the limit alone guards.
@@ -58,6 +62,8 @@ public struct SendContext: Hashable, Sendable {
 public struct Safeguards: Hashable, Sendable {
     public var ordersPerMinute = 20
     public var ordersPerHour = 100
+    /// Of one account at one venue in a trading day (CHECKLIST S20); exits count, and are not held up.
+    public var ordersPerDay = 3_000
     /// Against an exit that is repeated for ever.
     public var exitsPerMinute = 60
     public var orderValue = Money.dollars(100)
@@ -92,6 +98,7 @@ public struct Safeguards: Hashable, Sendable {
         if reduces { return context.exitsLastMinute >= exitsPerMinute ? .ordersPerMinute : nil }
         if context.ordersLastMinute >= ordersPerMinute { return .ordersPerMinute }
         if context.ordersLastHour >= ordersPerHour { return .ordersPerHour }
+        if context.ordersToday >= ordersPerDay { return .ordersPerDay }
         if value > orderValue { return .orderValue }
         if intent.quantity > .contracts(orderContracts) { return .orderContracts }
         if !priceBounds.contains(intent.limit) { return .priceOutOfBounds }

@@ -3,6 +3,7 @@ import ExecutionServiceEngine
 import Hosting
 import Logging
 import NIOConcurrencyHelpers
+import Resilience
 import Runtime
 import Wire
 
@@ -14,12 +15,15 @@ struct Alarm: Sendable {
     let host: ServiceHost
     /// Orders of which this process has said that they stand as they do.
     private let told = NIOLockedValueBox<Set<OrderID>>([])
+    /// What this process has told of bookings, by the alert's identifier.
+    private let raised = NIOLockedValueBox(RecentIDs())
 
     init(host: ServiceHost) { self.host = host }
 
     func raise(_ alert: ExecutionAlert) {
         if case .orderUnknown(let order, _) = alert { told.withLockedValue { _ = $0.insert(order) } }
         let notice = alert.notice
+        raised.withLockedValue { _ = $0.insert(notice.id) }
         fire(notice.kind, notice.fingerprint, notice.summary, notice.detail, isLasting: false, id: notice.id)
     }
 
@@ -31,6 +35,17 @@ struct Alarm: Sendable {
             return
         }
         if told.withLockedValue({ !$0.contains(order.request.id) }) { raise(alert) }
+    }
+
+    /// Tells what a booking had to tell, unless this process has.
+    ///
+    /// - Returns: whether it was told now.
+    func tellAgain(_ alert: SystemAlert) -> Bool {
+        guard raised.withLockedValue({ $0.insert(alert.id.rawValue) }) else { return false }
+        fire(
+            alert.kind, alert.fingerprint, alert.summary, alert.detail, isLasting: alert.lasting ?? true,
+            id: alert.id.rawValue)
+        return true
     }
 
     /// The venue says something else than our books, and goes on saying it.

@@ -7,7 +7,7 @@ extension AuditEvent {
     static func closing(as end: IntentState, reason: String) -> AuditEvent {
         guard end == .refused else { return .intentExpired }
         return switch SendRefusal(rawValue: reason) {
-        case .ordersPerMinute, .ordersPerHour: .rateLimitExceeded
+        case .ordersPerMinute, .ordersPerHour, .ordersPerDay: .rateLimitExceeded
         case .insufficientBalance, .balanceStale, .balanceUnknown: .insufficientBalance
         case .priceOutOfBounds, .priceOffStep, .slippage: .priceSanityFailed
         case .killSwitch, .notReconciled, .orderValue, .orderContracts, .notHeld, nil: .intentRefused

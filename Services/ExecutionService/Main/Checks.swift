@@ -9,6 +9,7 @@ extension ExecutionServiceEngine {
         var safeguards = Safeguards()
         safeguards.ordersPerMinute = settings.ordersPerMinute
         safeguards.ordersPerHour = settings.ordersPerHour
+        safeguards.ordersPerDay = settings.ordersPerDay
         safeguards.orderValue = settings.order.orderValue
         safeguards.orderContracts = Int64(settings.order.orderContracts)
         safeguards.priceBounds = settings.order.minimumPrice...settings.order.maximumPrice

@@ -81,6 +81,9 @@ enum ExecutionProcess {
             try await ProvisionalFills(host: host, store: store, venue: venue, alarm: desk.alarm)
                 .follow(every: settings.provisionalInterval)
         }
+        host.supervisor.add("untold-alerts", .important) {
+            try await UntoldAlerts(host: host, store: store, alarm: desk.alarm).follow()
+        }
         host.supervisor.add("unknown-orders", .important) {
             try await desk.resolveUnknownOrders(every: settings.unknownInterval)
         }

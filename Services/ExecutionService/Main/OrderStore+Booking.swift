@@ -89,7 +89,7 @@ extension OrderStore {
         }
         if booking.reservation != before.reservation { try booking.reservation?.write(transaction) }
         if booking.intent != before.intent { try stored.move(to: booking.intent, transaction) }
-        try await count(booking, before, at: now, transaction)
+        try await count(booking, before, stored, at: now, transaction)
         let new = booking.newFills.map {
             BookedFill(
                 id: $0.id, price: $0.price.tenThousandths, quantity: $0.quantity.hundredths, fee: $0.fee.microdollars,
@@ -146,14 +146,21 @@ extension OrderStore {
     }
 
     private func count(
-        _ booking: OrderBooking, _ before: OrderBooking, at now: VenueInstant, _ transaction: PostgresTransaction
+        _ booking: OrderBooking, _ before: OrderBooking, _ stored: StoredIntent, at now: VenueInstant,
+        _ transaction: PostgresTransaction
     ) async throws {
         var changes: [String: Int64] = [
             "fills": Int64(booking.newFills.count),
             DailyStatistics.realised(account): booking.account.realised.microdollars,
             DailyStatistics.fees(account): booking.account.fees.microdollars,
         ]
-        if booking.order.state != before.order.state { changes["orders:\(booking.order.state.rawValue)"] = 1 }
+        if booking.order.state != before.order.state {
+            changes["orders:\(booking.order.state.rawValue)"] = 1
+            // In shadow mode all is as if it were sent.
+            if booking.order.state == .sent || booking.order.reason == OrderRecord.shadow {
+                changes[DailyStatistics.orders(account, at: stored.intent.venue)] = 1
+            }
+        }
         try await statistics.add(changes, at: now, transaction)
     }
 
@@ -174,11 +181,12 @@ extension OrderStore {
             update, on: Channels.orders, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
     }
 
-    /// What an operator must hear of is committed with what it follows from.
+    /// What an operator must hear of is committed with what it follows from, and stays until somebody has it.
     func announce(_ alert: ExecutionAlert, of stored: StoredIntent, _ transaction: PostgresTransaction) async throws {
+        let message = try alert.notice.message(at: wall.microseconds)
         try await OutboxStore.append(
-            alert.notice.message(at: wall.microseconds), on: Channels.alerts, key: stored.intent.game.rawValue,
-            trace: stored.trace, in: transaction)
+            message, on: Channels.alerts, key: stored.intent.game.rawValue, trace: stored.trace, in: transaction)
+        try keep(message, transaction)
     }
 
     func announce(

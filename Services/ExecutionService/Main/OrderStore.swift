@@ -196,6 +196,7 @@ struct OrderStore: Sendable {
         let lastMinute: Int
         let lastHour: Int
         let exits: Int
+        let today: Int
         let reserved: Money
     }
 
@@ -207,6 +208,7 @@ struct OrderStore: Sendable {
             SELECT count(*) FILTER (WHERE venue_at > \(minute) AND NOT reduces) AS minute,
                 count(*) FILTER (WHERE NOT reduces) AS hour,
                 count(*) FILTER (WHERE venue_at > \(minute) AND reduces) AS exits,
+                \(statistics.orders(account, at: key.venue, now)) AS today,
                 (SELECT coalesce(sum(amount - released), 0)::int8 FROM reservations
                     WHERE state = 'held' AND reservation_id IS DISTINCT FROM
                         (SELECT reservation_id FROM intents WHERE intent_id = \(key.sql))) AS reserved
@@ -216,7 +218,7 @@ struct OrderStore: Sendable {
             try row.map { row in
                 Figures(
                     lastMinute: try row.int("minute"), lastHour: try row.int("hour"), exits: try row.int("exits"),
-                    reserved: try Money(microdollars: row.int64("reserved")))
+                    today: try row.int("today"), reserved: try Money(microdollars: row.int64("reserved")))
             }
         }
     }
@@ -232,6 +234,7 @@ struct OrderStore: Sendable {
         context.ordersLastMinute = figures.lastMinute
         context.ordersLastHour = figures.lastHour
         context.exitsLastMinute = figures.exits
+        context.ordersToday = figures.today
         switch seen.balance {
         case .own: context.balance = cash - figures.reserved
         case .unread: context.balance = nil

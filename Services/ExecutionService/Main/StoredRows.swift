@@ -61,6 +61,8 @@ struct StoredIntent: Sendable {
 
         /// The intent's market, as an expression.
         var market: SQL { "(SELECT market_id FROM intents WHERE intent_id = \(sql))" }
+        /// Its venue, likewise.
+        var venue: SQL { "(SELECT venue FROM market_mappings WHERE market_id = \(market))" }
     }
 
     /// Travels with what the transaction sends next.

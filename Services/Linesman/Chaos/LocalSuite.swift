@@ -154,7 +154,7 @@ final class LocalSuite: Sendable {
             ("SIGNAL_DEBOUNCE_SECS", "0.5"), ("MAX_ENTRIES_PER_SIDE", "1000"), ("MAX_GAME_EXPOSURE", "-1"),
             ("MAX_SPORT_EXPOSURE", "-1"), ("MAX_TOTAL_EXPOSURE", "-1"), ("MAX_DAILY_LOSS", "100000000"),
             ("INITIAL_BANKROLL", "10000000"), ("MAX_ORDER_SIZE", "2"), ("MAX_ORDERS_PER_MINUTE", "100000"),
-            ("MAX_ORDERS_PER_HOUR", "1000000"),
+            ("MAX_ORDERS_PER_HOUR", "1000000"), ("MAX_ORDERS_PER_DAY", "10000000"),
         ]
     }
 

@@ -8,6 +8,8 @@ public struct ExecutionServiceSettings: Sendable {
     public let exits: ExitSettings
     public let ordersPerMinute: Int
     public let ordersPerHour: Int
+    /// Of one account at one venue.
+    public let ordersPerDay: Int
     public let exitsPerMinute: Int
     public let slippagePercent: Int
     public let balancePercent: Int
@@ -51,6 +53,12 @@ public struct ExecutionServiceSettings: Sendable {
         reader.require(
             ordersPerMinute <= ordersPerHour, ["MAX_ORDERS_PER_MINUTE", "MAX_ORDERS_PER_HOUR"],
             "a minute cannot have more orders than its hour")
+        ordersPerDay = reader.integer(
+            "MAX_ORDERS_PER_DAY", default: 3_000, in: 1...10_000_000,
+            "Most orders of one account at one venue in a trading day; exits count, and are sent beyond it.")
+        reader.require(
+            ordersPerHour <= ordersPerDay, ["MAX_ORDERS_PER_HOUR", "MAX_ORDERS_PER_DAY"],
+            "an hour cannot have more orders than its day")
         exitsPerMinute = reader.integer(
             "MAX_EXITS_PER_MINUTE", default: 60, in: 1...100_000,
             "Most orders that only reduce a position in any minute of venue time; entries are counted apart.")

@@ -150,4 +150,16 @@ extension DailyStatistics {
     public static func realised(_ account: TradingAccount) -> String { "\(account.name):realised" }
     /// Fees paid, in 1/1000000 dollar.
     public static func fees(_ account: TradingAccount) -> String { "\(account.name):fees" }
+    /// Orders that the account sent to a venue.
+    public static func orders(_ account: TradingAccount, at venue: Venue) -> String {
+        "\(account.name):orders:\(venue.rawValue)"
+    }
+
+    /// How many of them there are on the trading day of `now`, as an expression; `venue` is one too.
+    public func orders(_ account: TradingAccount, at venue: SQL, _ now: VenueInstant) -> SQL {
+        """
+        (SELECT coalesce(sum(value), 0)::int8 FROM daily_stats
+            WHERE day = \(day(now)) AND key = \("\(account.name):orders:")::text || \(venue))
+        """
+    }
 }
