@@ -50,11 +50,15 @@ private final class DirectoryGuard: Sendable {
     }
 
     private func start() throws(ServersError) -> Int32 {
-        // Twice: servers that are being ended at the same time may still write.
+        // Again: servers that are being ended at the same time may still write. What is mounted inside goes first.
         let script = """
             set --
             while IFS= read -r path <&3; do set -- "$@" "$path"; done
-            sleep 0.3; rm -rf -- "$@"; sleep 2; rm -rf -- "$@"; sleep 5; rm -rf -- "$@"
+            for pause in 0.3 2 5; do
+                sleep "$pause"
+                for path in "$@"; do umount -l "$path"/*; done
+                rm -rf -- "$@"
+            done
             """
         let null = try Spawn.open("/dev/null", O_RDWR)
         defer { close(null) }

@@ -111,7 +111,7 @@ private struct Rehearsal {
 
     @Test func `a game that nobody takes is a failure`() throws {
         var rehearsal = try Self.broken("shard-crash")
-        rehearsal.see(Self.silent, for: .seconds(9))
+        rehearsal.see(Self.silent, for: .seconds(30))
         rehearsal.tell(.undone(0))
         rehearsal.see(Self.silent, for: .seconds(100))
         let problems = try #require(rehearsal.verdict).problems
@@ -179,7 +179,7 @@ private struct Rehearsal {
 
     @Test func `an alert that does not come, one that nobody expects, and a game that moves are failures`() throws {
         var rehearsal = try Self.broken("redis-kill")
-        rehearsal.see(Self.redis([.init("AllShardsUnhealthy", isFiring: true)], isWell: false), for: .seconds(11))
+        rehearsal.see(Self.redis([.init("AllShardsUnhealthy", isFiring: true)], isWell: false), for: .seconds(30))
         rehearsal.tell(.undone(0))
         rehearsal.see(Self.taken, for: .seconds(100))
         let problems = try #require(rehearsal.verdict).problems
@@ -275,6 +275,64 @@ private struct Rehearsal {
         sample.orders = Sample.Orders(taken: 8, waiting: [7])
         rehearsal.see(sample, for: .seconds(1))
         #expect(try #require(rehearsal.verdict).passed)
+    }
+
+    @Test func `a fault that nobody knows of yet stands longer, and no longer than it must`() throws {
+        for (late, problem) in [
+            (Duration.seconds(4), "detected after 12100 ms, later than allowed"), (.seconds(40), "not detected"),
+        ] {
+            var rehearsal = try Self.broken("redis-kill")
+            let told = Self.redis([.init("RedisConnectivityIssue", isFiring: true)], isWell: true)
+            rehearsal.see(told, for: .seconds(8) + min(late, .seconds(19)))
+            #expect(rehearsal.effects.isEmpty)
+            rehearsal.see(Self.redis([], isWell: late > .seconds(20)), for: .seconds(2))
+            #expect(rehearsal.effects == [.undo(0)])
+            rehearsal.tell(.undone(0))
+            rehearsal.see(
+                Self.redis([.init("RedisConnectivityIssue", isFiring: false)], isWell: true), for: .seconds(9))
+            #expect(try #require(rehearsal.verdict).problems == [problem])
+        }
+    }
+
+    @Test func `a round without an order waits for one, and fails without`() throws {
+        for isTraded in [true, false] {
+            var rehearsal = Rehearsal(try Self.scenario("signal-processor-kill"))
+            rehearsal.run = ScenarioRun(rehearsal.run.scenario, round: 1, needsOrders: true, at: rehearsal.now)
+            rehearsal.see(Self.well, for: .seconds(10))
+            var away = Self.well
+            away.services.removeLast()
+            rehearsal.see(away, for: .seconds(6))
+            rehearsal.tell(.undone(0))
+            rehearsal.see(Self.well, for: .seconds(20))
+            #expect(rehearsal.verdict == nil)
+            var traded = Self.well
+            if isTraded { traded.truth?.orders = 6 }
+            rehearsal.see(traded, for: .seconds(100))
+            let verdict = try #require(rehearsal.verdict)
+            #expect(verdict.orders == (isTraded ? 1 : 0))
+            #expect(verdict.problems == (isTraded ? [] : ["no order was made meanwhile"]))
+        }
+    }
+
+    @Test func `what was heard before the undoing is no recovery`() throws {
+        var rehearsal = try Self.broken("redis-flush")
+        rehearsal.see(Self.well, for: .seconds(2))
+        rehearsal.tell(.undone(0))
+        var old = Self.well
+        for step in 1...10 {
+            old.services[0] = Self.beat("execution-service", age: .milliseconds(400 + step * 100))
+            rehearsal.see(old, for: .milliseconds(100))
+        }
+        rehearsal.see(Self.well, for: .seconds(10))
+        #expect(try #require(rehearsal.verdict).recovered == .milliseconds(1_100))
+    }
+
+    @Test func `a shard that does not come back is a failure, though its games are watched`() throws {
+        var rehearsal = try Self.broken("shard-crash")
+        rehearsal.see(Self.taken, for: .seconds(7))
+        rehearsal.tell(.undone(0))
+        rehearsal.see(Self.taken, for: .seconds(100))
+        #expect(try #require(rehearsal.verdict).problems == ["only 1 of 2 shards are back"])
     }
 
     @Test func `an alert that never reaches the sink is a failure, and the time of its arrival is kept`() throws {

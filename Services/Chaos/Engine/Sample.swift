@@ -68,8 +68,9 @@ public struct Sample: Hashable, Sendable {
             self.games = games
         }
 
-        /// A shard is dead after 2 s, and what is older was said of another time.
-        public var isFresh: Bool { age < .milliseconds(1_500) }
+        public var isFresh: Bool { isFresh(within: Sample.life) }
+
+        func isFresh(within life: Duration) -> Bool { age < life }
     }
 
     /// An alert that an orchestrator has told since the last sample.
@@ -128,13 +129,18 @@ public struct Sample: Hashable, Sendable {
         self.orders = orders
     }
 
+    /// A shard is dead after 2 s, and what is older was said of another time.
+    static let life = Duration.milliseconds(1_500)
     static let kinds = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
 
     /// What keeps this moment from being steady; empty when it is.
     ///
     /// Steady: each game is watched by the one shard that PostgreSQL names, under its epoch and with all books; one
     /// service of each kind is well, the checks too, no order is unknown and no announcement waits.
-    public var unrest: [String] {
+    ///
+    /// - Parameter life: what was heard longer ago is not believed.
+    /// - Returns: each trouble in words.
+    func unrest(within life: Duration = Self.life) -> [String] {
         guard let truth else { return ["PostgreSQL does not answer"] }
         var found: [String] = []
         if truth.games.isEmpty { found.append("there is no game") }
@@ -144,13 +150,13 @@ public struct Sample: Hashable, Sendable {
                 continue
             }
             let beat = shards.first { $0.name == owner }
-            if beat?.isHealthy != true || beat?.isFresh != true || beat?.games[game.id] != game.epoch {
+            if beat?.isHealthy != true || beat?.isFresh(within: life) != true || beat?.games[game.id] != game.epoch {
                 found.append("\(game.id) is not seen on \(owner) under epoch \(game.epoch)")
             }
         }
         for kind in Self.kinds {
             let beat = services.first { $0.name == kind }
-            if beat?.isHealthy != true || beat?.isFresh != true { found.append("\(kind) is not well") }
+            if beat?.isHealthy != true || beat?.isFresh(within: life) != true { found.append("\(kind) is not well") }
         }
         guard let checks else { return found + ["the orchestrator does not answer"] }
         found += checks.filter { !$0.value }.keys.sorted().map { "the check \($0) fails" }

@@ -47,6 +47,8 @@ public struct Scenario: Hashable, Sendable {
     /// Nil where nothing but the invariants tells.
     public let detection: Detection?
     public let detectWithin: Duration
+    /// By when every alert is at the sink, where somebody sees it.
+    public let deliverWithin: Duration?
     public let recovery: Start
     public let recoverWithin: Duration
     /// Kinds that must be told, and their end too.
@@ -67,7 +69,8 @@ public struct Scenario: Hashable, Sendable {
 
     public init(
         _ name: String, _ shows: String, _ steps: [Step], detection: Detection? = nil, within detect: Duration = .zero,
-        recovery: Start = .undo, recoversIn recover: Duration, alerts: Set<String> = [], mayAlert: Set<String> = [],
+        atSink deliver: Duration? = nil, recovery: Start = .undo, recoversIn recover: Duration,
+        alerts: Set<String> = [], mayAlert: Set<String> = [],
         control: Fault? = nil, needsStandby: Bool = false
     ) {
         self.name = name
@@ -75,6 +78,7 @@ public struct Scenario: Hashable, Sendable {
         fixed = steps
         self.detection = detection
         detectWithin = detect
+        deliverWithin = deliver
         self.recovery = recovery
         recoverWithin = recover
         self.alerts = alerts

@@ -41,8 +41,14 @@ public struct ScenarioRun: Sendable {
     public static let patience = Duration.seconds(120)
     /// How long after the recovery the rest may take: all shards back, every alert and its end told.
     public static let rest = Duration.seconds(60)
+    /// For so long a fault stands longer than planned when it was not detected or told of by then.
+    ///
+    /// Late is a bound that was missed; an end before anybody could know would be a failure of another kind.
+    public static let grace = Duration.seconds(20)
 
     public let scenario: Scenario
+    /// Whether a round must have made an order: one without it shows nothing of orders.
+    private let needsOrders: Bool
     private let steps: [Scenario.Step]
     private(set) var state: State
     private(set) var stages: [Stage]
@@ -65,15 +71,17 @@ public struct ScenarioRun: Sendable {
     private var seesSink = false
     private var unrest: [String] = ["nothing was seen"]
 
-    public init(_ scenario: Scenario, round: Int, isControl: Bool = false, at now: MachineInstant) {
+    public init(
+        _ scenario: Scenario, round: Int, isControl: Bool = false, needsOrders: Bool = false, at now: MachineInstant
+    ) {
         self.scenario = scenario
+        self.needsOrders = needsOrders && !isControl
         let own = scenario.steps(in: round)
         if isControl {
             // It stays until nothing can have recovered in time.
-            let length = own.map(\.holds).max() ?? .zero
             steps = [
                 Scenario.Step(
-                    scenario.control.kind, scenario.control.part, holds: length + scenario.recoverWithin + Self.calm)
+                    scenario.control.kind, scenario.control.part, holds: scenario.recoverWithin + Self.calm)
             ]
         } else {
             steps = own
@@ -103,7 +111,7 @@ public struct ScenarioRun: Sendable {
 
     private mutating func see(_ sample: Sample, at now: MachineInstant) -> [Effect] {
         check(sample)
-        unrest = sample.unrest
+        unrest = sample.unrest(within: life(at: now))
         if unrest.isEmpty {
             if steadySince == nil { steadySince = now }
         } else {
@@ -120,11 +128,27 @@ public struct ScenarioRun: Sendable {
         case .healed(let healed, let hurt):
             detect(sample, hurt, at: now)
             if !verdict.isControl { recover(from: scenario.recovery == .fault ? hurt : healed, isCalm: isCalm) }
-            let isWhole = isCalm && sample.healthyShards >= shardsBefore && isTold
+            let isWhole = isCalm && sample.healthyShards >= shardsBefore && isTold && hasOrders
             if isWhole, takenWhenWhole == nil { takenWhenWhole = newestOrders?.taken ?? 0 }
             let isOver = isWhole && forgotten == 0
-            return isOver || now.since(healed) >= scenario.recoverWithin + Self.rest ? conclude() : []
+            if isOver { return conclude() }
+            guard now.since(healed) >= scenario.recoverWithin + Self.rest else { return [] }
+            if sample.healthyShards < shardsBefore {
+                verdict.note("only \(sample.healthyShards) of \(shardsBefore) shards are back")
+            }
+            if verdict.recovered != nil, !unrest.isEmpty {
+                verdict.note("not steady in the end: \(unrest.joined(separator: "; "))")
+            }
+            return conclude()
         }
+    }
+
+    /// What was heard before the undoing says nothing of a recovery from it.
+    private func life(at now: MachineInstant) -> Duration {
+        guard case .healed(let healed, _) = state, scenario.recovery == .undo, !verdict.isControl else {
+            return Sample.life
+        }
+        return min(Sample.life, now.since(healed))
     }
 
     private mutating func settle(
@@ -160,7 +184,7 @@ public struct ScenarioRun: Sendable {
                 if index == 0 { victims = Set(hit) }
                 stages[index] = .standing(since: now)
                 effects.append(.make(index, step.fault, victims: hit, undoneAfter: step.holds))
-            case .standing(let since) where now.since(since) >= step.holds:
+            case .standing(let since) where now.since(since) >= step.holds + (isKnown ? .zero : Self.grace):
                 stages[index] = .mending
                 effects.append(.undo(index))
             default: break
@@ -201,6 +225,14 @@ public struct ScenarioRun: Sendable {
         guard verdict.recovered == nil, isCalm, let steadySince else { return }
         verdict.recovered = steadySince.since(start)
     }
+
+    /// Whether the suite knows of the fault as far as it must.
+    private var isKnown: Bool {
+        verdict.isControl
+            || (scenario.detection == nil || verdict.detected != nil) && scenario.alerts.isSubset(of: fired)
+    }
+
+    private var hasOrders: Bool { !needsOrders || (last?.orders ?? 0) > ordersBefore }
 
     private var isTold: Bool {
         verdict.isControl
@@ -279,6 +311,7 @@ public struct ScenarioRun: Sendable {
             return [.finish(verdict)]
         }
         verdict.orders = max(0, (last?.orders ?? 0) - ordersBefore)
+        if !hasOrders { verdict.note("no order was made meanwhile") }
         if let newestOrders {
             verdict.duplicated = newestOrders.strange - (earlierOrders?.strange ?? 0)
             verdict.lost += newestOrders.missing - (earlierOrders?.missing ?? 0) + forgotten
@@ -295,6 +328,9 @@ public struct ScenarioRun: Sendable {
             for kind in scenario.alerts.subtracting(delivered).sorted() {
                 verdict.note("\(kind) did not reach the sink")
             }
+        }
+        if let limit = scenario.deliverWithin, let delivered = verdict.delivered, delivered > limit {
+            verdict.note("at the sink after \(delivered.wholeMilliseconds) ms, later than allowed")
         }
         switch verdict.detected {
         case nil: if scenario.detection != nil { verdict.note("not detected") }

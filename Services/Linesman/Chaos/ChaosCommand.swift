@@ -34,6 +34,9 @@ struct ChaosCommand: AsyncParsableCommand {
     @Option(help: "A JSON file that keeps every round, with a Markdown table beside it; rounds in it are not repeated.")
     var report: String?
 
+    @Option(help: "How many suites of their own live side by side; what needs the machine for itself comes last.")
+    var suites = 1
+
     @Flag(help: "First break the suite beyond recovery once for each, to see that the checks can fail.")
     var control = false
 
@@ -45,6 +48,7 @@ struct ChaosCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard rounds >= 1 else { throw ValidationError("at least one round") }
+        guard suites >= 1 else { throw ValidationError("at least one suite") }
         for name in scenarios where Scenario.named(name) == nil {
             throw ValidationError("no scenario is called \(name); see linesman chaos --list")
         }
@@ -60,7 +64,9 @@ struct ChaosCommand: AsyncParsableCommand {
             return
         }
         if target == .local { SmallDisk.enterOwnNamespace() }
-        let session = ChaosSession(scenarios: chosen, rounds: rounds, report: report, holdsControls: control)
+        let session = ChaosSession(
+            scenarios: chosen, rounds: rounds, kept: try KeptRounds(path: report), holdsControls: control,
+            suites: suites)
         let (place, name) = (self.target, self.project)
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let holding = Task {

@@ -1,5 +1,6 @@
 import ChaosEngine
 import Foundation
+import NIOConcurrencyHelpers
 import Resilience
 
 /// Every round that was held, as JSON for the next run and as a table for people.
@@ -21,8 +22,10 @@ struct ChaosReport: Codable, Sendable {
         let alertsReceived: Int
         let falseAlerts: [String]
         let problems: [String]
+        /// With its precondition and its rest.
+        let tookMs: Int64
 
-        init(_ verdict: Verdict) {
+        init(_ verdict: Verdict, took: Duration) {
             scenario = verdict.scenario
             round = verdict.round
             isControl = verdict.isControl
@@ -38,6 +41,7 @@ struct ChaosReport: Codable, Sendable {
             alertsReceived = verdict.alertsReceived
             falseAlerts = verdict.falseAlerts
             problems = verdict.problems
+            tookMs = took.wholeMilliseconds
         }
     }
 
@@ -121,5 +125,31 @@ struct ChaosReport: Codable, Sendable {
                 "|" + String(repeating: "---|", count: Self.columns.count),
             ]
             + lines + (failures.isEmpty ? [] : ["", "What did not hold:", ""] + failures)).joined(separator: "\n")
+    }
+}
+
+/// The rounds so far, in memory and in the file that the next command goes on from.
+final class KeptRounds: Sendable {
+    private let path: String?
+    private let kept: NIOLockedValueBox<ChaosReport>
+
+    /// - Throws: when the file is there and is no report.
+    init(path: String?) throws {
+        self.path = path
+        kept = NIOLockedValueBox(try path.map { try ChaosReport.load($0) } ?? ChaosReport())
+    }
+
+    var report: ChaosReport { kept.withLockedValue { $0 } }
+
+    func isDue(_ scenario: Scenario, _ rounds: Int, withControl: Bool) -> Bool {
+        let report = report
+        return report.held(scenario.name) < rounds || (withControl && !report.hasControl(scenario.name))
+    }
+
+    func add(_ round: ChaosReport.Round) throws {
+        try kept.withLockedValue { kept in
+            kept.rounds.append(round)
+            if let path { try kept.save(path) }
+        }
     }
 }

@@ -15,7 +15,8 @@ struct ChaosRun: Sendable {
 
     /// One round, to its verdict; whatever was broken is healed when it returns or throws.
     func round(_ scenario: Scenario, _ number: Int, isControl: Bool) async throws -> Verdict {
-        var run = ScenarioRun(scenario, round: number, isControl: isControl, at: clock.now)
+        var run = ScenarioRun(
+            scenario, round: number, isControl: isControl, needsOrders: target.isBusy, at: clock.now)
         let hands = Hands(target: target, sampler: sampler, reserve: Self.healerReserve, clock: clock)
         do {
             while true {

@@ -1,56 +1,100 @@
 import ChaosEngine
+import NIOConcurrencyHelpers
 import Resilience
 import Runtime
+import Servers
 
 /// The rounds of one command, from the first to the table.
 struct ChaosSession: Sendable {
     let scenarios: [Scenario]
     let rounds: Int
-    /// The file that keeps every round.
-    let report: String?
+    let kept: KeptRounds
     let holdsControls: Bool
+    /// How many suites of their own live side by side.
+    let suites: Int
 
-    /// On suites of their own, one for each scenario, which are taken down again.
+    /// On suites of their own, one for the rounds of each scenario, which are taken down again.
+    ///
+    /// After a round that failed the next one has a new suite: what is broken there must decide nothing here. What
+    /// needs the machine for itself comes last.
     ///
     /// - Returns: whether every round has held.
     func holdLocally() async throws -> Bool {
-        var kept = try report.map { try ChaosReport.load($0) } ?? ChaosReport()
-        for scenario in scenarios where isDue(scenario, kept) {
-            let target = try await LocalTarget.start()
-            do {
-                try await hold(scenario, on: target, &kept)
-            } catch {
-                await target.stop()
-                throw error
-            }
-            await target.stop()
+        let due = NIOLockedValueBox(scenarios.filter { !Self.needsMachine($0) }[...])
+        let unable = NIOLockedValueBox<[String]>([])
+        @Sendable func holdNext(_ next: Scenario) async throws {
+            if try await !holdLocally(next) { unable.withLockedValue { $0.append(next.name) } }
         }
-        return conclude(kept)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            for _ in 0..<suites {
+                tasks.addTask { while let next = due.withLockedValue({ $0.popFirst() }) { try await holdNext(next) } }
+            }
+            try await tasks.waitForAll()
+        }
+        for scenario in scenarios where Self.needsMachine(scenario) { try await holdNext(scenario) }
+        await PrivatePostgres.forgetTemplate()
+        let missed = unable.withLockedValue { $0 }
+        if !missed.isEmpty { Console.complain("could not be held: \(missed.joined(separator: ", "))") }
+        return conclude() && missed.isEmpty
+    }
+
+    private static func needsMachine(_ scenario: Scenario) -> Bool {
+        scenario.faults.contains { $0.part == .machine }
+    }
+
+    /// False when a suite could not be started three times.
+    private func holdLocally(_ scenario: Scenario) async throws -> Bool {
+        var failures = 0
+        while isDue(scenario) {
+            do {
+                let target = try await LocalTarget.start()
+                try await Self.stopping(target) { try await hold(scenario, on: target) }
+            } catch let obstacle as Obstacle {
+                Console.say("\(scenario.name): left out, \(obstacle.why)")
+                return true
+            } catch let failure where !(failure is CancellationError) && !Task.isCancelled {
+                Console.complain("\(scenario.name): \(failure)")
+                failures += 1
+                if failures == 3 { return false }
+            }
+        }
+        return true
+    }
+
+    private static func stopping(_ target: LocalTarget, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch {
+            await target.stop()
+            throw error
+        }
+        await target.stop()
     }
 
     /// On one that runs already.
     ///
     /// - Returns: whether every round has held.
     func hold(on target: some ChaosTarget) async throws -> Bool {
-        var kept = try report.map { try ChaosReport.load($0) } ?? ChaosReport()
-        for scenario in scenarios where isDue(scenario, kept) { try await hold(scenario, on: target, &kept) }
-        return conclude(kept)
-    }
-
-    private func conclude(_ kept: ChaosReport) -> Bool {
-        Console.say("\n" + kept.table)
-        return kept.hasPassed
-    }
-
-    private func isDue(_ scenario: Scenario, _ kept: ChaosReport) -> Bool {
-        kept.held(scenario.name) < rounds || (holdsControls && !kept.hasControl(scenario.name))
-    }
-
-    private func hold(_ scenario: Scenario, on target: some ChaosTarget, _ kept: inout ChaosReport) async throws {
-        if let why = try await obstacle(to: scenario, on: target) {
-            Console.say("\(scenario.name): left out, \(why)")
-            return
+        for scenario in scenarios where isDue(scenario) {
+            do {
+                try await hold(scenario, on: target)
+            } catch let obstacle as Obstacle {
+                Console.say("\(scenario.name): left out, \(obstacle.why)")
+            }
         }
+        return conclude()
+    }
+
+    private func conclude() -> Bool {
+        Console.say("\n" + kept.report.table)
+        return kept.report.hasPassed
+    }
+
+    private func isDue(_ scenario: Scenario) -> Bool { kept.isDue(scenario, rounds, withControl: holdsControls) }
+
+    /// Until every round is held, or one has failed on a suite of its own.
+    private func hold(_ scenario: Scenario, on target: some ChaosTarget) async throws {
+        try await Self.requireNoObstacle(to: scenario, on: target)
         let places = try await target.places()
         try await Self.refuseRealMoney(places)
         let sampler = WorldSampler(places)
@@ -58,26 +102,34 @@ struct ChaosSession: Sendable {
         // Ends with this function.
         let looking = Task { try await sampler.run() }
         defer { looking.cancel() }
-        if holdsControls, !kept.hasControl(scenario.name) {
-            try await hold(scenario, 0, isControl: true, run, &kept)
-        }
-        while kept.held(scenario.name) < rounds {
-            try await hold(scenario, kept.held(scenario.name) + 1, isControl: false, run, &kept)
+        while isDue(scenario) {
+            let isControl = holdsControls && !kept.report.hasControl(scenario.name)
+            let number = isControl ? 0 : kept.report.held(scenario.name) + 1
+            let hasPassed = try await hold(scenario, number, isControl: isControl, run)
+            if !hasPassed, target.isOwn { return }
         }
     }
 
-    private func obstacle(to scenario: Scenario, on target: some ChaosTarget) async throws -> String? {
-        if scenario.needsStandby, try await !target.hasStandby { return "nobody stands by (--profile ha)" }
+    /// What a target cannot do.
+    private struct Obstacle: Error {
+        let why: String
+    }
+
+    private static func requireNoObstacle(to scenario: Scenario, on target: some ChaosTarget) async throws {
+        if scenario.needsStandby, try await !target.hasStandby {
+            throw Obstacle(why: "nobody stands by (--profile ha)")
+        }
         let found = scenario.faults.compactMap(target.obstacle)
-        return found.isEmpty ? nil : found.sorted().joined(separator: "; ")
+        if !found.isEmpty { throw Obstacle(why: found.sorted().joined(separator: "; ")) }
     }
 
     private func hold(
-        _ scenario: Scenario, _ number: Int, isControl: Bool, _ run: ChaosRun, _ kept: inout ChaosReport
-    ) async throws {
+        _ scenario: Scenario, _ number: Int, isControl: Bool, _ run: ChaosRun
+    ) async throws -> Bool {
+        let begin = run.clock.now
         var verdict = try await run.round(scenario, number, isControl: isControl)
+        verdict.problems += run.target.troubles()
         if run.sampler.hasMissedVenue { verdict.problems.append("orders were not compared with the venue's") }
-        if run.target.isBusy, !isControl, verdict.orders == 0 { verdict.problems.append("no order was made meanwhile") }
         let name = isControl ? "\(scenario.name), control" : "\(scenario.name), round \(number) of \(rounds)"
         let times = [
             ("detected", verdict.detected), ("at the sink", verdict.delivered), ("recovered", verdict.recovered),
@@ -85,10 +137,12 @@ struct ChaosSession: Sendable {
             length.map { "\(word) after \($0.inSeconds.formatted(decimals: 2)) s" }
         }
         let orders = isControl ? [] : ["\(verdict.orders) orders"]
-        let parts = [verdict.passed ? "held" : "FAILED"] + times + orders + (isControl ? [] : verdict.problems)
-        Console.say("\(name): \(parts.joined(separator: ", "))")
-        kept.rounds.append(ChaosReport.Round(verdict))
-        if let report { try kept.save(report) }
+        let took = run.clock.now.since(begin)
+        let problems = isControl && verdict.passed ? [] : verdict.problems
+        let parts = [verdict.passed ? "held" : "FAILED"] + times + orders + problems
+        Console.say("\(name): \(parts.joined(separator: ", ")) (\(took.inSeconds.formatted(decimals: 0)) s)")
+        try kept.add(ChaosReport.Round(verdict, took: took))
+        return verdict.passed
     }
 
     /// A rehearsal breaks what it is held against.

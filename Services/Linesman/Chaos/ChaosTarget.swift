@@ -23,6 +23,9 @@ protocol ChaosTarget: Sendable {
     /// Whether a second orchestrator stands by.
     var hasStandby: Bool { get async throws }
 
+    /// Whether it was started for the rehearsal, so that it may be replaced.
+    var isOwn: Bool { get }
+
     /// Whether its shards have something to trade on all the time.
     var isBusy: Bool { get }
 
@@ -41,6 +44,9 @@ protocol ChaosTarget: Sendable {
     func arm(
         _ fault: Fault, victims: [String], leader: String?, undoneAfter limit: Duration
     ) async throws -> any ArmedFault
+
+    /// What has gone wrong since the last time with nobody's doing: processes that ended by themselves.
+    func troubles() -> [String]
 
     /// Kinds of alerts that the sink has got since it was asked last; nil where nobody sees the sink.
     func delivered() -> Set<String>?

@@ -91,8 +91,12 @@ struct ComposeTarget: ChaosTarget {
     }
 
     let isBusy = false
+    let isOwn = false
 
     func delivered() -> Set<String>? { nil }
+
+    /// Docker starts them again; the samples tell.
+    func troubles() -> [String] { [] }
 
     func arm(
         _ fault: Fault, victims: [String], leader: String?, undoneAfter limit: Duration

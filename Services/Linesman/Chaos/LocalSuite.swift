@@ -37,6 +37,8 @@ final class LocalSuite: Sendable {
     let clock: MachineClock
     private let members: [String: Member]
     private let children = NIOLockedValueBox<[String: ChildProcess]>([:])
+    /// Processes that were ended on purpose, or whose end was told, by their numbers.
+    private let mourned = NIOLockedValueBox<Set<Int32>>([])
 
     // MARK: - Life
 
@@ -50,7 +52,6 @@ final class LocalSuite: Sendable {
                 in: disk?.path ?? folder.path, databases: ["linesman"],
                 settings: ["max_wal_size": "64MB", "min_wal_size": "32MB"])
             let (redis, postgres) = (try await startingRedis, try await startingPostgres)
-            await PrivatePostgres.forgetTemplate()
             var links: [String: [FaultProxy]] = [:]
             for shard in shards {
                 links[shard] = [try await .start(to: redis.port), try await .start(to: postgres.port)]
@@ -158,8 +159,10 @@ final class LocalSuite: Sendable {
         ]
     }
 
-    /// Takes everything down.
-    func stop() async {
+    /// Takes everything down, also when whoever asks was cancelled.
+    func stop() async { await Task { await takeDown() }.value }
+
+    private func takeDown() async {
         let all = children.withLockedValue { $0 }
         for child in all.values { child.signal(SIGCONT) }
         await withTaskGroup(of: Void.self) { tasks in
@@ -200,5 +203,28 @@ final class LocalSuite: Sendable {
             member.program, environment: member.environment, directory: folder.path,
             output: .file("\(folder.path)/\(key).log"))
         children.withLockedValue { $0[key] = child }
+    }
+    /// Ends one on purpose.
+    func end(_ name: String, _ how: @Sendable (ChildProcess) async -> Void) async throws {
+        let child = try child(name)
+        mourned.withLockedValue { _ = $0.insert(child.processID) }
+        await how(child)
+    }
+
+    /// Who has ended by itself since the last time, how, and with which last words.
+    func obituaries() -> [String] {
+        let all = children.withLockedValue { $0 }
+        return all.sorted { $0.key < $1.key }.compactMap { name, child in
+            guard let status = child.exitStatus,
+                mourned.withLockedValue({ $0.insert(child.processID).inserted })
+            else { return nil }
+            return "\(name) ended by itself (\(status)): \(Self.lastWords("\(folder.path)/\(name).log"))"
+        }
+    }
+
+    private static func lastWords(_ log: String) -> String {
+        guard let data = FileManager.default.contents(atPath: log) else { return "it has no log" }
+        let lines = String(decoding: data.suffix(4_096), as: UTF8.self).split(separator: "\n")
+        return String(lines.suffix(3).joined(separator: " / ").suffix(600))
     }
 }

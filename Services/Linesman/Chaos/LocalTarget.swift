@@ -14,6 +14,7 @@ final class LocalTarget: ChaosTarget {
 
     let hasStandby = true
     let isBusy = true
+    let isOwn = true
 
     static func start(clock: MachineClock = .real) async throws -> LocalTarget {
         LocalTarget(try await LocalSuite.start(clock: clock), clock)
@@ -51,6 +52,8 @@ final class LocalTarget: ChaosTarget {
         }
     }
 
+    func troubles() -> [String] { suite.obituaries() }
+
     // MARK: - Faults
 
     func arm(
@@ -87,14 +90,21 @@ final class LocalTarget: ChaosTarget {
                 for child in children { tasks.addTask { await body(child) } }
             }
         }
+        /// As above, for good.
+        @Sendable func end(_ how: @escaping @Sendable (ChildProcess) async -> Void) async throws {
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for name in names { tasks.addTask { try await suite.end(name, how) } }
+                try await tasks.waitForAll()
+            }
+        }
         @Sendable func spawnAll() throws { for name in names { try suite.spawn(name) } }
         switch kind {
-        case .kill: return OwnFault(making: { try await each { _ = await $0.kill9() } }, undoing: spawnAll)
-        case .stop: return OwnFault(making: { try await each { _ = await $0.terminate() } }, undoing: spawnAll)
+        case .kill: return OwnFault(making: { try await end { await $0.kill9() } }, undoing: spawnAll)
+        case .stop: return OwnFault(making: { try await end { await $0.terminate() } }, undoing: spawnAll)
         case .restart:
             return OwnFault(
                 making: {
-                    try await each { _ = await $0.terminate() }
+                    try await end { await $0.terminate() }
                     try spawnAll()
                 }, undoing: spawnAll)
         case .freeze:
@@ -114,7 +124,7 @@ final class LocalTarget: ChaosTarget {
             let twins = names.map { ($0, "\($0)-twin") }
             return OwnFault(
                 making: { for (name, twin) in twins { try suite.spawn(name, as: twin) } },
-                undoing: { for (_, twin) in twins { _ = try? await suite.child(twin).terminate() } })
+                undoing: { for (_, twin) in twins { try await suite.end(twin) { await $0.terminate() } } })
         case .stepClock:
             return OwnFault(
                 making: { FalseClock.set(.seconds(60), in: suite.folder.path) },
@@ -167,7 +177,15 @@ final class LocalTarget: ChaosTarget {
         case .fillDisk:
             guard let disk = suite.disk else { throw ChaosFailure("there is no disk to fill") }
             return OwnFault(
-                making: { try await disk.fill() },
+                making: {
+                    try await disk.fill()
+                    // Segments of the log that were made before are used up first. An error is what is wanted.
+                    for _ in 0..<8 {
+                        let statement = "SELECT pg_logical_emit_message(true, 'chaos', 'full'), pg_switch_wal()"
+                        guard (try? await postgres.run(sql: statement)) != nil else { return }
+                    }
+                    throw ChaosFailure("PostgreSQL still writes its log")
+                },
                 undoing: {
                     disk.clear()
                     // A server that could not write its log has ended.
