@@ -52,7 +52,7 @@ chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real proce
 
 ROUNDS ?= 20
 chaos-report: bootstrap ## the same in ROUNDS=20 rounds; goes on where it was interrupted (chaos-report.json, .md)
-	scripts/chaos.sh $(ROUNDS) chaos-report.json
+	scripts/chaos.sh $(ROUNDS) chaos-report.json CHAOS_TESTING.md
 
 image: bootstrap ## the container image, from a release build on Debian 12 (docs/OPERATIONS.md)
 	scripts/image.sh

@@ -191,6 +191,8 @@ private struct Rehearsal {
     @Test func `a control passes when nothing recovered while its fault held, and fails otherwise`() throws {
         for isHealing in [false, true] {
             var rehearsal = try Self.broken("redis-kill", isControl: true)
+            // Not felt at once.
+            rehearsal.see(Self.well, for: .seconds(3))
             rehearsal.see(isHealing ? Self.well : Self.redis([], isWell: false), for: .seconds(60))
             #expect(rehearsal.effects == [.undo(0)])
             rehearsal.tell(.undone(0))

@@ -22,12 +22,13 @@ import Testing
         #expect(report.rounds.isEmpty && !report.hasPassed)
         for round in 1...3 {
             report.rounds.append(
-                ChaosReport.Round(try Self.verdict("redis-restart", round, recovered: Int64(round) * 1_000)))
+                ChaosReport.Round(
+                    try Self.verdict("redis-restart", round, recovered: Int64(round) * 1_000), took: .seconds(20)))
         }
         try report.save(path)
         report = try ChaosReport.load(path)
         #expect(report.held("redis-restart") == 3 && report.held("shard-crash") == 0 && report.hasPassed)
-        report.rounds.append(ChaosReport.Round(try Self.verdict("shard-crash", 1, recovered: nil)))
+        report.rounds.append(ChaosReport.Round(try Self.verdict("shard-crash", 1, recovered: nil), took: .seconds(20)))
         try report.save(path)
         #expect(!report.hasPassed)
         let text = try String(contentsOfFile: "\(folder.path)/chaos.md", encoding: .utf8)
@@ -35,6 +36,24 @@ import Testing
             text.contains("| redis-restart | 3 | 3 | - | - | 2.00 / 3.00 / 3.00 | 0 | 0 | 0 | 0 | 3 of 3 | 0 | - |"),
             "\(text)")
         #expect(text.contains("- shard-crash, round 1: not recovered"))
+    }
+
+    @Test func `a report's table takes the place between the marks, and of nothing else`() throws {
+        let folder = try TemporaryDirectory("chaos")
+        defer { folder.remove() }
+        let (path, book) = ("\(folder.path)/chaos.json", "\(folder.path)/BOOK.md")
+        try "before\n<!-- measured -->\nold\n<!-- end of measured -->\nafter\n"
+            .write(toFile: book, atomically: true, encoding: .utf8)
+        let kept = try KeptRounds(path: path)
+        #expect(throws: ChaosFailure.self) { try kept.report.publish(in: book) }
+        try kept.add(ChaosReport.Round(try Self.verdict("redis-restart", 1, recovered: 700), took: .seconds(20)))
+        for _ in 1...2 { try ChaosReport.load(path).publish(in: book) }
+        let text = try String(contentsOfFile: book, encoding: .utf8)
+        #expect(text.hasPrefix("before\n<!-- measured -->\n1 rounds, 1 of them held; 0 controls. Machine: "))
+        #expect(text.hasSuffix("\n<!-- end of measured -->\nafter\n") && !text.contains("old"), "\(text)")
+        #expect(text.contains("| redis-restart | 1 | 1 | - | - | 0.70 / 0.70 / 0.70 |"))
+        try "no marks".write(toFile: book, atomically: true, encoding: .utf8)
+        #expect(throws: ChaosFailure.self) { try kept.report.publish(in: book) }
     }
 
     @Test func `every fault of a container that lasts has an undoing that may run without it`() {

@@ -123,7 +123,12 @@ public struct ScenarioRun: Sendable {
         case .over: return []
         case .hurt(let hurt):
             detect(sample, hurt, at: now)
-            if scenario.recovery == .fault || verdict.isControl { recover(from: hurt, isCalm: isCalm) }
+            if verdict.isControl {
+                // As it is at the end: some faults are not felt at once.
+                if case .standing? = stages.first { verdict.recovered = isCalm ? steadySince?.since(hurt) : nil }
+            } else if scenario.recovery == .fault {
+                recover(from: hurt, isCalm: isCalm)
+            }
             return advance(sample, hurt, at: now)
         case .healed(let healed, let hurt):
             detect(sample, hurt, at: now)

@@ -37,6 +37,9 @@ struct ChaosCommand: AsyncParsableCommand {
     @Option(help: "How many suites of their own live side by side; what needs the machine for itself comes last.")
     var suites = 1
 
+    @Option(help: "Holds nothing: writes the report's table between the marks of this Markdown file.")
+    var publish: String?
+
     @Flag(help: "First break the suite beyond recovery once for each, to see that the checks can fail.")
     var control = false
 
@@ -48,6 +51,7 @@ struct ChaosCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard rounds >= 1 else { throw ValidationError("at least one round") }
+        guard publish == nil || report != nil else { throw ValidationError("--publish needs --report") }
         guard suites >= 1 else { throw ValidationError("at least one suite") }
         for name in scenarios where Scenario.named(name) == nil {
             throw ValidationError("no scenario is called \(name); see linesman chaos --list")
@@ -63,6 +67,7 @@ struct ChaosCommand: AsyncParsableCommand {
             for scenario in chosen { Console.say("\(scenario.name.padded(24)) \(scenario.shows)") }
             return
         }
+        if let publish, let report { return try ChaosReport.load(report).publish(in: publish) }
         if target == .local { SmallDisk.enterOwnNamespace() }
         let session = ChaosSession(
             scenarios: chosen, rounds: rounds, kept: try KeptRounds(path: report), holdsControls: control,

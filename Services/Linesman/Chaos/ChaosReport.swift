@@ -46,6 +46,8 @@ struct ChaosReport: Codable, Sendable {
     }
 
     var rounds: [Round] = []
+    /// Where the last of them was held.
+    var machine: String?
 
     /// Rounds of a scenario that are held already, controls apart.
     func held(_ scenario: String) -> Int { rounds.count { $0.scenario == scenario && !$0.isControl } }
@@ -69,6 +71,26 @@ struct ChaosReport: Codable, Sendable {
         try encoder.encode(self).write(to: URL(filePath: path), options: .atomic)
         let beside = URL(filePath: path).deletingPathExtension().appendingPathExtension("md")
         try Data((markdown + "\n").utf8).write(to: beside, options: .atomic)
+    }
+
+    private static let marks = ("<!-- measured -->\n", "<!-- end of measured -->")
+
+    /// Writes the table between the marks of a Markdown file.
+    ///
+    /// - Throws: when the file has no marks, or there is no round.
+    func publish(in path: String) throws {
+        guard !rounds.isEmpty else { throw ChaosFailure("there is no round to publish") }
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        guard let begin = text.range(of: Self.marks.0),
+            let end = text.range(of: Self.marks.1, range: begin.upperBound..<text.endIndex)
+        else { throw ChaosFailure("\(path) has no \(Self.marks.0)and \(Self.marks.1)") }
+        let own = rounds.filter { !$0.isControl }
+        let sentence =
+            "\(own.count) rounds, \(own.count(where: \.passed)) of them held; \(rounds.count - own.count) controls. "
+            + "Machine: \(machine ?? "not known")."
+        let measured = "\(sentence)\n\n\(markdown)\n"
+        try text.replacingCharacters(in: begin.upperBound..<end.lowerBound, with: measured)
+            .write(toFile: path, atomically: true, encoding: .utf8)
     }
 
     // MARK: - Tables
@@ -146,9 +168,16 @@ final class KeptRounds: Sendable {
         return report.held(scenario.name) < rounds || (withControl && !report.hasControl(scenario.name))
     }
 
+    private static let machine: String = {
+        let info = ProcessInfo.processInfo
+        let gigabytes = Int((Double(info.physicalMemory) / 1_073_741_824).rounded())
+        return "\(info.processorCount) cores, \(gigabytes) GB"
+    }()
+
     func add(_ round: ChaosReport.Round) throws {
         try kept.withLockedValue { kept in
             kept.rounds.append(round)
+            kept.machine = Self.machine
             if let path { try kept.save(path) }
         }
     }
