@@ -109,6 +109,18 @@ private struct Rehearsal {
         #expect(verdict.moved == 1 && verdict.lost == 0 && verdict.duplicated == 0)
     }
 
+    @Test func `a fault that takes its time to be made is not over before it was felt`() throws {
+        var rehearsal = try Self.broken("shard-crash")
+        rehearsal.see(Self.well, for: .milliseconds(2_400))
+        rehearsal.see(Self.taken, for: .seconds(4))
+        rehearsal.tell(.undone(0))
+        var whole = Self.taken
+        whole.shards[0] = Self.beat("shard-01")
+        rehearsal.see(whole, for: .seconds(10))
+        let verdict = try #require(rehearsal.verdict)
+        #expect(verdict.detected == .milliseconds(2_500) && verdict.recovered == .milliseconds(2_500))
+    }
+
     @Test func `a game that nobody takes is a failure`() throws {
         var rehearsal = try Self.broken("shard-crash")
         rehearsal.see(Self.silent, for: .seconds(30))

@@ -228,7 +228,13 @@ public struct ScenarioRun: Sendable {
     /// To the first moment of the calm that lasted.
     private mutating func recover(from start: MachineInstant, isCalm: Bool) {
         guard verdict.recovered == nil, isCalm, let steadySince else { return }
-        verdict.recovered = steadySince.since(start)
+        var length = steadySince.since(start)
+        if scenario.recovery == .fault, scenario.detection != nil {
+            // A fault that takes its time to be made is not over before it was felt.
+            guard let detected = verdict.detected else { return }
+            length = max(length, detected)
+        }
+        verdict.recovered = max(length, .zero)
     }
 
     /// Whether the suite knows of the fault as far as it must.
