@@ -145,6 +145,26 @@ import Testing
         #expect(fleet.recovered == [.noMarketDiscoveryServices])
     }
 
+    @Test func `a market discovery that is restarted is no alert, one that stops for good is`() {
+        var fleet = Fleet()
+        let stopping = Event.serviceHeartbeat(
+            .init(service: "market-discovery", instance: "m1", incarnation: "m-1", status: .stopping))
+        let again = Event.serviceHeartbeat(
+            .init(service: "market-discovery", instance: "m1", incarnation: "m-2", status: .healthy))
+        fleet.pass(.seconds(12), hearing: [.init(shard: "s1")])
+        fleet.send(discovery)
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s1")])
+        let before = fleet.raised.count
+        fleet.send(stopping)
+        fleet.pass(.seconds(9), hearing: [.init(shard: "s1")])
+        fleet.send(again)
+        fleet.pass(.seconds(1), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised.count == before)
+        fleet.send(stopping)
+        fleet.pass(.milliseconds(10_200), hearing: [.init(shard: "s1")])
+        #expect(fleet.raised.dropFirst(before) == [.noMarketDiscoveryServices])
+    }
+
     @Test func `what only a leader judges is handed over when another leads, not before, and not what anybody sees`() {
         var fleet = Fleet()
         fleet.send(.dependency(.redis, isHealthy: false))

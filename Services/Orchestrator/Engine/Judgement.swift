@@ -117,8 +117,9 @@ extension OrchestratorEngine {
                 facts: ["total_shards": "\(shards.count)", "dead_shards": "\(dead)", "games": "\(games.count)"],
                 at: now, into: &effects)
         }
+        // One that stops has as long to come back as one that is silent: a restart is no alert.
         let discovery = services.filter { $0.key.service == "market-discovery" }
-        let live = discovery.values.filter { !$0.isDead && $0.status != .stopping }.count
+        let live = discovery.values.filter { !$0.isDead }.count
         if live > 0 || now.since(ledSince) >= policy.serviceTimeout {
             alert(
                 .noMarketDiscoveryServices, isFiring: live == 0, facts: ["known": "\(discovery.count)"], at: now,
