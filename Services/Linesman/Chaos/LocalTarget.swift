@@ -124,7 +124,12 @@ final class LocalTarget: ChaosTarget {
             let twins = names.map { ($0, "\($0)-twin") }
             return OwnFault(
                 making: { for (name, twin) in twins { try suite.spawn(name, as: twin) } },
-                undoing: { for (_, twin) in twins { try await suite.end(twin) { await $0.terminate() } } })
+                undoing: {
+                    for (_, twin) in twins { try await suite.end(twin) { await $0.terminate() } }
+                    // Who was replaced says nothing any more until it is started again.
+                    try await end { await $0.terminate() }
+                    try spawnAll()
+                })
         case .stepClock:
             return OwnFault(
                 making: { FalseClock.set(.seconds(60), in: suite.folder.path) },
