@@ -94,6 +94,34 @@ struct ReconciliationTests {
         #expect(found.map(\.code).contains("position") && found.map(\.code).contains("balance"))
     }
 
+    @Test func `what the venue may only have taken back is no difference until we were told`() throws {
+        var ours = own([try makeOrder("o1", state: .filled, filled: .contracts(40))])
+        ours.expectedFills = ["f1"]
+        ours.provisional = [ProvisionalFill(id: "f1", order: "o1", market: "A")]
+        var theirs = venue([listed("v1", "o1", filled: 39)])
+        theirs.positions = [:]
+        theirs.balance = .dollars(501)
+        let doubt = Reconciliation.look(ours, theirs)
+        #expect(doubt == .unreachable(reason: "what became of f1 could not be read"))
+        theirs.positions = ["A": 100, "B": 1]
+        guard case .compared(let other, _, _) = Reconciliation.look(ours, theirs) else {
+            Issue.record("another market differs")
+            return
+        }
+        #expect(other.map(\.code) == ["position"])
+        ours.provisional = []
+        theirs.positions = ["A": 100]
+        guard case .compared(let found, _, _) = Reconciliation.look(ours, theirs) else {
+            Issue.record("it was certain")
+            return
+        }
+        #expect(found.map(\.code) == ["fills_taken_back", "missing_fill", "balance"])
+        ours.provisional = [ProvisionalFill(id: "f1", order: "o1", market: "A")]
+        theirs = venue([listed("v1", "o1", filled: 40)], fills: [traded("f1", of: "v1", 40)])
+        ours.fills = ["f1"]
+        #expect(Reconciliation.look(ours, theirs) == .compared([], inFlight: 0, open: 0), "it is still there")
+    }
+
     @Test func `our key on two orders, and fewer fills than we booked, are differences`() throws {
         let filled = try makeOrder("o1", state: .filled, filled: .contracts(40))
         let twice = Reconciliation.compare(

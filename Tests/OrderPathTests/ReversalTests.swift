@@ -59,6 +59,22 @@ struct ReversalTests {
         }
     }
 
+    @Test func `a fill that was taken back is not missed at the venue, and is no close of a position`() async throws {
+        try await withStore { rig, store in
+            let fill = try #require(try await store.provisionalFills().first)
+            let nothing = VenueSnapshot(orders: [], fills: [], positions: [:], balance: .dollars(1_000))
+            let before = try await store.own(of: nothing, since: nil)
+            #expect(before.expectedFills == [fill.id] && before.provisional == [fill])
+            #expect(
+                Reconciliation.look(before, nothing)
+                    == .unreachable(reason: "what became of \(fill.id) could not be read"))
+            _ = try await store.reverse([fill.id], of: fill.order, now: later)
+            let after = try await store.own(of: nothing, since: nil)
+            #expect(after.expectedFills.isEmpty && after.provisional.isEmpty)
+            #expect(Reconciliation.look(after, nothing) == .compared([], inFlight: 0, open: 0))
+        }
+    }
+
     @Test func `what is confirmed cannot be taken back`() async throws {
         try await withStore { rig, store in
             let fill = try #require(try await store.provisionalFills().first)

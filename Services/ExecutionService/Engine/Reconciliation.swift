@@ -34,17 +34,21 @@ public enum Reconciliation {
     /// What a look brought of which both sides were read whole and ours stood still.
     ///
     /// `unread` are markets of which we hold something and the venue did not tell the result: it may have paid them out
-    /// already, and then their position and the cash differ until we are told too. A look that finds nothing worse than
-    /// that could not be finished.
+    /// already, and then their position and the cash differ until we are told too. The same holds of fills that it may
+    /// take back and lists no more, until we have asked what became of them (PITFALLS 8, row 14). A look that finds
+    /// nothing worse than that could not be finished.
     public static func look(
         _ own: OwnSnapshot, _ venue: VenueSnapshot, accepted: Accepted = Accepted(), unread: Set<MarketID> = []
     ) -> ReconciliationLook {
         let found = compare(own, venue, accepted: accepted)
-        let doubtful = found.filter { $0.mayBePayment(of: unread) }
-        let certain = found.filter { !$0.mayBePayment(of: unread) }
-        if !doubtful.isEmpty, certain.allSatisfy(\.isMended) {
-            let markets = unread.sorted().prefix(5).map(\.rawValue).joined(separator: ", ")
-            return .unreachable(reason: "what became of \(markets) could not be read")
+        let listed = Set(venue.fills.map(\.id))
+        let gone = own.provisional.filter { !listed.contains($0.id) }
+        let isDoubtful: (Discrepancy) -> Bool = { $0.mayBePayment(of: unread) || $0.mayBeReversal(of: gone) }
+        let certain = found.filter { !isDoubtful($0) }
+        if certain.count < found.count, certain.allSatisfy(\.isMended) {
+            let names = unread.sorted().map(\.rawValue) + gone.map(\.id.rawValue).sorted()
+            return .unreachable(
+                reason: "what became of \(names.prefix(5).joined(separator: ", ")) could not be read")
         }
         let open = own.orders.filter { !$0.state.isTerminal }
         let inFlight = open.count { $0.state == .stored || $0.state == .sent }

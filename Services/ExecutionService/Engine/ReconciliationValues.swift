@@ -86,11 +86,14 @@ public struct OwnSnapshot: Hashable, Sendable {
     public var expectedFills: Set<FillID>
     public var positions: [MarketID: Int64]
     public var balance: Money
+    /// The fills of ours that the venue may still take back.
+    public var provisional: [ProvisionalFill]
 
     public init(
         orders: [OrderRecord], fills: Set<FillID>, expectedFills: Set<FillID>? = nil, positions: [MarketID: Int64],
-        balance: Money
+        balance: Money, provisional: [ProvisionalFill] = []
     ) {
+        self.provisional = provisional
         self.orders = orders
         self.fills = fills
         self.expectedFills = expectedFills ?? fills
@@ -191,6 +194,17 @@ public enum Discrepancy: Hashable, Sendable {
         switch self {
         case .position(let difference): unread.contains(difference.market)
         case .balance: !unread.isEmpty
+        default: false
+        }
+    }
+
+    /// Whether the venue may only have taken back fills of which it has not told us yet what became of them.
+    func mayBeReversal(of fills: [ProvisionalFill]) -> Bool {
+        switch self {
+        case .missingFill(let fill): fills.contains { $0.id == fill }
+        case .fillsTakenBack(let order, _, _): fills.contains { $0.order == order }
+        case .position(let difference): fills.contains { $0.market == difference.market }
+        case .balance: !fills.isEmpty
         default: false
         }
     }

@@ -12,6 +12,19 @@ public enum FillStanding: String, Hashable, Sendable, Codable, CaseIterable {
     public func permits(_ next: FillStanding) -> Bool { self == .provisional && next != .provisional }
 }
 
+/// A fill that its venue may still take back.
+public struct ProvisionalFill: Hashable, Sendable {
+    public let id: FillID
+    public let order: OrderID
+    public let market: MarketID
+
+    public init(id: FillID, order: OrderID, market: MarketID) {
+        self.id = id
+        self.order = order
+        self.market = market
+    }
+}
+
 /// Takes fills back as if they had never been: order, position, account and what was paid out since.
 ///
 /// The position is made again from the fills that stay, so that the cost and the profit of what was closed in between

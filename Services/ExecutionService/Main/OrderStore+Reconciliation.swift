@@ -39,7 +39,12 @@ extension OrderStore {
                     ON fill_id = v.id
                 """)
             let expected = try await transaction.query(
-                "SELECT fill_id FROM fills WHERE venue_at >= \(since?.microseconds ?? .min)")
+                """
+                SELECT fill_id FROM fills
+                WHERE venue_at >= \(since?.microseconds ?? .min) AND standing <> 'reversed'
+                """)
+            let provisional = try await transaction.query(
+                "SELECT fill_id, order_id, market_id FROM fills WHERE standing = 'provisional'")
             let positions = try await transaction.query(
                 "SELECT market_id, net_quantity FROM positions WHERE state = 'open' AND net_quantity <> 0")
             let cash = try await transaction.first("SELECT cash FROM bankroll WHERE account = \(account.name)")
@@ -50,7 +55,8 @@ extension OrderStore {
                     uniqueKeysWithValues: positions.map {
                         (try MarketID($0.text("market_id")), try $0.int64("net_quantity"))
                     }),
-                balance: try Money(microdollars: cash?.int64("cash") ?? 0))
+                balance: try Money(microdollars: cash?.int64("cash") ?? 0),
+                provisional: try provisional.map { try ProvisionalFill($0) })
         }
     }
 }

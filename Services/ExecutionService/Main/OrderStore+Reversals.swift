@@ -4,13 +4,6 @@ import Hosting
 import Postgres
 import Wire
 
-/// A fill that its venue may still take back.
-struct ProvisionalFill: Hashable, Sendable {
-    let id: FillID
-    let order: OrderID
-    let market: MarketID
-}
-
 extension OrderStore {
     /// Fills that are not certain yet, in the order of booking, at most 1,000.
     func provisionalFills() async throws -> [ProvisionalFill] {
@@ -18,11 +11,7 @@ extension OrderStore {
             """
             SELECT fill_id, order_id, market_id FROM fills WHERE standing = 'provisional' ORDER BY number LIMIT 1000
             """
-        ).map { row in
-            ProvisionalFill(
-                id: try FillID(row.text("fill_id")), order: try OrderID(row.text("order_id")),
-                market: try MarketID(row.text("market_id")))
-        }
+        ).map { try ProvisionalFill($0) }
     }
 
     /// Notes that fills are certain now.
@@ -159,5 +148,14 @@ extension OrderStore {
             UPDATE bankroll SET saved = greatest(0, saved + \(part.microdollars)), updated_at = now()
             WHERE account = \(account.name)
             """)
+    }
+}
+
+extension ProvisionalFill {
+    /// Reads a row of `fills`.
+    init(_ row: Row) throws {
+        self.init(
+            id: try FillID(row.text("fill_id")), order: try OrderID(row.text("order_id")),
+            market: try MarketID(row.text("market_id")))
     }
 }

@@ -258,7 +258,8 @@ struct PortfolioReader {
             """
             SELECT m.outcome_team, last.outcome, last.action, last.venue_at, p.realised > p.fees AS won
             FROM positions p JOIN market_mappings m USING (market_id) CROSS JOIN LATERAL (
-                SELECT outcome, action, venue_at FROM fills f WHERE f.market_id = p.market_id
+                SELECT outcome, action, venue_at FROM fills f
+                WHERE f.market_id = p.market_id AND f.standing <> 'reversed'
                 ORDER BY venue_at DESC, booked_at DESC LIMIT 1) AS last
             WHERE p.game_id = \(game.rawValue) AND p.state = 'closed' ORDER BY last.venue_at
             """
