@@ -91,6 +91,8 @@ struct ArbitrageTests {
         #expect(try reason({ $0.marketTeams["POLY-1-HOME"] = .away }) == .noMarket)
         #expect(try reason({ _ in }, { $0.venues = [.kalshi] }) == .noGateway)
         #expect(try reason({ $0.paySameTerms = false }) == .differentTerms)
+        #expect(try reason({ $0.holdings = [Holding(market: "POLY-1-HOME", backs: .home)] }) == .opposingPosition)
+        #expect(try reason({ $0.holdings = [Holding(market: "POLY-1-HOME", backs: .away)] }) == nil)
         #expect(try reason(signal: makeArbitrage(available: [100, 20])) == .insufficientLiquidity)
         #expect(try reason({ $0.dailyProfit = .dollars(-100) }) == .dailyLoss)
         #expect(try reason({ $0.markedProfit = nil }) == .unmarkedPosition)

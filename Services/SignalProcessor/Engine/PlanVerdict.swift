@@ -35,6 +35,11 @@ extension SignalProcessorEngine {
             if !limits.venues.contains(leg.venue) { return .refused(.noGateway) }
         }
         if !portfolio.paySameTerms { return .refused(.differentTerms) }
+        // What closes a bet is no leg: sold again, it would open the bet anew, in room that others have taken since.
+        let closes = signal.legs.contains { leg in
+            portfolio.holdings.contains { $0.market == leg.market && $0.backs != leg.backs }
+        }
+        if closes { return .refused(.opposingPosition) }
         if signal.legs.contains(where: { $0.price * $0.available < limits.minimumLiquidity }) {
             return .refused(.insufficientLiquidity)
         }
