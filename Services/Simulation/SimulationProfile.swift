@@ -1,3 +1,5 @@
+import Domain
+import ExecutionServiceEngine
 import Resilience
 
 /// How much of everything a simulation has, and how long it lasts.
@@ -12,6 +14,14 @@ struct SimulationProfile: Hashable {
     /// Of scores and books together.
     var ticksPerSecond = 10
     var length = Duration.seconds(115)
+    /// Whether the venue may take back what it called a fill.
+    var takesFillsBack = false
+    /// Whether what two markets of a game cost less than together is bought.
+    var hasArbitrage = false
+    /// What may be lost in a day.
+    var dailyLoss = Money.dollars(100)
+    /// What the account may ask of its venue; nil where nobody counts.
+    var budget: AccountBudget.Limits?
 
     var hasOrderPath: Bool { processors > 0 }
 
@@ -21,10 +31,15 @@ struct SimulationProfile: Hashable {
     /// Everything: three minutes of two shards, twenty games and ten ticks a second.
     ///
     /// In every fourth seed a second execution-service works on the same books, as when one that was taken for dead
-    /// comes back.
+    /// comes back; in every third the venue takes fills back, in the others there is arbitrage, and in half of these it
+    /// lets us ask for little; in every fifth the day's loss is soon reached.
     static func suite(seed: UInt64) -> SimulationProfile {
         SimulationProfile(
             shards: 2, games: 20, capacity: 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
-            length: .seconds(180))
+            length: .seconds(180), takesFillsBack: seed % 3 == 0, hasArbitrage: seed % 3 != 0,
+            dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100), budget: seed % 3 == 1 ? scarce : nil)
     }
+
+    /// Three orders at once, and one in two seconds.
+    private static let scarce = try? AccountBudget.Limits(tokensPerSecond: 5, burst: 50, reserve: 20)
 }

@@ -31,8 +31,6 @@ struct SimulationTimeline: Hashable {
 
     /// Three minutes: what a seed is.
     static let whole = SimulationTimeline(calm: 115, playEnds: 135, end: 180)
-    /// Less than half of it, for builds that are not optimised.
-    static let brief = SimulationTimeline(calm: 31, playEnds: 36, end: 80)
 }
 
 /// What one seed led to.
@@ -48,6 +46,8 @@ public struct SimulationOutcome: Sendable {
     public let signals: Int
     public let orders: Int
     public let fills: Int
+    /// Arbitrages that were approved.
+    public let plans: Int
     public let moves: Int
     /// The troubles of its schedule.
     public let troubles: Int
@@ -93,7 +93,8 @@ public enum SimulationRun {
             digest: simulation.log.digest, steps: simulation.steps,
             simulated: MachineInstant.origin.duration(to: simulation.now),
             signals: simulation.path.books.signals.count, orders: simulation.path.venue.orders.count,
-            fills: simulation.path.books.fills.count, moves: simulation.database.moves, troubles: schedule.count,
+            fills: simulation.path.books.fills.count, plans: simulation.path.books.plans.count,
+            moves: simulation.database.moves, troubles: schedule.count,
             history: simulation.history ?? [])
     }
 }

@@ -28,6 +28,28 @@ enum Plant: String, CaseIterable, Sendable {
     case paidTwice
     /// A fill after the settlement opens a position again.
     case settlementForgotten
+    /// A fill that the venue took back is taken for certain.
+    case reversalIsConfirmation
+    /// A fill that is taken back leaves the position as it was.
+    case reversalHalved
+    /// The reserving transaction does not look at the day's loss.
+    case lossUnread
+    /// Nobody engages the kill switch for it.
+    case haltForgotten
+    /// Orders are stored whatever the account's budget says.
+    case budgetUnread
+    /// Orders take what is kept for cancels.
+    case reserveSpent
+    /// What the venue said of too many requests is forgotten.
+    case refusalForgotten
+    /// A plan is allowed to lose more than was reserved for it.
+    case planLossUnbounded
+    /// A plan whose leg stands alone counts as done.
+    case nakedIsDone
+    /// A plan is worked on by whoever finds it, whosever it is.
+    case leaseIgnored
+    /// The reservation of a plan ends with its first order.
+    case planReservationEnds
     /// Nobody is told of an order whose answer was lost.
     case alertForgotten
 
@@ -56,6 +78,17 @@ enum Plant: String, CaseIterable, Sendable {
         case .marketUnlocked: "sells more than is held"
         case .paidTwice: "the books make it"
         case .settlementForgotten: "the books make it"
+        case .reversalIsConfirmation: "the venue took it back"
+        case .reversalHalved: "its fills make it"
+        case .lossUnread: "past the loss of the day"
+        case .haltForgotten: "nobody halts"
+        case .budgetUnread: "more than the budget"
+        case .reserveSpent: "kept for cancels"
+        case .refusalForgotten: "while the venue wants none"
+        case .planLossUnbounded: "of which it may lose"
+        case .nakedIsDone: "stands alone"
+        case .leaseIgnored: "at work on"
+        case .planReservationEnds: "while its reservation is"
         case .alertForgotten: "nobody is told that"
         }
     }

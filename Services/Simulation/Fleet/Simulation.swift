@@ -57,7 +57,7 @@ struct Simulation {
         self.seed = seed
         self.plant = plant
         self.profile = profile
-        path = OrderPath(seed: seed, plant: plant)
+        path = OrderPath(seed: seed, profile: profile, plant: plant)
         database.isUnfenced = plant == .reservationsUnfenced
         random = SeededGenerator(seed: seed)
         for index in 0..<profile.shards {
@@ -86,6 +86,7 @@ struct Simulation {
     mutating func run(until end: MachineInstant) {
         while steps < stepLimit, let (at, happening) = agenda.next(until: end) {
             now = max(now, at)
+            path.books.databaseNow = now
             steps += 1
             log.add(now.nanoseconds)
             happen(happening)
@@ -120,6 +121,7 @@ struct Simulation {
         case .check:
             check()
             watchAllShards()
+            watchLosses()
             agenda.plan(.check, at: now.advanced(by: .milliseconds(250)))
         }
     }
@@ -133,12 +135,20 @@ struct Simulation {
             path.venue.settle(market, at: value)
         case .publish(let shard, let life, let signal, let attempt): publish(shard, life, signal, attempt: attempt)
         case .entryHeard, .follow, .followed, .decided, .priceToProcessor: processorHappens(happening)
+        case .planDecided: processorHappens(happening)
+        case .lookForLosses(let index, let life): lookForLosses(index, life, happening)
         case .decide(let index, let life, let place, let signal): decide(index, life, place, signal)
         case .discoveryAsked, .discoveryListed, .discoveryBeat: discoveryHappens(happening)
         case .priceToExecutor, .intentToExecutor, .sweep, .swept, .claimed, .book, .booked: orderHappens(happening)
         case .claim(let index, let life, let intent, let began): claim(index, life, intent, began)
         case .arrive(let index, let life, let claimed, let replyBy): arrive(index, life, claimed, replyBy: replyBy)
         case .lookForExits, .exitAsked: exitHappens(happening)
+        case .sweepPlans, .drive, .legSend, .legAnswered: planHappens(happening)
+        case .conclude(let fill, let isTrue):
+            record("venue \(isTrue ? "confirms" : "takes back") \(fill)")
+            path.venue.conclude(fill, isTrue: isTrue)
+        case .followFills(let index, let life): followFills(index, life, happening)
+        case .cancelAll(let index, let life): cancelAll(index, life, happening)
         case .linger(let order, let index, let life, let claimed, let replyBy):
             linger(order, index, life, claimed, replyBy: replyBy)
         case .killSwitch(let isEngaged): path.books.killSwitch = isEngaged ? .engaged : .released

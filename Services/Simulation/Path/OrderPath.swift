@@ -28,11 +28,19 @@ struct OrderPath {
     var feeds: [SimulatedFeed] = []
 
     static let bankroll = Money.dollars(1_000)
+    /// What the signal-processor keeps to.
+    let limits: TradingLimits
 
-    init(seed: UInt64, plant: Plant?) {
+    init(seed: UInt64, profile: SimulationProfile, plant: Plant?) {
         random = SeededGenerator(seed: seed ^ 0x6f72_6465_7270_6174)
         books = SimulatedBooks(cash: Self.bankroll, plant: plant)
-        venue = SimulatedVenue(cash: Self.bankroll, keepsKeys: seed % 2 == 0)
+        books.fillStanding = profile.takesFillsBack ? .provisional : .confirmed
+        books.budgetLimits = profile.budget
+        venue = SimulatedVenue(
+            cash: Self.bankroll, keepsKeys: seed % 2 == 0, takesFillsBack: profile.takesFillsBack)
+        var limits = PathWatch.limits
+        limits.dailyLoss = profile.dailyLoss
+        self.limits = limits
         discovery = SimulatedDiscovery(process: SimulatedProcess(clockOffset: .zero))
     }
 
@@ -45,7 +53,12 @@ struct OrderPath {
 
 /// What a shard said, and in which of its lives.
 struct PublishedSignal: Hashable {
-    let signal: Signal
+    enum Advice: Hashable {
+        case bet(Signal)
+        case arbitrage(ArbitrageSignal)
+    }
+
+    let advice: Advice
     let sender: Incarnation
 }
 
@@ -83,6 +96,7 @@ struct SimulatedProcessor {
     var process: SimulatedProcess
     var engine: SignalProcessorEngine
     var marks: [MarketID: PortfolioMark.Mark] = [:]
+    var losses: DailyLossWatch
     /// The next place of the journal that it has not taken.
     var cursor = 0
     /// The place that a next life begins at.
@@ -91,6 +105,12 @@ struct SimulatedProcessor {
     var isBusy = false
     var attempts = 0
     var inbox: [Simulation.Happening] = []
+
+    init(process: SimulatedProcess, limits: TradingLimits) {
+        self.process = process
+        engine = SignalProcessorEngine(limits: limits)
+        losses = DailyLossWatch(limit: limits.dailyLoss)
+    }
 }
 
 /// A real execution-service engine with its lanes and its reconciliation, and what their shells know.
@@ -104,6 +124,8 @@ struct SimulatedExecutor {
     var balance: (money: Money, at: MachineInstant)?
     /// When an exit was last asked for, and of how much: one that nobody takes is not asked for at every look.
     var exitsAsked: [MarketID: (at: MachineInstant, net: Int64)] = [:]
+    /// The plans that it works on.
+    var drivers: [IntentID: SimulatedDriver] = [:]
     var inbox: [Simulation.Happening] = []
 
     init(process: SimulatedProcess, at now: MachineInstant) {
@@ -130,6 +152,7 @@ struct PathTrouble {
     var lostReplies = 0
     var lateRequests = 0
     var refusals = 0
+    var tooMany = 0
     var isVenueDown = false
     var isVenueListless = false
     var lingering = 0
@@ -148,6 +171,8 @@ indirect enum PathHappening {
     case followed(Int, life: Int)
     case decide(Int, life: Int, place: Int, PublishedSignal)
     case decided(Int, life: Int, place: Int, SimulatedBooks.SignalOutcome?)
+    case planDecided(Int, life: Int, place: Int, SimulatedBooks.PlanDecision?)
+    case lookForLosses(Int, life: Int)
     case priceToProcessor(Int, life: Int, PricePublication)
     case priceToExecutor(Int, life: Int, PricePublication)
     case intentToExecutor(Int, life: Int, ApprovedIntent)
@@ -156,6 +181,13 @@ indirect enum PathHappening {
     case discoveryBeat(life: Int)
     case lookForExits(Int, life: Int)
     case exitAsked(Int, life: Int, OrderQueue.Item)
+    case sweepPlans(Int, life: Int)
+    case drive(Int, life: Int, IntentID)
+    case legSend(Int, life: Int, IntentID, LegOrder, SimulatedBooks.Claimed, began: MachineInstant)
+    case legAnswered(Int, life: Int, IntentID, OrderID, OrderNews)
+    case conclude(FillID, isTrue: Bool)
+    case followFills(Int, life: Int)
+    case cancelAll(Int, life: Int)
     case sweep(Int, life: Int)
     case swept(Int, life: Int, open: [SimulatedBooks.OpenOrder], waiting: [OrderQueue.Item])
     case claim(Int, life: Int, IntentID, began: MachineInstant)

@@ -27,6 +27,8 @@ enum PathFault: Hashable {
     case lostReplies(percent: Int)
     case lateRequests(percent: Int)
     case refusals(percent: Int)
+    /// 429 of what arrives.
+    case tooMany(percent: Int)
     case lingering(percent: Int)
     case killSwitch(isEngaged: Bool)
     case killFile(isPresent: Bool)
@@ -96,7 +98,7 @@ extension Simulation {
         let executor = Int.random(in: 0..<path.executors.count, using: &random)
         let shard = Int.random(in: 0..<shards.count, using: &random)
         func percent(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
-        switch Int.random(in: 0..<30, using: &random) {
+        switch Int.random(in: 0..<31, using: &random) {
         case 0, 1: return (.killProcessor(processor), .restartProcessor(processor))
         case 2: return (.pauseProcessor(processor), .resumeProcessor(processor))
         case 3: return (.processorBus(processor, isUp: false), .processorBus(processor, isUp: true))
@@ -121,7 +123,8 @@ extension Simulation {
             return Bool.random(using: &random)
                 ? (.killFile(isPresent: true), .killFile(isPresent: false))
                 : (.killFileUnknown(true), .killFileUnknown(false))
-        case 28: return (.feed(shard, isUp: false), .feed(shard, isUp: true))
+        case 28: return (.tooMany(percent: percent(10...60)), .tooMany(percent: 0))
+        case 29: return (.feed(shard, isUp: false), .feed(shard, isUp: true))
         default: return (.flushBus, nil)
         }
     }
@@ -156,6 +159,7 @@ extension PathTrouble {
         case .lostReplies(let percent): lostReplies = percent
         case .lateRequests(let percent): lateRequests = percent
         case .refusals(let percent): refusals = percent
+        case .tooMany(let percent): tooMany = percent
         case .lingering(let percent): lingering = percent
         case .killFile(let isPresent): isKillFilePresent = isPresent
         case .killFileUnknown(let isUnknown): isKillFileUnknown = isUnknown

@@ -12,6 +12,7 @@ struct PathWatch {
     var told: Set<OrderID> = []
     private var decided: Set<SignalID> = []
     var approved = 0
+    var plans = 0
     var sent = 0
 
     /// False when the signal was decided before.
@@ -28,6 +29,9 @@ struct PathWatch {
     }()
     /// Since when no shard has been able to serve, while a leader could see it.
     var allDeadSince: MachineInstant?
+    /// Since when the day's loss has been past its limit, with somebody there to halt for it.
+    var lossSince: MachineInstant?
+    var budget = BudgetWatch()
 
     mutating func violated(_ text: String, at now: MachineInstant) {
         guard violations.count < 50 else { return }
@@ -36,12 +40,14 @@ struct PathWatch {
 }
 
 extension Simulation {
-    private mutating func violated(_ text: String) { path.watch.violated(text, at: now) }
+    mutating func violated(_ text: String) { path.watch.violated(text, at: now) }
 
     // MARK: Owners
 
     /// Only the owner of record trades, and only while the switch is released.
-    mutating func watchSignal(_ signal: Signal, _ outcome: SimulatedBooks.SignalOutcome) {
+    mutating func watchSignal(
+        _ signal: Signal, _ outcome: SimulatedBooks.SignalOutcome, marks: [MarketID: PortfolioMark.Mark]
+    ) {
         guard case .decided(let verdict) = outcome else { return }
         if !path.watch.decides(signal.id) { violated("\(signal.id) is decided twice") }
         guard case .approved(let intent, _) = verdict else { return }
@@ -50,6 +56,7 @@ extension Simulation {
             violated("\(intent.id) is traded by \(signal.shard) under \(signal.epoch), who does not own it")
         }
         if path.books.killSwitch != .released { violated("\(intent.id) is approved past the kill switch") }
+        watchDay(intent.id, marks)
     }
 
     // MARK: Reservations and limits
@@ -59,21 +66,27 @@ extension Simulation {
         for id in path.books.touched { watchIntent(id) }
         if path.books.touched.isEmpty { return }
         let exposure = path.books.exposure
-        let limits = PathWatch.limits
+        watchCash(exposure)
+        // A fill that is taken back opens what its exit had closed, and nobody asked the limits about that.
+        guard path.books.reversed.isEmpty else { return }
+        let limits = path.limits
         for (game, sum) in exposure.games.sorted(by: { $0.key < $1.key }) {
             if let limit = limits.gameExposure, sum > limit { violated("\(game) exposes \(sum), more than \(limit)") }
         }
         for (sport, sum) in exposure.sports {
             if let limit = limits.sportExposure, sum > limit { violated("\(sport) exposes \(sum), more than \(limit)") }
         }
-        watchMoney(exposure)
+        if path.books.spendable < exposure.reserved {
+            violated("\(exposure.reserved) is reserved of \(path.books.spendable)")
+        }
     }
 
     private mutating func watchIntent(_ id: IntentID) {
         guard let row = path.books.intents[id] else { return }
-        let last = path.watch.lastStates[id] ?? .approved
+        let last = path.watch.lastStates[id] ?? (row.plan == nil ? .approved : .done)
         if last != row.state, !last.permits(row.state) { violated("\(id) went from \(last) to \(row.state)") }
         path.watch.lastStates[id] = row.state
+        if let plan = row.plan { return watchPlan(plan) }
         let reservation = path.books.reservation(of: row.intent)
         if (row.intent.action == .buy) != (reservation != nil) { violated("\(id) is reserved wrongly") }
         if let reservation, row.state.isTerminal != (reservation.state != .held) {
@@ -84,13 +97,10 @@ extension Simulation {
         if row.state.isTerminal, !open.isEmpty { violated("\(id) has ended with an open order") }
     }
 
-    private mutating func watchMoney(_ exposure: SimulatedBooks.Exposure) {
+    private mutating func watchCash(_ exposure: SimulatedBooks.Exposure) {
         let books = path.books
         let expected = books.initialCash + books.realised - books.fees - exposure.openCost
         if books.cash != expected { violated("cash is \(books.cash), the books make it \(expected)") }
-        if books.spendable < exposure.reserved {
-            violated("\(exposure.reserved) is reserved of \(books.spendable)")
-        }
     }
 
     // MARK: Orders and the kill switch
@@ -113,7 +123,10 @@ extension Simulation {
         let id = claimed.order.request.id
         if path.venue.byKey[id]?.count ?? 0 > 1 { violated("\(id) is twice at the venue") }
         let ofIntent = path.books.orders(of: claimed.intent.id).filter { path.venue.byKey[$0.request.id] != nil }
-        if ofIntent.count > 1 { violated("\(claimed.intent.id) is at the venue as \(ofIntent.count) orders") }
+        let isOfPlan = path.books.intents[claimed.intent.id]?.plan != nil
+        if ofIntent.count > 1, !isOfPlan {
+            violated("\(claimed.intent.id) is at the venue as \(ofIntent.count) orders")
+        }
         guard path.venue.byKey[id] != nil else { return }
         if let record = path.books.orders[id]?.record, record.state.isTerminal {
             violated("\(id) reaches the venue after it ended as \(record.state)")
@@ -136,7 +149,11 @@ extension Simulation {
 
     /// A sale ends what is held, and never opens the other side.
     mutating func watchPosition(_ before: Position?, _ booking: OrderBooking?) {
-        guard let booking, !booking.newFills.isEmpty, booking.order.request.action == .sell else { return }
+        guard let booking, !booking.newFills.isEmpty, booking.order.request.action == .sell,
+            path.books.intents[booking.order.intent]?.plan == nil
+        else { return }
+        // What it sells may have been taken back meanwhile.
+        guard path.books.reversed.isEmpty else { return }
         let (was, now) = (before?.netHundredths ?? 0, booking.position.netHundredths)
         if was.signum() * now.signum() < 0 || abs(now) > abs(was) {
             violated("\(booking.order.request.id) sells more than is held: \(was) becomes \(now)")
@@ -209,6 +226,8 @@ extension Simulation {
         let held = books.openPositions.mapValues(\.position.netHundredths).filter { $0.value != 0 }
         let theirs = path.venue.positions.mapValues(\.netHundredths).filter { $0.value != 0 }
         if held != theirs { violated("in the end positions differ") }
+        watchFillsEnd()
+        watchPlansEnd()
         if path.executors.contains(where: { !$0.isReconciled }) { violated("in the end the books are not compared") }
         for orchestrator in orchestrators where orchestrator.engine.isLeading {
             // What an earlier life told ends after a minute in which this one did not see it.

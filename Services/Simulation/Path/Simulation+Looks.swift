@@ -5,7 +5,7 @@ import Resilience
 /// What the execution-service looks up at the venue: unknown orders, the balance, results, and all of it.
 extension Simulation {
     /// Whether a question to the venue is answered: about the account's orders and fills, or about a market.
-    private mutating func reachesVenue(forLists: Bool = true) -> Bool {
+    mutating func reachesVenue(forLists: Bool = true) -> Bool {
         if path.trouble.isVenueDown || (forLists && path.trouble.isVenueListless) { return false }
         return !path.roll(path.trouble.lostReplies)
     }
@@ -17,7 +17,7 @@ extension Simulation {
             guard fate(of: path.executors[index].process, writes: false).isAnswered else {
                 return planPath(.resolve(index, life: life), after: .seconds(1))
             }
-            planPath(.step(index, life: life, path.books.openOrders), within: 1...8)
+            planPath(.step(index, life: life, path.books.openOrders.filter { !$0.isPartOfPlan }), within: 1...8)
         case .step(let index, let life, let open):
             guard isThere(executor: index, life, happening) else { return }
             step(index, life, open)

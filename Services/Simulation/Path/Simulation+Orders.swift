@@ -7,6 +7,8 @@ import Resilience
 extension Simulation {
     static let submitTimeout = Duration.seconds(5)
     static let nonAcceptanceWait = Duration.seconds(10)
+    /// What the venue says when it was asked for too much.
+    static let tooMany = "rate_limited"
 
     mutating func startExecutor(_ index: Int) {
         let life = path.executors[index].process.life
@@ -14,6 +16,9 @@ extension Simulation {
         planPath(.lookForExits(index, life: life), within: 500...1_500)
         planPath(.resolve(index, life: life), within: 500...1_000)
         planPath(.readBalance(index, life: life), within: 10...50)
+        if profile.hasArbitrage { planPath(.sweepPlans(index, life: life), within: 100...1_000) }
+        if path.venue.takesFillsBack { planPath(.followFills(index, life: life), within: 100...5_000) }
+        if path.books.budgetLimits != nil { planPath(.cancelAll(index, life: life), within: 100...1_000) }
         planPath(.payOut(index, life: life), within: 1_000...5_000)
         planPath(.reconcile(index, life: life), within: 10...100)
     }
@@ -85,7 +90,8 @@ extension Simulation {
 
     /// An order that nobody holds: left by an earlier life, or by a transaction whose commit was unknown.
     private mutating func takeUp(_ index: Int, _ order: OrderRecord) {
-        guard !path.executors[index].lanes.isInFlight(order.intent) else { return }
+        let isOfPlan = path.books.intents[order.intent]?.plan != nil
+        guard !path.executors[index].lanes.isInFlight(order.intent), !isOfPlan else { return }
         let (id, life) = (order.request.id, path.executors[index].process.life)
         if let news = order.newsWhenAbandoned {
             return planPath(.book(index, life: life, id, news, lane: nil), within: 0...5)
@@ -116,27 +122,36 @@ extension Simulation {
         let fate = fate(of: executor.process)
         var claim: SimulatedBooks.Claim?
         if fate.isDone {
-            var seen = SimulatedBooks.Readings()
-            seen.isReconciled = executor.isReconciled
-            if let wanted = path.books.intents[intent]?.intent, let price = executor.prices[wanted.market],
-                price.at.duration(to: here) <= .seconds(30)
-            {
-                seen.ask = wanted.outcome == .yes ? price.yesAsk?.price : price.yesBid?.price.complement
-            }
-            seen.balance = .unread
-            if let (money, at) = executor.balance {
-                seen.balance = .read(money, age: clock(of: executor.process).since(at))
-            }
+            let seen = readings(of: executor, path.books.intents[intent]?.intent)
             let decided = path.books.claim(
                 intent, engine: executor.engine, seen: seen, as: { OrderID(stringLiteral: "o\($1)-\($0)") }, at: here,
                 database: now)
             record("e\(index) claims \(intent): \(decided.decision)")
-            if case .send = decided.decision { watchClaim() }
+            if case .send = decided.decision {
+                watchClaim()
+                watchBudget(.order)
+            }
             watchBooks()
             if fate.isAnswered { claim = decided }
         }
         planPath(
             .claimed(index, life: life, intent, began: began, claim), after: fate.patience + path.milliseconds(1...4))
+    }
+
+    /// What a process has seen of the venue when it decides about an intent.
+    func readings(of executor: SimulatedExecutor, _ intent: ApprovedIntent?) -> SimulatedBooks.Readings {
+        var seen = SimulatedBooks.Readings()
+        seen.isReconciled = executor.isReconciled
+        if let intent, let price = executor.prices[intent.market],
+            price.at.duration(to: venueClock(of: executor.process)) <= .seconds(30)
+        {
+            seen.ask = intent.outcome == .yes ? price.yesAsk?.price : price.yesBid?.price.complement
+        }
+        seen.balance = .unread
+        if let (money, at) = executor.balance {
+            seen.balance = .read(money, age: clock(of: executor.process).since(at))
+        }
+        return seen
     }
 
     /// The last looks, directly before the write; then the one write.
@@ -154,13 +169,18 @@ extension Simulation {
         if plant != .killFileUnread, path.trouble.isKillFilePresent || path.trouble.isKillFileUnknown {
             return refuse("kill_switch_file")
         }
+        submit(index, claimed, within: limit)
+    }
+
+    /// The one write of an order.
+    mutating func submit(_ index: Int, _ claimed: SimulatedBooks.Claimed, within limit: Duration) {
+        let process = path.executors[index].process
         watchSend(claimed)
-        log.add(id.rawValue)
+        log.add(claimed.order.request.id.rawValue)
         let replyBy = now.advanced(by: limit)
         if path.trouble.isVenueDown || path.roll(path.trouble.lostRequests) {
-            planPath(
-                .book(index, life: process.life, id, .unanswered(reason: "no_answer"), lane: lane), after: limit)
-            return
+            let heard = heard(.unanswered(reason: "no_answer"), index, process.life, claimed)
+            return planPath(heard, after: limit)
         }
         let flight =
             path.roll(path.trouble.lateRequests)
@@ -178,8 +198,12 @@ extension Simulation {
         let lag = Int(SimulatedVenue.longestLag.wholeNanoseconds / 1_000_000)
         chance.orderLag = path.roll(30) ? path.milliseconds(0...lag) : .zero
         chance.fillLag = path.roll(20) ? path.milliseconds(0...lag) : .zero
+        if path.roll(path.trouble.tooMany) {
+            return answer(.refused(reason: Self.tooMany), index, life, claimed, replyBy: replyBy)
+        }
         let count = path.venue.orders.count
         let news = path.venue.receive(claimed.order.request, chance, at: now, venue: venueNow)
+        concludeFills()
         watchArrival(claimed)
         record("venue takes \(claimed.order.request.id): \(news)")
         if path.venue.orders.count > count, path.venue.orders[count].isOpen {
@@ -190,11 +214,21 @@ extension Simulation {
         }
     }
 
+    /// Who takes the answer: a lane, or the driver of a plan.
+    private func heard(
+        _ news: OrderNews, _ index: Int, _ life: Int, _ claimed: SimulatedBooks.Claimed
+    ) -> PathHappening {
+        let (id, intent) = (claimed.order.request.id, claimed.order.intent)
+        if let plan = path.books.intents[intent]?.plan { return .legAnswered(index, life: life, plan, id, news) }
+        return .book(index, life: life, id, news, lane: intent)
+    }
+
     mutating func linger(
         _ order: Int, _ index: Int, _ life: Int, _ claimed: SimulatedBooks.Claimed, replyBy: MachineInstant
     ) {
         let share = Int64.random(in: 0...100, using: &path.random)
         path.venue.finish(order, share: share, lag: path.milliseconds(0...500), at: now, venue: venueNow)
+        concludeFills()
         answer(path.venue.news(of: order, at: now, isAnswer: true), index, life, claimed, replyBy: replyBy)
     }
 
@@ -206,29 +240,35 @@ extension Simulation {
         guard isAlive(executor: index, life) else { return }
         let at = now.advanced(by: path.milliseconds(5...40))
         let isHeard = at <= replyBy && !path.roll(path.trouble.lostReplies)
-        let heard: OrderNews = isHeard ? news : .unanswered(reason: "no_answer")
-        agenda.plan(
-            .path(.book(index, life: life, claimed.order.request.id, heard, lane: claimed.intent.id)),
-            at: isHeard ? at : max(now, replyBy))
+        let known: OrderNews = isHeard ? news : .unanswered(reason: "no_answer")
+        if isHeard, case .refused(reason: Self.tooMany) = news { noteTooMany(index) }
+        if isHeard, case .accepted = news { path.books.acceptedAgain() }
+        agenda.plan(.path(heard(known, index, life, claimed)), at: isHeard ? at : max(now, replyBy))
     }
 
     private mutating func book(_ index: Int, _ life: Int, _ id: OrderID, _ news: OrderNews, _ lane: IntentID?) {
         let fate = fate(of: path.executors[index].process)
         var booking: OrderBooking?
         if fate.isDone {
-            let told = plant == .silenceIsRefusal ? news.silenceRefused : news
-            let before = path.books.orders[id]?.record
-            let held = before.flatMap { path.books.positions[$0.request.market]?.position }
-            let booked = path.books.book(id, told)
-            watchBooking(before, booked)
-            watchPosition(held, booked)
-            watchBooks()
-            record("e\(index) books \(told) of \(id): \(booked?.order.state.rawValue ?? "nothing")")
-            if let booked { log.add("\(id) \(booked.order.state.rawValue) \(booked.order.filled)") }
+            let booked = carryOut(news, of: id, by: index)
             if fate.isAnswered { booking = booked }
         }
         planPath(
             .booked(index, life: life, id, news, lane: lane, booking), after: fate.patience + path.milliseconds(1...4))
+    }
+
+    /// The transaction that books, and everything that must hold of it.
+    mutating func carryOut(_ news: OrderNews, of id: OrderID, by index: Int) -> OrderBooking? {
+        let told = plant == .silenceIsRefusal ? news.silenceRefused : news
+        let before = path.books.orders[id]?.record
+        let held = before.flatMap { path.books.positions[$0.request.market]?.position }
+        let booked = path.books.book(id, told)
+        watchBooking(before, booked)
+        watchPosition(held, booked)
+        watchBooks()
+        record("e\(index) books \(told) of \(id): \(booked?.order.state.rawValue ?? "nothing")")
+        if let booked { log.add("\(id) \(booked.order.state.rawValue) \(booked.order.filled)") }
+        return booked
     }
 
     /// What follows from a booking: alerts, an investigation.

@@ -72,12 +72,12 @@ extension Simulation {
     mutating func startProcessor(_ index: Int) {
         let life = path.processors[index].process.life
         planPath(.follow(index, life: life), within: 0...200)
+        planPath(.lookForLosses(index, life: life), within: 0...5_000)
     }
 
     mutating func restartProcessor(_ index: Int) {
         let old = path.processors[index]
-        var next = SimulatedProcessor(
-            process: old.process, engine: SignalProcessorEngine(limits: old.engine.limits, rules: old.engine.rules))
+        var next = SimulatedProcessor(process: old.process, limits: path.limits)
         next.process.life += 1
         next.process.isRunning = true
         next.process.isPaused = false
@@ -87,7 +87,7 @@ extension Simulation {
         startProcessor(index)
     }
 
-    private mutating func isThere(processor index: Int, _ life: Int, _ happening: PathHappening) -> Bool {
+    mutating func isThere(processor index: Int, _ life: Int, _ happening: PathHappening) -> Bool {
         let process = path.processors[index].process
         guard process.isRunning, process.life == life else { return false }
         guard process.isPaused else { return true }
@@ -119,6 +119,11 @@ extension Simulation {
         case .decided(let index, let life, let place, let outcome):
             guard isThere(processor: index, life, happening) else { return }
             note(outcome, index, life, place)
+        case .planDecided(let index, let life, let place, let decision):
+            guard isThere(processor: index, life, happening) else { return }
+            guard decision != nil else { return note(nil, index, life, place) }
+            // What an approved plan needs is in the database: whoever works on plans finds it.
+            note(.known, index, life, place)
         default: break
         }
     }
@@ -148,10 +153,12 @@ extension Simulation {
     mutating func decide(_ index: Int, _ life: Int, _ place: Int, _ published: PublishedSignal) {
         let processor = path.processors[index]
         guard processor.process.isRunning, processor.process.life == life else { return }
+        guard case .bet(let signal) = published.advice else {
+            return decidePlan(index, life, place, published)
+        }
         let fate = fate(of: processor.process)
         var outcome: SimulatedBooks.SignalOutcome?
         if fate.isDone {
-            let signal = published.signal
             let ownership = SimulatedBooks.Ownership(
                 seat: plant == .ownerUnread
                     ? Seat(shard: signal.shard, epoch: signal.epoch) : database.rows[signal.game]?.seat,
@@ -163,12 +170,37 @@ extension Simulation {
                 as: .simulated(signal.id), at: here, database: now)
             if case .decided(let verdict) = decided { log.add(verdict.name) }
             record("p\(index) decides \(signal.id) of \(signal.market) \(signal.outcome): \(decided)")
-            watchSignal(signal, decided)
+            watchSignal(signal, decided, marks: processor.marks)
             watchBooks()
             if fate.isAnswered { outcome = decided }
         }
         let answer = PathHappening.decided(index, life: life, place: place, outcome)
         planPath(answer, after: fate.patience + path.milliseconds(1...4))
+    }
+
+    /// The same for an arbitrage.
+    private mutating func decidePlan(_ index: Int, _ life: Int, _ place: Int, _ published: PublishedSignal) {
+        guard case .arbitrage(let signal) = published.advice else { return }
+        let processor = path.processors[index]
+        let fate = fate(of: processor.process)
+        var decision: SimulatedBooks.PlanDecision?
+        if fate.isDone {
+            let ownership = SimulatedBooks.Ownership(
+                seat: database.rows[signal.game]?.seat, life: database.lives[signal.shard])
+            let decided = path.books.process(
+                signal, from: published.sender, ownership, engine: processor.engine, marks: processor.marks,
+                as: .simulated(signal.id), legs: { IntentID(stringLiteral: "\($0)-leg\($1 + 1)") },
+                at: max(venueClock(of: processor.process), signal.createdAt), database: now)
+            if case .decided(let verdict) = decided {
+                log.add(verdict.name)
+                watchPlanSignal(signal, verdict, marks: processor.marks)
+            }
+            record("p\(index) decides \(signal.id), an arbitrage: \(decided)")
+            watchBooks()
+            if fate.isAnswered { decision = decided }
+        }
+        planPath(
+            .planDecided(index, life: life, place: place, decision), after: fate.patience + path.milliseconds(1...4))
     }
 
     private mutating func note(

@@ -35,10 +35,8 @@ extension Simulation {
             }
         }
         path.feeds = shards.map { _ in SimulatedFeed() }
-        let limits = PathWatch.limits
         for _ in 0..<profile.processors {
-            path.processors.append(
-                SimulatedProcessor(process: newProcess(), engine: SignalProcessorEngine(limits: limits)))
+            path.processors.append(SimulatedProcessor(process: newProcess(), limits: path.limits))
         }
         for _ in 0..<profile.executors {
             let process = newProcess()
@@ -130,12 +128,18 @@ extension Simulation {
         case .pollScores(let games): path.feeds[shard].games = Set(games.map(\.id))
         case .emit(let signal):
             log.add(signal.id.rawValue)
-            let published = PublishedSignal(signal: signal, sender: shards[shard].incarnation)
-            planPath(
-                .publish(shard: shard, life: shards[shard].process.life, published, attempt: 1), within: 1...5)
+            say(.bet(signal), by: shard)
+        case .emitArbitrage(let signal) where profile.hasArbitrage:
+            log.add(signal.id.rawValue)
+            say(.arbitrage(signal), by: shard)
         case .publishPrice(let price): tell(price, from: shard)
         default: break
         }
+    }
+
+    private mutating func say(_ advice: PublishedSignal.Advice, by shard: Int) {
+        let published = PublishedSignal(advice: advice, sender: shards[shard].incarnation)
+        planPath(.publish(shard: shard, life: shards[shard].process.life, published, attempt: 1), within: 1...5)
     }
 
     private mutating func tell(_ price: PricePublication, from shard: Int) {

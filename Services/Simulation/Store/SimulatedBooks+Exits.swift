@@ -16,7 +16,7 @@ extension SimulatedBooks {
         as name: (Int, MarketID) -> IntentID, at now: VenueInstant, database: MachineInstant
     ) -> OrderQueue.Item? {
         touched = []
-        guard let row = positions[market], row.state == .open, let known = markets[market],
+        guard let row = positions[market], row.state == .open, let known = markets[market], !isHedged(market),
             case .sell(let outcome, let quantity, let limit, let reason) = decide(row, rules, price, at: now)
         else { return nil }
         if let waiting = liveExit(in: market) {
@@ -41,7 +41,7 @@ extension SimulatedBooks {
 
     /// Whether something is to be asked for that is not asked for yet.
     func wantsExit(_ market: MarketID, _ rules: ExitRules, _ price: Quote, at now: VenueInstant) -> Bool {
-        guard let row = positions[market], row.state == .open, !row.position.isFlat,
+        guard let row = positions[market], row.state == .open, !row.position.isFlat, !isHedged(market),
             case .sell(_, _, let limit, let reason) = decide(row, rules, price, at: now)
         else { return false }
         return liveExit(in: market).map { !serves($0, reason, at: limit) } ?? true

@@ -31,13 +31,16 @@ extension SimulatedBooks {
     struct OpenOrder: Hashable {
         let record: OrderRecord
         let intentExpiresAt: VenueInstant
+        /// Of a plan, whose driver sees to it.
+        var isPartOfPlan = false
     }
 
     /// Orders that have not ended, oldest first.
     var openOrders: [OpenOrder] {
         orders.values.filter { !$0.record.state.isTerminal }.sorted { $0.number < $1.number }.compactMap { row in
             intents[row.record.intent].map {
-                OpenOrder(record: row.record, intentExpiresAt: $0.intent.expiresAt)
+                OpenOrder(
+                    record: row.record, intentExpiresAt: $0.intent.expiresAt, isPartOfPlan: $0.plan != nil)
             }
         }
     }
@@ -87,10 +90,13 @@ extension SimulatedBooks {
         case .refuse(let refusal) where refusal.passes(reduces: reduces): return Claim(decision: .wait)
         case .refuse: close(row, as: .refused)
         case .send(let attempt):
-            let isBusy = orders.values.contains { !permits(intent, reduces: reduces, beside: $0.record) }
+            let isBusy =
+                orders.values.contains { !permits(intent, reduces: reduces, beside: $0.record) }
+                || plans.values.contains { $0.state == .working && $0.has(intent.market) }
             if isBusy, plant != .marketUnlocked {
                 return Claim(decision: .wait)
             }
+            if case .wait = take(.order, at: database) { return Claim(decision: .wait) }
             guard let order = store(row, attempt, reduces, as: order(id, attempt), at: now) else { break }
             return Claim(
                 decision: decision, claimed: Claimed(intent: intent, order: order, reduces: reduces))
@@ -105,7 +111,7 @@ extension SimulatedBooks {
             && open.request.outcome == intent.outcome
     }
 
-    private func context(_ intent: ApprovedIntent, _ seen: Readings, at now: VenueInstant) -> SendContext {
+    func context(_ intent: ApprovedIntent, _ seen: Readings, at now: VenueInstant) -> SendContext {
         var context = SendContext()
         context.killSwitch = plant == .killSwitchUnread ? .released : killSwitch
         context.isReconciled = seen.isReconciled
@@ -140,7 +146,7 @@ extension SimulatedBooks {
     }
 
     /// A closed reservation is never written again.
-    private mutating func write(_ record: ReservationRecord) {
+    mutating func write(_ record: ReservationRecord) {
         if reservations[record.id]?.record.state == .held { reservations[record.id]?.record = record }
     }
 
@@ -176,7 +182,8 @@ extension SimulatedBooks {
             order: row.record, reservation: reservation(of: intent.intent),
             position: positions[request.market]?.position ?? Position(market: request.market), intent: intent.state,
             knownFills: Set(fills.values.lazy.filter { $0.order == id }.map(\.id)),
-            settledAt: plant == .settlementForgotten ? nil : market?.value)
+            settledAt: plant == .settlementForgotten ? nil : market?.value,
+            isPartOfPlan: intent.plan != nil && plant != .planReservationEnds)
         var booking = before
         booking.apply(news)
         if booking != before { write(booking, before, intent.intent) }
@@ -186,9 +193,14 @@ extension SimulatedBooks {
     private mutating func write(_ booking: OrderBooking, _ before: OrderBooking, _ intent: ApprovedIntent) {
         let id = booking.order.request.id
         orders[id]?.record = booking.order
+        if booking.order.state.isTerminal, orders[id]?.closedAt == nil { orders[id]?.closedAt = databaseNow }
         // More than was asked for is alerted; the row keeps to what it can say.
         orders[id]?.record.limitFilled()
-        for fill in booking.newFills { fills[fill.id] = fill }
+        for fill in booking.newFills {
+            fills[fill.id] = fill
+            tape[fill.market, default: []].append(fill.id)
+            if fillStanding == .provisional { provisional.insert(fill.id) }
+        }
         if let first = booking.newFills.first {
             write(booking.position, of: intent.game, openedAt: first.at)
             apply(booking.account)
@@ -200,7 +212,7 @@ extension SimulatedBooks {
         touched = [intent.id]
     }
 
-    private mutating func write(_ position: Position, of game: GameID, openedAt: VenueInstant) {
+    mutating func write(_ position: Position, of game: GameID, openedAt: VenueInstant) {
         let state: PositionRow.State = position.isFlat ? .closed : .open
         guard let known = positions[position.market] else {
             positions[position.market] = PositionRow(
@@ -214,7 +226,7 @@ extension SimulatedBooks {
         if known.state != .settled { positions[position.market]?.state = state }
     }
 
-    private mutating func apply(_ change: AccountChange) {
+    mutating func apply(_ change: AccountChange) {
         cash += change.cash
         realised += change.realised
         fees += change.fees
@@ -251,11 +263,15 @@ extension SimulatedBooks {
                 || !record.state.isTerminal
         }
         let known = Set(fills.keys)
+        let expected = known.subtracting(reversed)
         return OwnSnapshot(
             orders: listed.sorted { $0.request.id < $1.request.id },
-            fills: known.intersection(venue.fills.map(\.id)), expectedFills: known,
+            fills: known.intersection(venue.fills.map(\.id)), expectedFills: expected,
             positions: openPositions.filter { !$0.value.position.isFlat }.mapValues(\.position.netHundredths),
-            balance: cash)
+            balance: cash,
+            provisional: provisional.sorted().compactMap { fills[$0] }.map {
+                ProvisionalFill(id: $0.id, order: $0.order, market: $0.market)
+            })
     }
 }
 

@@ -24,7 +24,10 @@ extension SimulatedBooks {
     ) -> SignalOutcome {
         touched = []
         if signals[signal.id] != nil, plant != .redeliveryForgotten { return .known }
-        let view = view(for: signal, from: sender, owner, marks, at: now)
+        let subject = Subject(
+            game: signal.game, sport: signal.sport, shard: signal.shard, markets: [(signal.market, signal.venue)])
+        var view = view(for: subject, from: sender, owner, marks, at: now)
+        view.marketTeam = view.marketTeams[signal.market]
         let verdict = engine.decide(signal, portfolio: view, as: names, at: now)
         signals[signal.id] = verdict.name
         if case .approved(let intent, let amount) = verdict {
@@ -41,8 +44,16 @@ extension SimulatedBooks {
         return .decided(verdict)
     }
 
+    /// What a decision is about.
+    struct Subject {
+        let game: GameID
+        let sport: Sport
+        let shard: ShardID
+        let markets: [(id: MarketID, venue: Venue)]
+    }
+
     func view(
-        for signal: Signal, from sender: Incarnation?, _ owner: Ownership, _ marks: [MarketID: PortfolioMark.Mark],
+        for subject: Subject, from sender: Incarnation?, _ owner: Ownership, _ marks: [MarketID: PortfolioMark.Mark],
         at now: VenueInstant
     ) -> PortfolioView {
         var view = PortfolioView()
@@ -50,25 +61,24 @@ extension SimulatedBooks {
         view.cash = spendable
         view.reserved = exposure.reserved
         view.openCost = exposure.openCost
-        view.gameExposure = exposure.games[signal.game] ?? .zero
-        view.sportExposure = exposure.sports[signal.sport] ?? .zero
-        if let inMarket = exposure.markets[signal.market] { view.marketExposure[signal.market] = inMarket }
-        view.dailyProfit = realised - fees
-        view.holdings = plant == .exposureUnread ? [] : holdings(in: signal.game)
-        view.closed = closedPositions(in: signal.game)
+        view.gameExposure = exposure.games[subject.game] ?? .zero
+        view.sportExposure = exposure.sports[subject.sport] ?? .zero
+        for (market, _) in subject.markets { view.marketExposure[market] = exposure.markets[market] }
+        view.dailyProfit = plant == .lossUnread ? .zero : realised - fees
+        view.holdings = plant == .exposureUnread ? [] : holdings(in: subject.game)
+        view.closed = closedPositions(in: subject.game)
         view.recentlyClosed = view.closed.count { $0.at.duration(to: now) < .seconds(60) }
-        view.markedProfit = PortfolioMark.profit(
-            of: positions.sorted { $0.key < $1.key }.filter { $0.value.state == .open }
-                .map { ($0.value.position, markets[$0.key]?.venue ?? .kalshi) },
-            marks: marks, limit: .seconds(120), at: now)
-        if let market = markets[signal.market], market.game == signal.game, market.isActive,
-            market.venue == signal.venue
-        {
-            view.marketTeam = market.team
-            view.marketTeams[signal.market] = market.team
+        view.markedProfit = markedProfit(marks, at: now)
+        for (id, venue) in subject.markets {
+            guard let market = markets[id], market.game == subject.game, market.isActive, market.venue == venue else {
+                continue
+            }
+            view.marketTeams[id] = market.team
         }
+        // One event of one venue.
+        view.paySameTerms = Set(subject.markets.map(\.venue)).count == 1
         view.killSwitch = killSwitch
-        if let seat = owner.seat, seat.shard == signal.shard {
+        if let seat = owner.seat, seat.shard == subject.shard {
             let isOfAnotherLife = sender != nil && owner.life != nil && sender != owner.life
             if !isOfAnotherLife { view.epoch = seat.epoch }
         }
@@ -80,6 +90,7 @@ extension SimulatedBooks {
         intents.values.filter { row in
             guard row.intent.game == game, row.intent.action == .buy else { return false }
             if !row.state.isTerminal { return true }
+            if let plan = row.plan.flatMap({ plans[$0] }), plan.state != .finished { return true }
             guard let held = positions[row.intent.market], held.state == .open, !held.position.isFlat else {
                 return false
             }
@@ -98,7 +109,8 @@ extension SimulatedBooks {
     /// Positions that were closed before the game's end; the last fill of one is its close.
     private func closedPositions(in game: GameID) -> [ClosedPosition] {
         positions.filter { $0.value.game == game && $0.value.state == .closed }.compactMap { market, row in
-            let last = fills.values.filter { $0.market == market }.max { ($0.at, $0.id) < ($1.at, $1.id) }
+            let last = fills.values.filter { $0.market == market && !reversed.contains($0.id) }
+                .max { ($0.at, $0.id) < ($1.at, $1.id) }
             guard let last, let team = markets[market]?.team else { return nil }
             let takesYes = (last.outcome == .yes) == (last.action == .buy)
             return ClosedPosition(

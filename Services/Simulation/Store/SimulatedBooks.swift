@@ -18,6 +18,9 @@ struct SimulatedBooks {
         let number: Int
         /// Why it sells; nil of a purchase.
         var exit: ExitReason?
+        /// Whose leg it is, and which.
+        var plan: IntentID?
+        var leg = 0
 
         var priority: OrderPriority { exit?.priority ?? (intent.action == .sell ? .takeProfit : .entry) }
     }
@@ -27,6 +30,10 @@ struct SimulatedBooks {
         let venueAt: VenueInstant
         let reduces: Bool
         let number: Int
+        /// What it does for its plan.
+        var purpose: LegOrder.Purpose?
+        /// When its fate became certain, by the database's clock.
+        var closedAt: MachineInstant?
     }
 
     struct PositionRow: Hashable {
@@ -59,6 +66,8 @@ struct SimulatedBooks {
         let game: GameID
         let market: MarketID
         let sport: Sport
+        /// Whose other market it may be spent in as well.
+        var plan: IntentID?
     }
 
     /// A mistake made on purpose; nil in every honest run.
@@ -76,7 +85,22 @@ struct SimulatedBooks {
     var intents: [IntentID: IntentRow] = [:]
     var reservations: [ReservationID: ReservationRow] = [:]
     var orders: [OrderID: OrderRow] = [:]
+    var plans: [IntentID: PlanRow] = [:]
+    /// The database's clock, for what it dates itself.
+    var databaseNow = MachineInstant.origin
     var fills: [FillID: Fill] = [:]
+    /// Of fills when they are first told.
+    var fillStanding = FillStanding.confirmed
+    /// Fills that their venue may still take back, and those that it did.
+    var provisional: Set<FillID> = []
+    var reversed: Set<FillID> = []
+    /// The fills of each market in the order of their booking.
+    var tape: [MarketID: [FillID]] = [:]
+    /// What the account may ask of its venue; nil where nobody counts.
+    var budgetLimits: AccountBudget.Limits?
+    var budget = AccountBudget()
+    /// Whether the kill switch was engaged for the day's loss.
+    var isHalted = false
     var positions: [MarketID: PositionRow] = [:]
     /// Grows with every booking: `OrderStore.mark`.
     var mark = 0
@@ -123,6 +147,12 @@ struct SimulatedBooks {
         for row in reservations.values where row.record.state == .held {
             sum.reserved += row.record.held
             sum.add(row.record.held, row.game, row.sport, row.market)
+            // Whatever a plan still has may be spent in either of its markets.
+            if let plan = row.plan.flatMap({ plans[$0] }), plan.state != .finished {
+                for other in Set(plan.approved.signal.legs.map(\.market)) where other != row.market {
+                    sum.markets[other, default: .zero] += row.record.held
+                }
+            }
         }
         for (market, row) in positions where row.state == .open {
             sum.openCost += row.position.cost

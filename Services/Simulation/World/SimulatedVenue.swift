@@ -40,10 +40,18 @@ struct SimulatedVenue {
     private var fillCount = 0
     /// Whether a second order under a known key is refused; some venues take it.
     let keepsKeys: Bool
+    /// Whether a fill is certain only some time after it was told.
+    let takesFillsBack: Bool
+    private(set) var standings: [FillID: FillStanding] = [:]
+    /// Of each market, in their order.
+    private var tape: [MarketID: [Fill]] = [:]
+    /// New fills of which it is not decided yet whether they last.
+    private var undecided: [FillID] = []
 
-    init(cash: Money, keepsKeys: Bool) {
+    init(cash: Money, keepsKeys: Bool, takesFillsBack: Bool) {
         self.cash = cash
         self.keepsKeys = keepsKeys
+        self.takesFillsBack = takesFillsBack
     }
 
     mutating func list(_ market: Market) { listings[market.id] = Listing(market: market) }
@@ -117,12 +125,46 @@ struct SimulatedVenue {
                 action: request.action, price: level.price, quantity: traded, fee: fee, at: venue)
         else { return }
         orders[index].fills.append(fill)
+        tape[request.market, default: []].append(fill)
+        standings[fill.id] = takesFillsBack ? .provisional : .confirmed
+        if takesFillsBack { undecided.append(fill.id) }
         fillsListedAt[fill.id] = now.advanced(by: lag)
         let before = positions[request.market] ?? Position(market: request.market)
         var after = before
         after.apply(fill)
+        hold(after, insteadOf: before)
+    }
+
+    private mutating func hold(_ after: Position, insteadOf before: Position) {
         cash += (after.realised - before.realised) - (after.cost - before.cost) - (after.fees - before.fees)
-        positions[request.market] = after
+        positions[after.market] = after
+    }
+
+    // MARK: Fills that may be taken back
+
+    /// The fills since the last call of which it is to be decided whether they last.
+    mutating func takeUndecided() -> [FillID] {
+        defer { undecided = [] }
+        return undecided
+    }
+
+    /// A fill is certain now, or never was.
+    mutating func conclude(_ id: FillID, isTrue: Bool) {
+        guard standings[id] == .provisional else { return }
+        standings[id] = isTrue ? .confirmed : .reversed
+        guard !isTrue, let index = orders.firstIndex(where: { $0.fills.contains { $0.id == id } }) else { return }
+        orders[index].fills.removeAll { $0.id == id }
+        let market = orders[index].request.market
+        tape[market]?.removeAll { $0.id == id }
+        hold(
+            .rebuilt(market, from: tape[market] ?? [], settledAt: listings[market]?.value),
+            insteadOf: positions[market] ?? Position(market: market))
+    }
+
+    /// Takes an order out of the book; what has traded stays.
+    mutating func cancel(_ name: VenueOrderID) {
+        guard let index = orders.firstIndex(where: { $0.name == name }) else { return }
+        orders[index].isOpen = false
     }
 
     /// What an order takes first; nil when its limit lets it take nothing.

@@ -1,0 +1,80 @@
+import Domain
+import ExecutionServiceEngine
+import OrchestratorEngine
+import Resilience
+import SignalProcessorEngine
+
+/// What must hold of plans of two legs, looked at from the orders and fills that there are.
+extension Simulation {
+    mutating func watchPlanSignal(
+        _ signal: ArbitrageSignal, _ verdict: PlanVerdict, marks: [MarketID: PortfolioMark.Mark]
+    ) {
+        if !path.watch.decides(signal.id) { violated("\(signal.id) is decided twice") }
+        guard case .approved(let plan) = verdict else { return }
+        path.watch.plans += 1
+        if database.rows[signal.game]?.seat != Seat(shard: signal.shard, epoch: signal.epoch) {
+            violated("\(plan.id) is traded by \(signal.shard) under \(signal.epoch), who does not own it")
+        }
+        if path.books.killSwitch != .released { violated("\(plan.id) is approved past the kill switch") }
+        watchDay(plan.id, marks)
+    }
+
+    /// What a plan has spent and may lose, whose it is, and what is held for it.
+    mutating func watchPlan(_ id: IntentID) {
+        guard let row = path.books.plans[id] else { return violated("\(id) has legs and is no plan") }
+        let plan = row.approved
+        var spent = Money.zero
+        var held = [Quantity.zero, .zero]
+        let orders = path.books.orders(ofPlan: id, at: now)
+        for order in orders {
+            let answer = path.books.answer(of: order.record.request.id)
+            if order.leg.action == .buy {
+                spent += answer.value + answer.fees
+                held[order.leg.leg] += answer.filled
+            } else {
+                spent -= answer.value - answer.fees
+                held[order.leg.leg] = held[order.leg.leg].subtracting(answer.filled)
+            }
+        }
+        if spent > plan.reserved { violated("\(id) has spent \(spent) of \(plan.reserved)") }
+        let worst = Price.one * min(held[0], held[1]) - spent
+        if worst < -plan.maximumLoss {
+            violated("\(id) may come to \(worst), of which it may lose \(plan.maximumLoss)")
+        }
+        if orders.count(where: { !$0.record.state.isTerminal }) > 1 { violated("\(id) has two open orders") }
+        if orders.map(\.leg.number) != Array(1..<orders.count + 1) { violated("\(id) has orders of one number") }
+        // What a plan that had ended still has to mend is not reserved again.
+        guard row.ending == nil, let reservation = path.books.reservations[plan.reservation]?.record.state else {
+            return
+        }
+        if reservation != .held { violated("\(id) is \(row.state) while its reservation is \(reservation)") }
+    }
+
+    /// Only who holds a plan stores an order of it.
+    mutating func watchLeg(_ id: IntentID, by holder: String) {
+        watchClaim()
+        watchBudget(.order)
+        let known = path.books.plans[id]?.holder
+        if known != holder { violated("\(holder) stores an order while \(known ?? "nobody") is at work on \(id)") }
+    }
+
+    mutating func watchFinished(_ id: IntentID, _ outcome: LegPlanOutcome) {
+        if path.books.reservations.values.contains(where: { $0.plan == id && $0.record.state == .held }) {
+            violated("\(id) is finished while its reservation is held")
+        }
+        let isNaked = path.books.plans[id]?.ending == SimulatedBooks.naked
+        if !isNaked, path.books.unevenness(of: id) != 0 { violated("\(id) is finished, and a leg stands alone") }
+        let open = path.books.orders(ofPlan: id, at: now).contains { !$0.record.state.isTerminal }
+        if open { violated("\(id) is finished with an open order") }
+    }
+
+    /// After calm every plan has ended, with both legs even, or with a market that was paid out before.
+    mutating func watchPlansEnd() {
+        for (id, row) in path.books.plans.sorted(by: { $0.key < $1.key }) {
+            if row.state != .finished { violated("in the end \(id) is \(row.state)") }
+            if row.ending != SimulatedBooks.naked, path.books.unevenness(of: id) != 0 {
+                violated("in the end a leg of \(id) stands alone")
+            }
+        }
+    }
+}
