@@ -9,14 +9,8 @@ import Testing
 /// `LINESMAN_SIMULATION_SUITE_SEEDS` names how many runs there are, `LINESMAN_SIMULATION_FIRST` the first seed.
 @Suite struct SuiteSimulationTests {
     private static let environment = ProcessInfo.processInfo.environment
-    private static let count = environment["LINESMAN_SIMULATION_SUITE_SEEDS"].flatMap { Int($0) } ?? 50
+    private static let count = environment["LINESMAN_SIMULATION_SUITE_SEEDS"].flatMap { Int($0) } ?? 1_000
     private static let first = environment["LINESMAN_SIMULATION_FIRST"].flatMap { UInt64($0) } ?? 1
-    #if DEBUG
-    /// A tenth as fast, so less than half as long; `make soak-simulation` runs whole seeds.
-    private static let timeline = SimulationTimeline.brief
-    #else
-    private static let timeline = SimulationTimeline.whole
-    #endif
     /// Several runs in one case, so that a case is worth its bookkeeping.
     private static let chunk = 50
 
@@ -29,7 +23,7 @@ import Testing
     @Test(arguments: chunks)
     func `limits, owners, reservations, orders and alerts hold after every step`(_ seeds: Range<UInt64>) {
         for seed in seeds {
-            let outcome = SimulationRun.run(seed, plant: nil, timeline: Self.timeline)
+            let outcome = SimulationRun.run(seed, plant: nil)
             let shown = outcome.violations.prefix(4).joined(separator: "; ")
             #expect(outcome.violations.isEmpty, "seed \(seed): \(shown)")
             #expect(outcome.signals > 0 && outcome.moves > 0, "seed \(seed): nothing happened")
@@ -83,6 +77,7 @@ import Testing
         #expect(outcomes.reduce(0) { $0 + $1.signals } > 400)
         #expect(outcomes.reduce(0) { $0 + $1.orders } > 100)
         #expect(outcomes.reduce(0) { $0 + $1.fills } > 100)
+        #expect(outcomes.reduce(0) { $0 + $1.plans } > 20)
         #expect(outcomes.reduce(0) { $0 + $1.moves } > 500)
     }
 }
