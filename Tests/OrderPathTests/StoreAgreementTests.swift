@@ -36,7 +36,10 @@ import Testing
         await rig.pool.close(grace: .milliseconds(100))
     }
 
-    @Test(arguments: [Plant.exposureUnread, .reservationLeaked, .killSwitchUnread, .settlementForgotten])
+    @Test(arguments: [
+        Plant.exposureUnread, .reservationLeaked, .killSwitchUnread, .settlementForgotten, .reversalHalved,
+        .lossUnread, .refusalForgotten, .planReservationEnds,
+    ])
     func `a simulated store that is another one is found out`(_ plant: Plant) async throws {
         let rig = try await Rig()
         var isFound = false

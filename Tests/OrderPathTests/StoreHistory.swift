@@ -21,17 +21,18 @@ struct StoreHistory {
 
     let seed: UInt64
     let rig: Rig
-    private let signals: SignalStore
-    private let orders: OrderStore
-    private let processor: SignalProcessorEngine
-    private let engine = ExecutionServiceEngine(safeguards: Safeguards())
-    private var random: SeededGenerator
-    private var books: SimulatedBooks
-    private var seats: [GameID: Seat] = [:]
-    private var lives: [ShardID: Incarnation] = [:]
-    private var now = tipOff
+    let signals: SignalStore
+    let orders: OrderStore
+    let processor: SignalProcessorEngine
+    let engine = ExecutionServiceEngine(safeguards: Safeguards())
+    var random: SeededGenerator
+    var books: SimulatedBooks
+    var seats: [GameID: Seat] = [:]
+    var lives: [ShardID: Incarnation] = [:]
+    var now = tipOff
     private var said: [(signal: Signal, sender: Incarnation?)] = []
     private var fillsMade = 0
+    var arbitrages: [(signal: ArbitrageSignal, sender: Incarnation?)] = []
     private(set) var steps: [String] = []
 
     /// A planted mistake makes the simulated store another one.
@@ -40,15 +41,31 @@ struct StoreHistory {
         self.rig = rig
         random = SeededGenerator(seed: seed)
         signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
-        orders = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        var orders = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        orders.fillStanding = seed % 2 == 0 ? .provisional : .confirmed
+        orders.budget = BudgetStore(account: rig.account, limits: Self.budget)
+        self.orders = orders
         var limits = TradingLimits()
         limits.minimumEdgeBasisPoints = 400
         limits.positionShare = 0.03
         limits.entriesPerSide = 3
         limits.allowsHedging = true
+        if seed % 3 == 0 { limits.dailyLoss = .dollars(5) }
         processor = SignalProcessorEngine(limits: limits)
         books = SimulatedBooks(cash: .dollars(1_000), plant: plant)
+        books.fillStanding = orders.fillStanding
+        books.budgetLimits = Self.budget
     }
+
+    /// More than a history asks for, and pauses longer than it lasts: the database's own time decides nothing.
+    private static let budget: AccountBudget.Limits = {
+        do {
+            return try AccountBudget.Limits(
+                tokensPerSecond: 1_000_000, burst: 1_000_000, pause: .seconds(86_400), longestPause: .seconds(86_400))
+        } catch {
+            preconditionFailure("\(error)")
+        }
+    }()
 
     /// Where the two differ, in words; empty when they end equal.
     mutating func differences() async throws -> [String] {
@@ -65,16 +82,20 @@ struct StoreHistory {
         if try await orders.openOrders().map(\.record) != books.openOrders.map(\.record) {
             found.append("what is open is in another order")
         }
+        found += try await compared()
+        if try await orders.waitingPlans(limit: 1_000) != books.waitingPlans(at: .origin) {
+            found.append("plans wait in another order")
+        }
         return found
     }
 
-    private mutating func roll(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+    mutating func roll(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
 
-    private mutating func pick<Element>(of elements: [Element]) -> Element? {
+    mutating func pick<Element>(of elements: [Element]) -> Element? {
         elements.isEmpty ? nil : elements[roll(0...elements.count - 1)]
     }
 
-    private func market(_ game: GameID, _ team: HomeAway) -> MarketID {
+    func market(_ game: GameID, _ team: HomeAway) -> MarketID {
         MarketID(stringLiteral: "\(game)-\(team.rawValue)")
     }
 
@@ -87,6 +108,7 @@ struct StoreHistory {
             for table in [
                 "fills", "orders", "intents", "reservations", "signals", "consumed", "positions", "assignments",
                 "market_mappings", "games", "shard_lives", "outbox", "daily_stats", "bankroll", "audit_log",
+                "account_budgets", "plans",
             ] { try await transaction.execute(SQL(raw: "DELETE FROM \(table)")) }
             try await transaction.execute("UPDATE kill_switch SET engaged = false")
         }
@@ -122,14 +144,19 @@ struct StoreHistory {
 
     private mutating func step() async throws -> [String] {
         switch roll(0...99) {
-        case ..<35: try await say()
-        case ..<40: try await repeatSignal()
-        case ..<60: try await claim()
-        case ..<82: try await book()
+        case ..<28: try await say()
+        case ..<32: try await repeatSignal()
+        case ..<36: try await sayArbitrage()
+        case ..<46: try await workOnPlan()
+        case ..<62: try await claim()
+        case ..<79: try await book()
+        case ..<84: try await concludeFills()
         case ..<88: try await exit()
         case ..<92: try await settle()
-        case ..<95: try await turnKillSwitch()
-        case ..<98: try await move()
+        case ..<94: try await turnKillSwitch()
+        case ..<96: try await move()
+        case ..<97: try await limitRate()
+        case ..<98: try await halt()
         default: try await claimShard()
         }
     }
@@ -161,11 +188,7 @@ struct StoreHistory {
     }
 
     private mutating func process(_ signal: Signal, _ sender: Incarnation?) async throws -> [String] {
-        var marks: [MarketID: PortfolioMark.Mark] = [:]
-        for id in books.markets.keys.sorted() where roll(0...19) > 0 {
-            let bid = Int64(roll(2...90))
-            marks[id] = PortfolioMark.Mark(yesBid: .cents(bid), yesAsk: .cents(bid + 2), at: now)
-        }
+        let marks = marks()
         let real = try await signals.process(
             signal, from: sender, trace: nil, engine: processor, marks: marks, at: now)
         let owner = SimulatedBooks.Ownership(seat: seats[signal.game], life: lives[signal.shard])
@@ -265,6 +288,73 @@ struct StoreHistory {
         return note("settle \(id) at \(value)", real == .paid, books.settle(id, at: value))
     }
 
+    /// Some fills are certain, or never were; also those that were concluded before, or are of another order.
+    private mutating func concludeFills() async throws -> [String] {
+        guard let fill = pick(of: books.fills.keys.sorted()), let order = books.fills[fill]?.order else { return [] }
+        if roll(0...2) == 0 {
+            try await orders.confirm([fill])
+            books.confirm([fill])
+            steps.append("\(fill) is certain")
+            return []
+        }
+        var taken: Set<FillID> = [fill]
+        if let other = pick(of: books.fills.keys.sorted()) { taken.insert(other) }
+        let real = try await orders.reverse(taken, of: order, now: now)
+        return note("\(taken.sorted()) of \(order) never were", real, .some(books.reverse(taken, of: order, at: now)))
+    }
+
+    /// The venue wants no more orders, or takes them again.
+    private mutating func limitRate() async throws -> [String] {
+        let venue = Venue.kalshi
+        if books.budget.blockedUntil > 0 {
+            try await rig.pool.execute("UPDATE account_budgets SET blocked_until = 0, full_at = 0, refusals = 0")
+            books.budget = AccountBudget()
+            steps.append("the venue takes orders")
+        } else {
+            try await rig.pool.transaction("too many") { transaction in
+                try await orders.budget?.note(.tooMuch(retryAfter: nil), at: venue, transaction)
+            }
+            books.refusedAsTooMany(retryAfter: nil, at: .origin)
+            steps.append("the venue wants no orders")
+        }
+        return []
+    }
+
+    /// The loss of the day as both see it, and what is done about it.
+    private mutating func halt() async throws -> [String] {
+        let (marks, at) = (marks(), now)
+        let real = try await signals.dayStanding(marks: marks, at: at)
+        let ours = (realised: books.realised - books.fees, marked: books.markedProfit(marks, at: at))
+        var found = note("realised today", real.realised, ours.realised)
+        found += note("marked today", real.marked, .some(ours.marked))
+        let isHalt = try await signals.halt(for: .dollars(100), limit: .dollars(100), by: "test", at: at)
+        return found + note("halt", isHalt, books.halt())
+    }
+
+    mutating func marks() -> [MarketID: PortfolioMark.Mark] {
+        var marks: [MarketID: PortfolioMark.Mark] = [:]
+        for id in books.markets.keys.sorted() where roll(0...19) > 0 {
+            let bid = Int64(roll(2...90))
+            marks[id] = PortfolioMark.Mark(yesBid: .cents(bid), yesAsk: .cents(bid + 2), at: now)
+        }
+        return marks
+    }
+
+    /// What both would compare with a venue that names all that there is.
+    private func compared() async throws -> [String] {
+        let snapshot = VenueSnapshot(
+            orders: books.orders.keys.sorted().map {
+                VenueOrderState(
+                    venueOrder: VenueOrderID(stringLiteral: "v-\($0)"), key: $0, market: "any", filled: .zero,
+                    isOpen: false)
+            }, fills: [], positions: [:], balance: nil)
+        var (theirs, ours) = (try await orders.own(of: snapshot, since: nil), books.own(of: snapshot))
+        theirs.orders.sort { $0.request.id < $1.request.id }
+        ours.orders.sort { $0.request.id < $1.request.id }
+        theirs.provisional.sort { $0.id < $1.id }
+        return theirs == ours ? [] : ["what is compared with a venue differs: PostgreSQL \(theirs), simulated \(ours)"]
+    }
+
     private mutating func turnKillSwitch() async throws -> [String] {
         let isEngaged = books.killSwitch == .released && Bool.random(using: &random)
         try await rig.pool.transaction("switch") { transaction in
@@ -303,7 +393,7 @@ struct StoreHistory {
         return []
     }
 
-    private mutating func note<Answer: Equatable>(_ what: String, _ theirs: Answer, _ ours: Answer?) -> [String] {
+    mutating func note<Answer: Equatable>(_ what: String, _ theirs: Answer, _ ours: Answer?) -> [String] {
         steps.append(what)
         if let ours, theirs == ours { return [] }
         let answer = ours.map { "\($0)" } ?? "nothing"
@@ -327,10 +417,17 @@ struct StoreHistory {
                 coalesce(venue_order_id, '-'), venue_at, CASE WHEN reduces THEN 'reduces' ELSE 'enters' END) AS line
             FROM orders
             """,
-            "SELECT concat_ws(' ', 'fill', fill_id, order_id, price, quantity, fee, venue_at) AS line FROM fills",
+            """
+            SELECT concat_ws(' ', 'fill', fill_id, order_id, price, quantity, fee, venue_at, standing) AS line
+            FROM fills
+            """,
             """
             SELECT concat_ws(' ', 'position', market_id, net_quantity, cost, realised, fees, state, opened_at, saved,
                 shared_profit) AS line FROM positions
+            """,
+            """
+            SELECT concat_ws(' ', 'plan', plan_id, state, coalesce(holder, '-'), coalesce(ending, '-'),
+                coalesce(pairs, 0)) AS line FROM plans
             """,
             "SELECT concat_ws(' ', 'account', cash, realised, fees, saved) AS line FROM bankroll",
             """
@@ -348,6 +445,13 @@ struct StoreHistory {
         var found: Set<String> = []
         for (id, verdict) in books.signals {
             found.insert("signal \(id) \(id.rawValue.hasPrefix("x") ? "-" : verdict)")
+        }
+        for (signal, _) in arbitrages where books.signals[signal.id] != nil {
+            found.insert("signal \(signal.id).2 \(books.signals[signal.id] ?? "")")
+        }
+        for (id, row) in books.plans {
+            found.insert(
+                "plan \(id) \(row.state.rawValue) \(row.holder ?? "-") \(row.ending ?? "-") \(row.pairs.hundredths)")
         }
         for (id, row) in books.intents {
             found.insert(
@@ -368,7 +472,8 @@ struct StoreHistory {
         for (id, fill) in books.fills {
             let (price, quantity) = (fill.price.tenThousandths, fill.quantity.hundredths)
             found.insert(
-                "fill \(id) \(fill.order) \(price) \(quantity) \(fill.fee.microdollars) \(fill.at.microseconds)")
+                "fill \(id) \(fill.order) \(price) \(quantity) \(fill.fee.microdollars) \(fill.at.microseconds) "
+                    + books.standing(of: id).rawValue)
         }
         for (id, row) in books.positions { found.insert("position \(id) \(Self.text(row))") }
         let (cash, realised) = (books.cash.microdollars, books.realised.microdollars)
