@@ -9,15 +9,16 @@ private struct Scene {
     var fixture: Fixture
     static let other: MarketID = "POLY-CLE"
 
-    init(sameTerms: Bool = true, watching: Bool = true) throws {
+    init(
+        sameTerms: Bool = true, watching: Bool = true, venue: Venue = .polymarket, event: String = "nba-tor-cle"
+    ) throws {
         var rules = ShardRules()
         // Asked for by hand below; what a book's own change leads to is a test of its own.
         rules.arbitrageDebounce = .zero
         if sameTerms { rules.sameTerms = [MarketPair(Self.other, Fixture.away), MarketPair(Self.other, Fixture.home)] }
         fixture = Fixture(rules: rules)
         let other = try Market(
-            id: Self.other, venue: .polymarket, game: "nba-401869369", eventTicker: "nba-tor-cle", title: "Cavaliers",
-            team: .home)
+            id: Self.other, venue: venue, game: "nba-401869369", eventTicker: event, title: "Cavaliers", team: .home)
         _ = fixture.send(
             .assign(
                 "command-1",
@@ -96,6 +97,15 @@ private struct Scene {
             #expect(Set(signal.legs.map(\.market)) == [Fixture.home, Scene.other])
             #expect(signal.legs.last?.outcome == .no && signal.legs.last?.price == .cents(44))
             #expect(signal.kind == .crossMarketArbitrage)
+        }
+    }
+
+    @Test func `at one venue two bets on a game pay on the same terms only under one event`() throws {
+        for (event, isFound) in [(try Fixture.markets()[0].eventTicker, true), ("ANOTHER-EVENT", false)] {
+            var scene = try Scene(sameTerms: false, venue: .kalshi, event: event)
+            _ = try scene.fixture.book(Fixture.home, bid: 48, ask: 50)
+            _ = try scene.fixture.book(Scene.other, bid: 56, ask: 58)
+            #expect(scene.reason() == (isFound ? nil : .unmatchedTerms))
         }
     }
 

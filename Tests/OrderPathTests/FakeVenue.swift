@@ -18,6 +18,8 @@ final class FakeVenue: ExecutionVenue {
         case losesRequest
         /// It says no, and trades it all the same.
         case refusesAndFills
+        /// It says no, and has it in its book all the same.
+        case refusesAndRests
         /// It takes the order, and nothing of it trades until it is cancelled.
         case rests
         /// It takes the order and says nothing until `release`, whatever the deadline.
@@ -107,7 +109,7 @@ final class FakeVenue: ExecutionVenue {
             switch manner {
             case .fills, .losesAnswer, .refusesAndFills, .hangs: state.orders[order.id] = (order, whole)
             case .fillsInPart(let part): state.orders[order.id] = (order, part)
-            case .rests:
+            case .rests, .refusesAndRests:
                 state.orders[order.id] = (order, 0)
                 state.resting.insert(order.id)
             case .refuses, .losesRequest: break
@@ -121,7 +123,7 @@ final class FakeVenue: ExecutionVenue {
             return news(order, whole)
         case .fillsInPart(let part): return news(order, part)
         case .rests: return news(order, 0, rests: true)
-        case .refuses, .refusesAndFills: return .refused(reason: "insufficient_balance")
+        case .refuses, .refusesAndFills, .refusesAndRests: return .refused(reason: "insufficient_balance")
         case .losesAnswer, .losesRequest: return .unanswered(reason: "timeout")
         }
     }

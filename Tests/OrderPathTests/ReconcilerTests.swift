@@ -120,6 +120,32 @@ import Wire
         }
     }
 
+    @Test func `what rests at the venue though we were told no is taken back`() async throws {
+        try await withOrderPath { path in
+            path.venue.will(.refusesAndRests)
+            path.startSignalProcessor()
+            path.startExecution(Self.soon)
+            try await path.publish(try path.rig.signal("s1"))
+            try await path.untilOrder(.rejected)
+            _ = try await look(.equal, path)
+            let order = try #require(try await path.rig.text("SELECT order_id AS t FROM orders"))
+            #expect(Set(path.venue.cancels.map(\.rawValue)) == ["venue-\(order)"])
+            #expect(try await engaged(path) == nil)
+        }
+    }
+
+    @Test func `the books are compared again when it is time, and nobody has to ask`() async throws {
+        try await withOrderPath { path in
+            path.startExecution(Self.soon.merging(["RECONCILIATION_INTERVAL_SECS": "1"]) { $1 })
+            try await untilVerdict(.equal, path)
+            let looks = path.venue.looks
+            try await eventually("three looks more") { path.venue.looks >= looks + 3 }
+            path.venue.hold(["game-1-HOME": 1])
+            try await untilVerdict(.differs, path)
+            try await eventually("engaged") { try await engaged(path) != nil }
+        }
+    }
+
     @Test func `a fill of nobody we know, in a market we never traded, is kept, told of and halts`() async throws {
         try await withOrderPath { path in
             let stranger = VenueFillState(

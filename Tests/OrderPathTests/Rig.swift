@@ -89,11 +89,6 @@ struct Rig: Sendable {
         try await account.open(with: .dollars(1_000), pool)
     }
 
-    /// On a server of one's own.
-    init(pool: PostgresPool, url: String) {
-        (self.url, tcp, self.pool) = (url, url, pool)
-    }
-
     static func pool(_ settings: PostgresSettings) -> PostgresPool {
         PostgresPool(
             settings: settings, application: "test", clock: .real, random: .seeded(1), log: quiet,

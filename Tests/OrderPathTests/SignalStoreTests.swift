@@ -2,7 +2,6 @@ import Domain
 import Postgres
 import Resilience
 import Runtime
-import Servers
 import SignalProcessorEngine
 import Testing
 import Wire
@@ -31,33 +30,6 @@ struct SignalStoreTests {
         #expect(try announced?.json("payload", as: IntentMessage.self).intent == intent)
         #expect(try announced?.text("trace") == "t1")
         #expect(try await rig.text("SELECT event AS t FROM audit_log") == "signal_approved")
-    }
-
-    // Decision 0076.
-    @Test(.timeLimit(.minutes(5)))
-    func `an approval is on disk when it is told, though its locks were free before`() async throws {
-        let directory = try TemporaryDirectory()
-        defer { directory.remove() }
-        // Nothing else writes the log out: what is kept was waited for.
-        let server = try await PrivatePostgres.start(
-            in: directory.path, databases: ["approvals"], settings: ["wal_writer_delay": "10s"])
-        var settings = try PostgresSettings(url: server.socketURL(database: "approvals"))
-        settings.minConnections = 0
-        let pool = Rig.pool(settings)
-        try await Migrations.run(pool)
-        let rig = Rig(pool: pool, url: server.socketURL(database: "approvals"))
-        try await rig.account.open(with: .dollars(1_000), pool)
-        try await rig.addGame()
-        let engine = SignalProcessorEngine(limits: TradingLimits())
-        let outcome = try await store(rig).process(try rig.signal("s1"), trace: nil, engine: engine, at: tipOff)
-        guard case .decided(.approved) = outcome else { throw NeverCame(description: "\(outcome)") }
-        await server.kill()
-        try await server.startAgain()
-        try await eventually("the server is back") { (try? await rig.number("SELECT 1 AS n")) == 1 }
-        #expect(try await rig.number("SELECT count(*) AS n FROM intents WHERE state = 'approved'") == 1)
-        #expect(try await rig.number("SELECT count(*) AS n FROM reservations WHERE state = 'held'") == 1)
-        await pool.close(grace: .milliseconds(100))
-        await server.stop()
     }
 
     @Test func `a redelivered signal is dropped, of a known market or not`() async throws {

@@ -20,8 +20,7 @@ struct SignalStore: Sendable {
 
     /// Locks are taken in one order everywhere: account, kill switch, shard and assignment, then rows of its own.
     ///
-    /// Everything is read in one round trip and written in another, together with COMMIT. An approval frees its locks
-    /// before it is on disk, and is on disk when this returns (decision 0076).
+    /// Everything is read in one round trip and written in another, together with COMMIT.
     ///
     /// `sender` is the life of the shard that said it. `approving` is told an intent that is about to be committed,
     /// under the account's lock, so that whoever looks for it waits for the commit (decision 0057).
@@ -41,7 +40,7 @@ struct SignalStore: Sendable {
         _ signal: Signal, from sender: Incarnation?, trace: TraceID?, engine: SignalProcessorEngine,
         marks: MarkBook.Marks, at now: VenueInstant, approving: @Sendable (ApprovedIntent) -> Void
     ) async throws -> Outcome<Verdict> {
-        let outcome: Outcome<Verdict> = try await pool.retryingTransaction("signal") { transaction in
+        try await pool.retryingTransaction("signal") { transaction in
             let (isKnown, view) = try await reader(transaction, marks, sender).view(for: signal, at: now)
             if isKnown {
                 try await AuditEntry(
@@ -57,21 +56,12 @@ struct SignalStore: Sendable {
             if case .approved(let intent, let reserved) = verdict {
                 let next = try await approve(intent, reserved: reserved, trace: trace, now: now, transaction)
                 try AuditEntry.write(entry, next, transaction)
-                // Whoever waits for the locks commits behind us in the same log, and sends when that is on disk.
-                try transaction.enqueue("SET LOCAL synchronous_commit = off")
             } else {
                 try await entry.write(transaction)
             }
             try await statistics.add(["signals": 1, "signals:\(verdict.name)": 1], at: now, transaction)
             return .decided(verdict)
         }
-        if case .decided(.approved) = outcome { try await sync() }
-        return outcome
-    }
-
-    /// Waits until everything that was committed before is on disk: a commit that changes nothing.
-    private func sync() async throws {
-        try await pool.execute("SELECT pg_logical_emit_message(true, 'linesman', '')")
     }
 
     func reader(
