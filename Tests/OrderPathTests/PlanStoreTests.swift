@@ -204,6 +204,34 @@ struct PlanStoreTests {
         #expect(try await waiting() == 0, "an attempt that never came makes no other one")
     }
 
+    // CHECKLIST H28.
+    @Test func `a plan in the markets of another waits until that one has finished`() async throws {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let away = try await rig.addAwayMarket("game-1")
+        var limits = Rig.planLimits
+        (limits.entriesPerSide, limits.positionsPerGame) = (10, 10)
+        let engine = SignalProcessorEngine(limits: limits)
+        for id in ["a1", "a2"] as [SignalID] {
+            let outcome = try await rig.signals.process(
+                rig.arbitrage(id, away: away), trace: nil, engine: engine, at: tipOff)
+            guard case .decided(.approved) = outcome else { throw NeverCame(description: "\(outcome)") }
+        }
+        let store = rig.orders
+        let plans = try await store.waitingPlans(limit: 10)
+        #expect(plans.count == 2)
+        let (first, second) = (plans[0], plans[1])
+        #expect(try await store.takePlan(first, for: "one", lease: .seconds(60)) != nil)
+        #expect(try await store.takePlan(second, for: "one", lease: .seconds(60)) == nil)
+        #expect(try await store.takePlan(second, for: "two", lease: .seconds(60)) == nil)
+        try await rig.pool.execute(
+            """
+            UPDATE plans SET state = 'finished', holder = NULL, held_until = NULL, ending = 'flat', pairs = 0,
+                result = 0, finished_at = now() WHERE plan_id = \(first.rawValue)
+            """)
+        #expect(try await store.takePlan(second, for: "two", lease: .seconds(60)) != nil)
+    }
+
     @Test func `only who holds a plan can send for it, and each number once`() async throws {
         let rig = try await Rig()
         try await rig.addGame()
