@@ -212,7 +212,12 @@ extension Simulation {
             violated("in the end \(id) is \(row.state)")
         }
         for order in books.openOrders { violated("in the end \(order.record.request.id) is \(order.record.state)") }
-        if books.reserved != .zero { violated("in the end \(books.reserved) is reserved") }
+        let waits = books.reservations.values.filter { row in
+            row.record.state == .held && row.plan.map { standsStill($0) } ?? false
+        }
+        if books.reserved != waits.reduce(Money.zero, { $0 + $1.record.held }) {
+            violated("in the end \(books.reserved) is reserved")
+        }
         if books.cash != path.venue.cash {
             violated("in the end cash is \(books.cash), the venue's \(path.venue.cash)")
         }
