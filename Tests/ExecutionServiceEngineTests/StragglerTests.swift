@@ -51,6 +51,22 @@ struct StragglerTests {
             ReversalBooking(order: all.order, position: all.position, fills: all.remaining, reversing: ["f1"]) == nil)
     }
 
+    @Test func `an order that was filled anew before its first fill was taken back has what stays`() throws {
+        let order = try makeOrder(state: .sent)
+        var booking = makeBooking(order)
+        let fills = try [
+            makeFill("f1", of: order, contracts: 30, cents: 40), makeFill("f2", of: order, contracts: 40, cents: 40),
+        ]
+        booking.apply(.accepted("v", fills: fills, reported: .contracts(40), rests: false))
+        #expect(booking.order.state == .filled && booking.order.filled == .contracts(70))
+        // As its row has it: no more than was asked for.
+        let stored = try makeOrder(state: .filled, filled: .contracts(40))
+        let reversal = try #require(
+            ReversalBooking(order: stored, position: booking.position, fills: fills, reversing: ["f1"]))
+        #expect(reversal.order.state == .filled && reversal.order.filled == .contracts(40))
+        #expect(reversal.position.netHundredths == 4_000)
+    }
+
     @Test func `a fill that is taken back after the settlement gives back what it was paid`() throws {
         let order = try makeOrder(state: .filled, filled: .contracts(40))
         let fills = try [makeFill("f1", of: order, contracts: 10), makeFill("f2", of: order, contracts: 30)]

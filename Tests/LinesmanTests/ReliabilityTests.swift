@@ -93,7 +93,7 @@ import Testing
             """
             {"scenario": "redis-kill", "round": 1, "isControl": \(isControl), "passed": true,
              "recoveredMs": \(recovered.map { "\($0)" } ?? "null"), "orders": 3, "moved": 0, "lost": 0, "duplicated": 0,
-             "alertsExpected": \(isControl ? 0 : 1), "alertsReceived": \(isControl ? 0 : 1),
+             "tookMs": 1000, "alertsExpected": \(isControl ? 0 : 1), "alertsReceived": \(isControl ? 0 : 1),
              "falseAlerts": [\(wrong.map { "\"\($0)\"" }.joined())], "problems": []}
             """
         }

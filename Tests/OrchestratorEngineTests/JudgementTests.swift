@@ -225,10 +225,30 @@ import Testing
         #expect(fleet.recovered == [.redisConnectivityIssue, .databaseConnectivityIssue])
     }
 
+    @Test func `who led last tells of the database, however late that is judged, until another leads`() {
+        for isFollowed in [false, true] {
+            var fleet = Fleet()
+            fleet.send(.leadershipLost)
+            let others = (1...2).map { number in
+                Event.serviceHeartbeat(
+                    .init(service: "orchestrator", instance: "o\(number)", incarnation: "life-1", status: .healthy))
+            }
+            for _ in 1...20 {
+                for other in others { fleet.send(other) }
+                // The pool counts its failures first, and says that all is well until they are enough.
+                fleet.send(.dependency(.postgres, isHealthy: true))
+                fleet.pass(.seconds(1))
+            }
+            if isFollowed { fleet.send(.anotherLeads) }
+            for _ in 1...3 { fleet.send(.dependency(.postgres, isHealthy: false)) }
+            #expect(fleet.raised == (isFollowed ? [] : [.databaseConnectivityIssue]))
+        }
+    }
+
     @Test func `a standby leaves the alerts to the leader`() {
         var fleet = Fleet()
         fleet.send(.leadershipLost)
-        fleet.send(.dependency(.postgres, isHealthy: true))
+        fleet.send(.anotherLeads)
         for _ in 1...5 {
             fleet.send(.dependency(.redis, isHealthy: false))
             fleet.send(.dependency(.postgres, isHealthy: false))
@@ -239,7 +259,7 @@ import Testing
     @Test func `who takes over tells what failed before it led`() {
         var fleet = Fleet()
         fleet.send(.leadershipLost)
-        fleet.send(.dependency(.postgres, isHealthy: true))
+        fleet.send(.anotherLeads)
         fleet.send(.dependency(.redis, isHealthy: false))
         fleet.pass(.seconds(1))
         #expect(fleet.raised.isEmpty)
@@ -255,7 +275,7 @@ import Testing
     ) {
         var fleet = Fleet()
         fleet.send(.leadershipLost)
-        fleet.send(.dependency(.postgres, isHealthy: true))
+        fleet.send(.anotherLeads)
         for _ in 1...3 { fleet.send(.dependency(.postgres, isHealthy: false)) }
         for second in 1...25 {
             for number in 1...orchestrators where number == 1 || second <= 10 {

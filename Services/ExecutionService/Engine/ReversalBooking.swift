@@ -56,11 +56,17 @@ public struct ReversalBooking: Hashable, Sendable {
         self.order = order
         self.position = Position.rebuilt(position.market, from: remaining, settledAt: settledAt)
         account.add(from: position, to: self.position)
-        let gone = reversed.reduce(Quantity.zero) { $0 + $1.quantity }
-        self.order.filled = order.filled.subtracting(gone)
+        // Not what it had less what is gone: a row holds no more than was asked for, also of an order that was filled
+        // anew before its venue told us what it took back.
+        let stays = remaining.lazy.filter { $0.order == order.request.id }.reduce(Quantity.zero) { $0 + $1.quantity }
+        self.order.filled = min(stays, order.request.quantity)
         self.order.reason = "fill_reversed"
         // The one way back out of an end: what was said of it was not true.
-        if order.state.isTerminal { self.order.state = self.order.filled.isZero ? .cancelled : .partiallyFilled }
+        if order.state.isTerminal {
+            self.order.state =
+                self.order.filled.isZero
+                ? .cancelled : self.order.filled < order.request.quantity ? .partiallyFilled : order.state
+        }
     }
 
     public var alert: ExecutionAlert {

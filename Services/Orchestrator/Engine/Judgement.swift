@@ -68,7 +68,6 @@ extension OrchestratorEngine {
     mutating func judge(
         _ dependency: Dependency, _ isHealthy: Bool, at now: MachineInstant, into effects: inout [Effect]
     ) {
-        if dependency == .postgres, isHealthy, !isLeading { ledLast = false }
         failures[dependency] = isHealthy ? 0 : (failures[dependency] ?? 0) + 1
         tell(of: dependency, at: now, into: &effects)
     }
@@ -154,6 +153,8 @@ extension OrchestratorEngine {
     /// Ends what we told as a leader: whoever leads now cannot, and tells it again if it is still so.
     mutating func handOverAlerts(into effects: inout [Effect]) {
         guard !isLeading else { return }
+        // Until then nobody else may have led: that a dependency was well a moment ago does not say so.
+        ledLast = false
         for kind in AlertKind.allCases where kind.isLeadersToTell {
             alerts[kind.rawValue] = nil
             effects.append(.handOverAlert(kind, fingerprint: kind.rawValue))

@@ -14,7 +14,7 @@ public struct OrchestratorEngine: Sendable {
     var ledSince: MachineInstant?
     /// The newest term that is over; a late answer must not begin it again.
     var endedTerm: Int64 = 0
-    /// We led, and have not seen the database since: without it nobody leads, and we are the one to say so.
+    /// We led, and have not seen that another does: without a database nobody leads, and we are the one to say so.
     var ledLast = false
     var games: [GameID: WatchedGame] = [:]
     var shards: [ShardID: Shard] = [:]

@@ -125,6 +125,8 @@ extension Simulation {
         case .tick, .heartbeatSent, .state, .bookUpdated, .booksConfirmed: nil
         case .assign(let id, let assigned): "is assigned \(assigned.game.id)/\(assigned.epoch) by \(id)"
         case .reread(let list, _): "rereads \(list.map { "\($0.game.id)/\($0.epoch)" })"
+        case .epochsAnswered(let epochs, _):
+            "is told \(epochs.sorted { $0.key < $1.key }.map { "\($0.key)/\($0.value)" })"
         default: "gets \(event)"
         }
     }

@@ -174,7 +174,9 @@ extension Simulation {
                 path.watch.unknown.insert(id)
                 if plant != .alertForgotten { path.watch.told.insert(id) }
             }
-            if case .overfilled(let id, _, _) = alert { violated("\(id) is overfilled") }
+            if case .overfilled(let id, _, _) = alert, !path.venue.takenFrom.contains(id) {
+                violated("\(id) is overfilled")
+            }
         }
         let silent = path.watch.unknown.subtracting(path.watch.told).sorted()
         for id in silent { violated("nobody is told that \(id) is unknown") }

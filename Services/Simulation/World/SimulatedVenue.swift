@@ -42,6 +42,8 @@ struct SimulatedVenue {
     let keepsKeys: Bool
     /// Whether a fill is certain only some time after it was told.
     let takesFillsBack: Bool
+    /// Orders of which a fill was taken back: what is free again may trade before anybody heard of that.
+    private(set) var takenFrom: Set<OrderID> = []
     private(set) var standings: [FillID: FillStanding] = [:]
     /// Of each market, in their order.
     private var tape: [MarketID: [Fill]] = [:]
@@ -154,6 +156,7 @@ struct SimulatedVenue {
         standings[id] = isTrue ? .confirmed : .reversed
         guard !isTrue, let index = orders.firstIndex(where: { $0.fills.contains { $0.id == id } }) else { return }
         orders[index].fills.removeAll { $0.id == id }
+        takenFrom.insert(orders[index].request.id)
         let market = orders[index].request.market
         tape[market]?.removeAll { $0.id == id }
         hold(
