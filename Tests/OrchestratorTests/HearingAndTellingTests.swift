@@ -61,8 +61,17 @@ import Wire
         in folder: String, _ body: (AlertDispatcher) async throws -> Void
     ) async throws {
         let life = try await live(in: folder, body)
-        // The next life needs its file.
-        try await eventually(within: .seconds(20), "the file is let go") { life.dispatcher == nil }
+        // The next life needs its file; a process that is just being spawned beside us may hold the lock until it runs.
+        try await eventually(within: .seconds(60), "the file is let go") {
+            life.dispatcher == nil && Self.isFree("\(folder)/alerts.log.lock")
+        }
+    }
+
+    private static func isFree(_ lock: String) -> Bool {
+        let descriptor = open(lock, O_RDWR | O_CLOEXEC)
+        if descriptor < 0 { return false }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) == 0
     }
 
     private struct Life: Sendable {

@@ -43,12 +43,12 @@ import Testing
     func `a simulated store that is another one is found out`(_ plant: Plant) async throws {
         let rig = try await Rig()
         var isFound = false
-        for seed in 1...UInt64(100) where !isFound {
+        for seed in 1...UInt64(1_000) where !isFound {
             var history = StoreHistory(seed: seed, rig: rig, plant: plant)
             // An order that only one of them has is an error of the other: found, too.
             isFound = (try? await history.differences().isEmpty) != true
         }
-        #expect(isFound, "\(plant) stayed unseen in 100 histories")
+        #expect(isFound, "\(plant) stayed unseen in 1,000 histories")
         await rig.pool.close(grace: .milliseconds(100))
     }
 }
