@@ -177,6 +177,11 @@ final class Connection: LoopListener {
         flush()
     }
 
+    /// Sends what was submitted although more will follow: the server works on it while that is put together.
+    func sendAhead() {
+        if isUsable, isUnsynchronised { flush() }
+    }
+
     /// Ends what was sent last with a Sync, without which the next operation would belong to it.
     private func synchronise() -> Bool {
         guard isUnsynchronised else { return true }

@@ -1,3 +1,5 @@
+import NIOConcurrencyHelpers
+
 /// A statement and what its rows say, apart from when it is sent.
 ///
 /// Questions that are asked together cost one round trip, however many there are.
@@ -23,6 +25,32 @@ public struct PostgresQuestion<Answer: Sendable>: Sendable {
     }
 
     func answer(_ answer: PostgresAnswer) throws -> Answer { try read(answer.rows) }
+    func answer(_ rows: [Row]) throws -> Answer { try read(rows) }
+}
+
+/// The answer to a question that was asked ahead of a call; it is there when that call has returned.
+public final class PostgresAnswerAhead<Answer: Sendable>: Sendable {
+    private let question: PostgresQuestion<Answer>
+    private let transaction: String
+    private let outcome = NIOLockedValueBox<Result<[Row], PostgresError>?>(nil)
+
+    init(_ question: PostgresQuestion<Answer>, in transaction: String) {
+        self.question = question
+        self.transaction = transaction
+    }
+
+    func take(_ result: Result<Few<StatementResult>, PostgresError>) {
+        outcome.withLockedValue { $0 = result.map { $0.last?.rows ?? [] } }
+    }
+
+    /// - Throws: why it failed, or that nothing was called since.
+    public func callAsFunction() throws -> Answer {
+        guard let outcome = outcome.withLockedValue({ $0 }) else {
+            throw PostgresError(
+                .closed, "nothing was called since it was asked", context: "\(transaction): \(question.sql.summary)")
+        }
+        return try question.answer(outcome.get())
+    }
 }
 
 extension PostgresQuerying {

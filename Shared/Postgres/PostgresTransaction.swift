@@ -70,6 +70,10 @@ public final class PostgresTransaction: PostgresQuerying {
     @DatabaseLoop private var hasBegun = false
     /// The first failure; what fails after it in an aborted transaction only says so.
     @DatabaseLoop private var failure: PostgresError?
+    /// What was sent ahead of a call, and is under way.
+    @DatabaseLoop private var aheads: [Operation] = []
+    /// Why one of them failed, which the next call says.
+    @DatabaseLoop private var failureAhead: PostgresError?
 
     init(
         name: String, connection: Connection, core: PoolCore, isolation: TransactionIsolation, deadline: LoopInstant
@@ -111,6 +115,26 @@ public final class PostgresTransaction: PostgresQuerying {
         throw PostgresError(problem, words, context: "\(name): \(sql.summary)")
     }
 
+    /// Sends what waits at once, although nothing is to be answered yet: the server works on it while the caller puts
+    /// together what comes next.
+    ///
+    /// When it fails, the next call throws, the scope's end included.
+    public func push() {
+        LoopExecutor.shared.execute {
+            let queued = self.takeQueue()
+            if !queued.isEmpty { self.sendAhead(Few(queued)) { _ in } }
+        }
+    }
+
+    /// Asks ahead of the next call, as `push` sends: for a lock that a transaction begins with and may wait for.
+    ///
+    /// The answer is there when the next call has returned.
+    public func ahead<Answer>(_ question: PostgresQuestion<Answer>) -> PostgresAnswerAhead<Answer> {
+        let answer = PostgresAnswerAhead(question, in: name)
+        LoopExecutor.shared.execute { self.sendAhead(Few(self.takeQueue() + [question.sql])) { answer.take($0) } }
+        return answer
+    }
+
     /// Runs several trusted statements without values; the server parses them each time.
     public nonisolated(nonsending) func script(_ text: String, timeout: Duration? = nil) async throws {
         // BEGIN and what is queued go first: a script travels alone.
@@ -145,18 +169,44 @@ public final class PostgresTransaction: PostgresQuerying {
 
     @DatabaseLoop
     private func run(_ body: Operation.Body, _ sql: SQL?, _ timeout: Duration?, _ reply: Reply<Few<StatementResult>>) {
-        let context = "\(name): \(sql?.summary ?? "BEGIN")"
-        guard isOpen else {
-            return reply(.failure(PostgresError(.closed, "the transaction has ended", context: context)))
+        func refuse(_ code: PostgresError.Code, _ message: String) {
+            reply(.failure(PostgresError(code, message, context: "\(name): \(sql?.summary ?? "BEGIN")")))
         }
-        guard !reply.isCancelled else {
-            return reply(.failure(PostgresError(.cancelled, "the task was cancelled", context: context)))
-        }
+        guard isOpen else { return refuse(.closed, "the transaction has ended") }
+        guard !reply.isCancelled else { return refuse(.cancelled, "the task was cancelled") }
+        if let failureAhead { return reply(.failure(failureAhead)) }
         let operation = Operation(body, phase: .transaction, name: name, deadline: until(timeout)) { outcome in
             reply(outcome.mapError { self.explained($0) })
         }
-        reply.whenCancelled = { [connection] in connection.abort(operation, .taskCancelled) }
+        reply.whenCancelled = { [self] in
+            abortAheads()
+            connection.abort(operation, .taskCancelled)
+        }
         connection.submit(operation)
+    }
+
+    @DatabaseLoop
+    private func sendAhead(
+        _ statements: Few<SQL>, told: @escaping @DatabaseLoop (Result<Few<StatementResult>, PostgresError>) -> Void
+    ) {
+        // After its end, or after a failure: the next call says so.
+        guard isOpen, failureAhead == nil else { return }
+        let batch = Batch(opens: begin(), statements: statements)
+        let operation = Operation(.batch(batch), phase: .transaction, name: name, deadline: deadline)
+        operation.whenFinished = { [self] outcome in
+            aheads.removeAll { $0 === operation }
+            if case .failure(let error) = outcome, failureAhead == nil { failureAhead = explained(error) }
+            told(outcome)
+        }
+        aheads.append(operation)
+        connection.submit(operation)
+        connection.sendAhead()
+    }
+
+    /// What is awaited stands behind them.
+    @DatabaseLoop
+    private func abortAheads() {
+        for operation in aheads { connection.abort(operation, .taskCancelled) }
     }
 
     /// 25P02: the transaction is aborted, by the failure that is already known.
@@ -216,6 +266,7 @@ public final class PostgresTransaction: PostgresQuerying {
         if now >= deadline {
             return rollBack(because: .deadlineExceeded, "the deadline passed before the commit", reply)
         }
+        if let failureAhead { return rollBack { reply(.failure(failureAhead)) } }
         let batch = Batch(opens: begin(), statements: Few(statements), closes: .commit)
         isOpen = false
         let operation = Operation(
@@ -224,12 +275,13 @@ public final class PostgresTransaction: PostgresQuerying {
         ) { [self] outcome in
             switch outcome {
             case .success(let results):
-                if case .full(let answer) = results.last, answer.commandTag == "COMMIT" {
+                if failureAhead == nil, case .full(let answer) = results.last, answer.commandTag == "COMMIT" {
                     end()
                     return reply(.success(()))
                 }
                 // The server answers COMMIT in a failed transaction with ROLLBACK and calls it a success.
                 end()
+                if let failureAhead { return reply(.failure(failureAhead)) }
                 let cause = failure.map { ": \($0.message)" } ?? ""
                 reply(
                     .failure(
@@ -241,8 +293,11 @@ public final class PostgresTransaction: PostgresQuerying {
             }
         }
         // The bare COMMIT is short, and nothing is won by cancelling it.
-        if !statements.isEmpty {
-            reply.whenCancelled = { [connection] in connection.abort(operation, .taskCancelled) }
+        if !statements.isEmpty || !aheads.isEmpty {
+            reply.whenCancelled = { [self] in
+                abortAheads()
+                connection.abort(operation, .taskCancelled)
+            }
         }
         connection.submit(operation)
     }
@@ -262,6 +317,7 @@ public final class PostgresTransaction: PostgresQuerying {
     @DatabaseLoop
     private func rollBack(_ whenDone: @escaping () -> Void) {
         isOpen = false
+        abortAheads()
         guard hasBegun, connection.isUsable, !connection.isAtRest else {
             end()
             return whenDone()

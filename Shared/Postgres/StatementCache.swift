@@ -11,9 +11,14 @@ struct StatementCache {
         private let pieces: [String]
         private let tail: String
         fileprivate var lastUse = 0
+        /// Its place among all.
+        fileprivate let place: Int
+        /// The place of the one that was used after it last, which may be another one's by now.
+        fileprivate var follower = 0
 
-        fileprivate init(name: String, _ sql: SQL, text: String, types: [UInt32]) {
+        fileprivate init(name: String, _ sql: SQL, text: String, types: [UInt32], place: Int) {
             self.name = name
+            self.place = place
             terminatedName = Array(name.utf8CString)
             self.text = text
             self.types = types
@@ -49,6 +54,8 @@ struct StatementCache {
     private var uses = 0
     /// The one that was used last, which the next caller mostly wants too.
     private var recent: Prepared?
+    /// By their places; nil where there is none any more.
+    private var all: [Prepared?] = []
     private var names = 0
 
     init(limit: Int) {
@@ -56,12 +63,22 @@ struct StatementCache {
         self.limit = limit
     }
 
-    /// The statement, if it is the one that was used last.
+    /// The statement, if it is the one that was used last, or the one that came after that one the time before.
+    ///
+    /// A transaction says the same statements in the same order each time. Neither costs the putting together of a
+    /// text of a thousand letters, and its hash.
     mutating func useAgain(_ sql: SQL) -> Prepared? {
-        guard let recent, recent.stands(for: sql) else { return nil }
+        guard let last = recent else { return nil }
+        if last.stands(for: sql) {
+            uses += 1
+            last.lastUse = uses
+            return last
+        }
+        guard last.follower < all.count, let next = all[last.follower], next.stands(for: sql) else { return nil }
         uses += 1
-        recent.lastUse = uses
-        return recent
+        next.lastUse = uses
+        recent = next
+        return next
     }
 
     /// The statement, counted as prepared from now on.
@@ -71,18 +88,25 @@ struct StatementCache {
         let (text, types) = (sql.text, sql.bound.map(\.value.type))
         if let found = byText[text]?.first(where: { $0.types == types }) {
             found.lastUse = uses
-            recent = found
+            follow(with: found)
             return Lookup(statement: found, isNew: false, evicted: [])
         }
         if count >= limit, let oldest = leastRecentlyUsed { drop(oldest) }
         defer { dropped = [] }
         names += 1
-        let new = Prepared(name: "s\(names)", sql, text: text, types: types)
+        let place = all.firstIndex { $0 == nil } ?? all.count
+        let new = Prepared(name: "s\(names)", sql, text: text, types: types, place: place)
         new.lastUse = uses
+        if place == all.count { all.append(new) } else { all[place] = new }
         byText[text, default: []].append(new)
         count += 1
-        recent = new
+        follow(with: new)
         return Lookup(statement: new, isNew: true, evicted: dropped)
+    }
+
+    private mutating func follow(with next: Prepared) {
+        recent?.follower = next.place
+        recent = next
     }
 
     /// Forgets a statement that the server does not have.
@@ -92,6 +116,7 @@ struct StatementCache {
         }
         alike.remove(at: index)
         if recent === statement { recent = nil }
+        all[statement.place] = nil
         byText[statement.text] = alike.isEmpty ? nil : alike
         count -= 1
     }

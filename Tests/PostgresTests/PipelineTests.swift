@@ -195,6 +195,23 @@ import Testing
         #expect(!cache.use("SELECT * FROM t WHERE x = \(3) LIMIT \(7)").isNew)
     }
 
+    @Test func `statements that follow one another as before are found without their text`() {
+        var cache = StatementCache(limit: 3)
+        let round: [SQL] = ["a", "b \(1)", "a", "c \("x")"]
+        for sql in round { _ = cache.use(sql) }
+        _ = cache.use("b \(2)")
+        #expect(cache.useAgain("a")?.text == "a", "it came after this one")
+        #expect(cache.useAgain("c \("y")")?.text == "c $1")
+        #expect(cache.useAgain("a") == nil, "it never came after this one")
+        // Its place is another one's now.
+        _ = cache.use("a")
+        let other = cache.use("d")
+        #expect(other.isNew && other.evicted.count == 1)
+        _ = cache.use("c \("z")")
+        #expect(cache.useAgain("b \(3)") == nil)
+        #expect(cache.use("b \(3)").isNew)
+    }
+
     @Test func `many statements on a full cache are evicted on the server too`() async throws {
         try await withTable { pool, _ in
             for number in 0..<(Connection.statementLimit + 50) {

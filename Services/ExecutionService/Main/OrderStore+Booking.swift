@@ -74,13 +74,14 @@ extension OrderStore {
         }
     }
 
-    /// Writes what is different; a new order's row is there already.
+    /// Writes what is different; a new order's row is there already, and what the audit says of that goes `following`
+    /// with this one's line.
     func write(
         _ booking: OrderBooking, _ before: OrderBooking, _ stored: StoredIntent, _ booked: [BookedFill],
-        isNew: Bool = false, at now: VenueInstant, _ transaction: PostgresTransaction
+        following storing: AuditEntry? = nil, at now: VenueInstant, _ transaction: PostgresTransaction
     ) async throws {
         let game = stored.intent.game
-        if !isNew { try write(booking.order, transaction) }
+        if storing == nil { try write(booking.order, transaction) }
         for fill in booking.newFills { try write(fill, transaction) }
         if !booking.newFills.isEmpty {
             try booking.position.write(game: game, openedAt: booking.newFills[0].at, transaction)
@@ -100,15 +101,15 @@ extension OrderStore {
         if !booking.newFills.isEmpty {
             try await announce(booking.position, of: stored, settledAt: booking.settledAt, transaction)
         }
-        try await AuditEntry(
+        let entry = AuditEntry(
             .booking(booking.order, before: before.order), intent: stored.intent.id, order: booking.order.request.id,
             market: booking.order.request.market, game: game,
             details: [
                 "state": booking.order.state.rawValue, "filled": "\(booking.order.filled)",
                 "reason": booking.order.reason ?? "", "fills": "\(booking.newFills.count)",
                 "cash_change": "\(booking.account.cash)", "alerts": "\(booking.alerts.count)",
-            ]
-        ).write(transaction)
+            ])
+        if let storing { try AuditEntry.write(storing, entry, transaction) } else { try await entry.write(transaction) }
     }
 
     func write(_ order: OrderRecord, _ transaction: PostgresTransaction) throws {

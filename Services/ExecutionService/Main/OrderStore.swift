@@ -145,8 +145,14 @@ struct OrderStore: Sendable {
                     intent: .sending, knownFills: [])
                 var booking = before
                 if marking { booking.apply(.sent) }
-                try await insert(booking.order, stored, reduces: reduces, at: now, transaction)
-                if marking { try await write(booking, before, stored, [], isNew: true, at: now, transaction) }
+                let entry = try insert(booking.order, stored, reduces: reduces, at: now, transaction)
+                // The server stores it while the rest is put together.
+                transaction.push()
+                if marking {
+                    try await write(booking, before, stored, [], following: entry, at: now, transaction)
+                } else {
+                    try await entry.write(transaction)
+                }
                 return (
                     decision,
                     ClaimedOrder(intent: intent, order: booking.order, reduces: reduces, trace: stored.trace)
@@ -273,10 +279,12 @@ struct OrderStore: Sendable {
     }
 
     /// Stores the order under its venue key before anything is sent; one that is sent at once is marked so from birth.
+    ///
+    /// - Returns: what the audit is to say of it.
     private func insert(
         _ order: OrderRecord, _ stored: StoredIntent, reduces: Bool, at now: VenueInstant,
         _ transaction: PostgresTransaction
-    ) async throws {
+    ) throws -> AuditEntry {
         let intent = stored.intent
         if stored.state == .approved { try stored.move(to: .sending, transaction) }
         try transaction.enqueue(
@@ -288,13 +296,12 @@ struct OrderStore: Sendable {
                 \(intent.limit.tenThousandths), \(intent.quantity.hundredths), \(now.microseconds), \(reduces),
                 \(order.state.rawValue), CASE WHEN \(order.state == .sent) THEN now() END)
             """)
-        try await AuditEntry(
+        return AuditEntry(
             .orderStored, intent: intent.id, order: order.request.id, market: intent.market, game: intent.game,
             details: [
                 "attempt": "\(order.attempt)", "limit": "\(intent.limit)", "quantity": "\(intent.quantity)",
                 "reduces": "\(reduces)",
-            ]
-        ).write(transaction)
+            ])
     }
 }
 

@@ -48,15 +48,17 @@ struct PortfolioReader {
 
     /// The same for what speaks of several markets, with the answer to one more question.
     ///
-    /// One round trip for all, and the account's lock comes first: who waits for it reads what the one before left.
+    /// One round trip for all, and the account's lock comes first: who waits for it reads what the one before left. It
+    /// is asked for ahead, and the server takes it while the rest is put together.
     func view<More>(
         for subject: PortfolioSubject, and more: PostgresQuestion<More>, at now: VenueInstant
     ) async throws -> (More, PortfolioView) {
-        let (cash, answer, facts, teams, holdings, closed, spendable, positions) = try await transaction.ask(
-            account.locked, more, facts(of: subject, at: now), teams(of: subject), holdings(in: subject.game),
+        let cash = transaction.ahead(account.locked)
+        let (answer, facts, teams, holdings, closed, spendable, positions) = try await transaction.ask(
+            more, facts(of: subject, at: now), teams(of: subject), holdings(in: subject.game),
             closedPositions(in: subject.game), VenueBalances(account).spendable, openPositions)
         var view = PortfolioView()
-        (view.cash, view.killSwitch, view.epoch, view.marketTeams) = (cash, facts.killSwitch, facts.epoch, teams)
+        (view.cash, view.killSwitch, view.epoch, view.marketTeams) = (try cash(), facts.killSwitch, facts.epoch, teams)
         (view.reserved, view.openCost) = (facts.reserved, facts.openCost)
         (view.gameExposure, view.sportExposure) = (facts.game, facts.sport)
         (view.marketExposure, view.availableAt, view.paySameTerms) = (facts.markets, spendable, facts.paySameTerms)

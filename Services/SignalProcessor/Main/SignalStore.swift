@@ -52,6 +52,8 @@ struct SignalStore: Sendable {
             let verdict = engine.decide(signal, portfolio: view, as: .derived(from: signal.id), at: now)
             if case .approved(let intent, _) = verdict { approving(intent) }
             try store(signal, verdict, trace, transaction)
+            // The server stores it while the rest is put together.
+            transaction.push()
             let entry = entry(on: signal, verdict)
             if case .approved(let intent, let reserved) = verdict {
                 let next = try await approve(intent, reserved: reserved, trace: trace, now: now, transaction)
