@@ -32,8 +32,7 @@ enum VenueFactory {
         let time = VenueTime(
             now: { [clock = host.venueClock] in clock.now }, observe: { [clock = host.venueClock] in clock.observe($0) }
         )
-        let http = VenueHTTP(
-            limits: settings.kalshi.httpLimits, time: time, clock: host.clock, executor: PostgresPool.executor)
+        let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time)
         host.supervisor.onDrain("venue-connections") { await http.shutdown() }
         let watch = settings.kalshi.watch(wall: host.context.wallClock, clock: host.clock) {
             host.venueClock.setOffset(microseconds: $0)

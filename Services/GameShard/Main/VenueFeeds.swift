@@ -21,7 +21,7 @@ struct VenueFeeds: Sendable {
         self.settings = settings
         let clock = host.venueClock
         let time = VenueTime(now: { clock.now }, observe: { clock.observe($0) })
-        let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time, clock: host.clock)
+        let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time)
         self.http = http
         let watch = settings.kalshi.watch(wall: host.context.wallClock, clock: host.clock) {
             clock.setOffset(microseconds: $0)

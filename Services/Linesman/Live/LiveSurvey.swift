@@ -60,7 +60,7 @@ struct LiveSurvey: Sendable {
 
     private func venue() async throws -> LiveFacts.Venue {
         let time = VenueTime(now: { VenueInstant.epoch.advanced(by: .microseconds(WallClock.real.microseconds)) })
-        let http = VenueHTTP(limits: kalshi.httpLimits, time: time, clock: clock)
+        let http = VenueHTTP(limits: kalshi.httpLimits, time: time)
         let watch = VenueClockWatch(wall: .real, clock: clock, bound: kalshi.clockBound)
         do {
             let rest = KalshiREST(

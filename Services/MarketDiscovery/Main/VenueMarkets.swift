@@ -14,7 +14,7 @@ struct VenueMarkets: Sendable {
     init(_ settings: KalshiSettings, host: ServiceHost) throws {
         self.host = host
         let time = VenueTime(now: { host.venueClock.now }, observe: { host.venueClock.observe($0) })
-        let http = VenueHTTP(limits: settings.httpLimits, time: time, clock: host.clock)
+        let http = VenueHTTP(limits: settings.httpLimits, time: time)
         let watch = settings.watch(wall: host.context.wallClock, clock: host.clock) {
             host.venueClock.setOffset(microseconds: $0)
         }

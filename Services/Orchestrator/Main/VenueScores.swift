@@ -13,7 +13,7 @@ struct VenueScores: Sendable {
     init(_ settings: ScoreboardSettings, host: ServiceHost) {
         self.host = host
         let time = VenueTime(now: { host.venueClock.now }, observe: { host.venueClock.observe($0) })
-        let http = VenueHTTP(time: time, clock: host.clock)
+        let http = VenueHTTP(time: time)
         client = ScoreboardClient(
             baseURL: settings.baseURL, http: http, time: time, timeout: settings.requestTimeout)
         host.supervisor.onDrain("scoreboards") { await http.shutdown() }

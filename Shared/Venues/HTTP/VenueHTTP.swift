@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Domain
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -55,16 +56,19 @@ public struct VenueResponse: Hashable, Sendable {
 
 /// One HTTP client for all venues of a process: bounded in time and size, every failure classified.
 public final class VenueHTTP: Sendable {
+    /// Addresses that are posted to and kept taken apart: an order's is always the same.
+    private static let keptAddresses = 16
+
     private let client: HTTPClient
-    private let clock: MachineClock
+    /// Where every connection is: a request is handed over as a whole, once, and everything else happens there.
+    private let loop: any EventLoop
     private let limits: VenueHTTPLimits
     private let time: VenueTime
-    private let executor: (any TaskExecutor)?
+    private let addresses = NIOLockedValueBox<[String: HTTPClient.Request]>([:])
 
-    /// `executor` is where a caller stands who does not want to change threads on the way to the connection's loop.
     public init(
-        limits: VenueHTTPLimits = VenueHTTPLimits(), time: VenueTime, clock: MachineClock,
-        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, executor: (any TaskExecutor)? = nil
+        limits: VenueHTTPLimits = VenueHTTPLimits(), time: VenueTime,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) {
         var configuration = HTTPClient.Configuration()
         // Nobody collects spans, and each would take the address apart first.
@@ -76,10 +80,9 @@ public final class VenueHTTP: Sendable {
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
         client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
-        self.clock = clock
+        loop = group.next()
         self.limits = limits
         self.time = time
-        self.executor = executor
     }
 
     deinit {
@@ -99,34 +102,63 @@ public final class VenueHTTP: Sendable {
         _ method: String, _ url: String, headers: [(String, String)] = [], body: [UInt8]? = nil,
         timeout: Duration? = nil
     ) async throws(VenueError) -> VenueResponse {
-        var request = HTTPClientRequest(url: url)
-        request.method = HTTPMethod(rawValue: method)
-        request.headers.add(name: "Accept", value: "application/json")
-        request.headers.add(name: "User-Agent", value: "linesman")
-        for (name, value) in headers { request.headers.add(name: name, value: value) }
-        if let body {
-            request.headers.add(name: "Content-Type", value: "application/json")
-            request.body = .bytes(ByteBuffer(bytes: body))
-        }
         let bound = min(timeout ?? limits.requestTimeout, limits.requestTimeout)
         guard bound > .zero else { throw VenueError(.timeout, message: "no time was left to send it") }
         let response: VenueResponse
         do {
-            response = try await withDeadline(bound, clock: clock, on: executor) { [client, limits, request, time] in
-                let answer = try await client.execute(request, timeout: TimeAmount(bound))
-                let bytes = try await answer.body.collect(upTo: limits.bodyBytes)
-                return VenueResponse(
-                    status: Int(answer.status.code), body: Array(bytes.readableBytesView),
-                    venueTime: Self.venueTime(answer.headers), date: Self.date(answer.headers),
-                    retryAfter: answer.headers.first(name: "Retry-After").flatMap { text in
-                        RetryAfter.read(text, date: answer.headers.first(name: "Date"), now: time.now)
-                    })
+            var request = try request(method, url)
+            request.headers.add(name: "Accept", value: "application/json")
+            request.headers.add(name: "User-Agent", value: "linesman")
+            for (name, value) in headers { request.headers.add(name: name, value: value) }
+            if let body {
+                request.headers.add(name: "Content-Type", value: "application/json")
+                request.body = .byteBuffer(ByteBuffer(bytes: body))
             }
+            let answer = try await execute(request, within: bound)
+            response = VenueResponse(
+                status: Int(answer.status.code), body: answer.body.map { Array($0.readableBytesView) } ?? [],
+                venueTime: Self.venueTime(answer.headers), date: Self.date(answer.headers),
+                retryAfter: answer.headers.first(name: "Retry-After").flatMap { text in
+                    RetryAfter.read(text, date: answer.headers.first(name: "Date"), now: time.now)
+                })
         } catch {
             throw Self.classify(error)
         }
         if let shown = response.venueTime { time.observe(shown) }
         return response
+    }
+
+    private func request(_ method: String, _ url: String) throws -> HTTPClient.Request {
+        if method == "POST", let kept = addresses.withLockedValue({ $0[url] }) { return kept }
+        let request = try HTTPClient.Request(url: url, method: HTTPMethod(rawValue: method))
+        if method == "POST" {
+            addresses.withLockedValue { addresses in
+                if addresses.count >= Self.keptAddresses { addresses.removeAll() }
+                addresses[url] = request
+            }
+        }
+        return request
+    }
+
+    /// The time-out covers the whole of it, and is kept by the connection's loop: no timer of our own is set and taken
+    /// back for each request.
+    private func execute(_ request: HTTPClient.Request, within bound: Duration) async throws -> HTTPClient.Response {
+        let exchange = Exchange()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                loop.execute { [client, loop, limits] in
+                    guard !exchange.isCancelled else { return continuation.resume(throwing: CancellationError()) }
+                    let task = client.execute(
+                        request: request,
+                        delegate: ResponseAccumulator(request: request, maxBodySize: limits.bodyBytes),
+                        eventLoop: .delegateAndChannel(on: loop), deadline: .now() + TimeAmount(bound))
+                    exchange.began(task)
+                    task.futureResult.whenComplete { continuation.resume(with: $0) }
+                }
+            }
+        } onCancel: {
+            exchange.cancel()
+        }
     }
 
     private static func venueTime(_ headers: HTTPHeaders) -> VenueInstant? {
@@ -144,7 +176,7 @@ public final class VenueHTTP: Sendable {
         case let error as VenueError: return error
         case is DeadlineExceeded: return VenueError(.timeout, message: "no whole answer in time")
         case is CancellationError: return VenueError(.cancelled)
-        case is NIOTooManyBytesError: return VenueError(.bodyTooLarge)
+        case is ResponseAccumulator.ResponseTooBigError: return VenueError(.bodyTooLarge)
         case let error as HTTPClientError:
             switch error {
             case .deadlineExceeded, .readTimeout, .writeTimeout, .getConnectionFromPoolTimeout:
@@ -162,6 +194,34 @@ public final class VenueHTTP: Sendable {
         default:
             return VenueError(.connectionReset, message: "\(error)")
         }
+    }
+}
+
+/// A request that may be cancelled, also before it has begun.
+private final class Exchange: Sendable {
+    private struct State {
+        var isCancelled = false
+        var task: HTTPClient.Task<HTTPClient.Response>?
+    }
+
+    private let state = NIOLockedValueBox(State())
+
+    var isCancelled: Bool { state.withLockedValue { $0.isCancelled } }
+
+    func began(_ task: HTTPClient.Task<HTTPClient.Response>) {
+        let isCancelled = state.withLockedValue { state in
+            state.task = task
+            return state.isCancelled
+        }
+        if isCancelled { task.cancel() }
+    }
+
+    func cancel() {
+        let task = state.withLockedValue { state in
+            state.isCancelled = true
+            return state.task
+        }
+        task?.cancel()
     }
 }
 

@@ -1,6 +1,8 @@
 import Domain
 import Logging
 import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
 import Resilience
 import Runtime
 import Venues
@@ -30,11 +32,12 @@ enum Fixture {
     }()
 
     static func http(
-        timeout: Duration = .seconds(60), bodyBytes: Int = 1 << 20, time: VenueTime = ShownTime().time
+        timeout: Duration = .seconds(60), bodyBytes: Int = 1 << 20, time: VenueTime = ShownTime().time,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) -> VenueHTTP {
         VenueHTTP(
             limits: VenueHTTPLimits(connectTimeout: .seconds(30), requestTimeout: timeout, bodyBytes: bodyBytes),
-            time: time, clock: .real)
+            time: time, group: group)
     }
 
     static func rest(

@@ -32,17 +32,23 @@ final class ScriptedServer: Sendable {
     let port: Int
     private let channel: any Channel
     private let seen: NIOLockedValueBox<[Request]>
+    private let accepted: NIOLockedValueBox<Int>
 
+    /// How many were made so far.
+    var connections: Int { accepted.withLockedValue { $0 } }
     var requests: [Request] { seen.withLockedValue { $0 } }
 
     /// `answer` gets the request and its number, the first is 0.
     init(_ answer: @escaping @Sendable (Request, Int) -> Answer) async throws {
         let seen = NIOLockedValueBox<[Request]>([])
         self.seen = seen
+        let accepted = NIOLockedValueBox(0)
+        self.accepted = accepted
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
+                accepted.withLockedValue { $0 += 1 }
+                return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
                         Handler { request in
                             let number = seen.withLockedValue { seen in
