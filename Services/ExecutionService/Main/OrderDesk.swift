@@ -153,7 +153,8 @@ actor OrderDesk {
         let isShadow = settings.host.trading.mode == .shadow
         let (decision, claimed) = try await store.claim(
             intent, engine: engine, seen: seen, marking: !isShadow, at: now)
-        count(decision)
+        // Counted at the end: now the order is to leave.
+        defer { count(decision) }
         guard let claimed else {
             if decision == .wait { await news.foundNothing(of: intent) }
             return
