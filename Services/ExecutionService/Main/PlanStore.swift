@@ -21,16 +21,7 @@ struct HeldPlan: Sendable {
     let orders: [Order]
 
     /// For how long a leg has stood alone: since the order that made it so.
-    var alone: Duration {
-        var naked: Int64 = 0
-        var alone = Duration.zero
-        for order in orders {
-            guard let filled = order.answer?.filled.hundredths, filled > 0 else { continue }
-            if naked == 0 { alone = order.closedFor }
-            naked += (order.leg.leg == 0) == (order.leg.action == .buy) ? filled : -filled
-        }
-        return naked == 0 ? .zero : alone
-    }
+    var alone: Duration { LegPlan.alone(after: orders.map { ($0.leg, $0.answer, $0.closedFor) }) }
 }
 
 /// What PostgreSQL says about a plan at one look.
