@@ -92,7 +92,7 @@ private struct PastPrometheus {
         let prometheus = PastPrometheus(url: "http://127.0.0.1:\(port)", server: server, directory: directory)
         try await eventually(within: .seconds(60), "a Prometheus that answers") {
             try #require(server.isRunning, "Prometheus has ended")
-            return (try? await PrometheusFigures(url: prometheus.url, days: 1).ask()) != nil
+            return (try? await LocalHTTP().text("\(prometheus.url)/-/ready")) != nil
         }
         return prometheus
     }
