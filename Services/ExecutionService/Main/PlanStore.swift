@@ -166,9 +166,9 @@ extension OrderStore {
         try await pool.retryingTransaction("claim leg") { transaction in
             let key = StoredIntent.Key(
                 sql: "(SELECT intent_id FROM intents WHERE plan_id = \(plan.id.rawValue) AND leg = \(order.leg + 1))")
-            let (cash, killSwitch, found, legs, figures) = try await transaction.ask(
+            let (cash, killSwitch, found, legs, figures, others) = try await transaction.ask(
                 account.locked, KillSwitchStore.question, standing(of: plan.id, for: holder, in: order.market),
-                legs(of: plan.id), figures(key, at: now))
+                legs(of: plan.id), figures(key, at: now), heldByOthers(besides: plan.id))
             // Its number is free as long as nobody else has sent one for the plan.
             guard let standing = found, standing.orders == order.number - 1, legs.indices.contains(order.leg) else {
                 return .lost
@@ -179,6 +179,7 @@ extension OrderStore {
             let leg = legs[order.leg]
             var context = sendContext(leg.intent, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
+            context.heldByOthers = others
             if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
             if case .wait? = try await budget?.take(.order, at: order.venue, transaction) { return .waits("budget") }
             return .stored(try await insert(order, of: plan, leg, at: now, transaction))
@@ -225,6 +226,22 @@ extension OrderStore {
             WHERE i.plan_id = \(plan.rawValue) ORDER BY i.leg FOR UPDATE OF i
             """
         ) { try StoredIntent($0) }
+    }
+
+    /// What the plan's markets hold that is not its own.
+    private func heldByOthers(besides plan: IntentID) -> PostgresQuestion<[MarketID: Int64]> {
+        PostgresQuestion(
+            """
+            SELECT p.market_id, (p.net_quantity - (SELECT coalesce(
+                    sum(CASE WHEN (o.outcome = 'yes') = (o.action = 'buy') THEN o.filled ELSE -o.filled END), 0)
+                FROM orders o JOIN intents i USING (intent_id)
+                WHERE i.plan_id = \(plan.rawValue) AND o.market_id = p.market_id))::int8 AS others
+            FROM positions p WHERE p.state <> 'settled'
+                AND p.market_id IN (SELECT market_id FROM intents WHERE plan_id = \(plan.rawValue))
+            """
+        ) { rows in
+            try rows.reduce(into: [:]) { $0[try MarketID($1.text("market_id"))] = try $1.int64("others") }
+        }
     }
 
     private func reservation(of plan: IntentID) -> PostgresQuestion<ReservationRecord?> {

@@ -50,6 +50,10 @@ enum Plant: String, CaseIterable, Sendable {
     case leaseIgnored
     /// The reservation of a plan ends with its first order.
     case planReservationEnds
+    /// A bet is taken for no bet against a leg of an arbitrage.
+    case legUnseen
+    /// A leg is stored whatever others hold in its market.
+    case betUnseen
     /// Nobody is told of an order whose answer was lost.
     case alertForgotten
 
@@ -89,6 +93,8 @@ enum Plant: String, CaseIterable, Sendable {
         case .nakedIsDone: "stands alone"
         case .leaseIgnored: "at work on"
         case .planReservationEnds: "while its reservation is"
+        case .legUnseen: "bets against a leg"
+        case .betUnseen: "would close what others hold"
         case .alertForgotten: "nobody is told that"
         }
     }

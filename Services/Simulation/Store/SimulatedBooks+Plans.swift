@@ -210,7 +210,8 @@ extension SimulatedBooks {
         let hasExpired = row.expiresAt <= database || plan.signal.expiresAt <= now
         if order.purpose == .enter, hasExpired { return .refused("expired") }
         let leg = legs[order.leg]
-        let context = context(leg.intent, seen, at: now)
+        var context = context(leg.intent, seen, at: now)
+        if plant != .betUnseen { context.heldByOthers = heldByOthers(besides: plan) }
         if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
         if case .wait = take(.order, at: database) { return .waits }
         let id = name(plan.id, order.number)
@@ -226,6 +227,21 @@ extension SimulatedBooks {
         mark += 1
         touched = [leg.intent.id]
         return .stored(record)
+    }
+
+    /// What the plan's markets hold that is not its own.
+    func heldByOthers(besides plan: ApprovedPlan) -> [MarketID: Int64] {
+        var others: [MarketID: Int64] = [:]
+        for market in Set(plan.signal.legs.map(\.market)) {
+            guard let row = positions[market], row.state != .settled else { continue }
+            others[market] = orders.values.reduce(row.position.netHundredths) { sum, order in
+                let request = order.record.request
+                guard request.market == market, intents[order.record.intent]?.plan == plan.id else { return sum }
+                let filled = order.record.filled.hundredths
+                return sum - ((request.outcome == .yes) == (request.action == .buy) ? filled : -filled)
+            }
+        }
+        return others
     }
 
     /// Ends a plan, once, and what is left of its reservation; false when another process works on it by now.
