@@ -33,7 +33,7 @@ struct OpposingBetTests {
     /// A purchase of two contracts of NO whose answer was lost, and that was given up.
     private func loseBet(on market: MarketID, _ rig: Rig) async throws -> OrderRecord {
         let intent = try await rig.approve(-2, name: "bet")
-        try await rig.pool.execute(
+        try await rig.force(
             "UPDATE intents SET market_id = \(market.rawValue) WHERE intent_id = \(intent.rawValue)")
         let claim = try await rig.orders.claim(
             intent, engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, at: tipOff)
@@ -59,9 +59,11 @@ struct OpposingBetTests {
             venue: .kalshi, epoch: .first, shard: "shard-01", outcome: outcome, probability: Probability(0.6),
             price: .cents(50), available: .contracts(1_000), edgeBasisPoints: 1_800, play: nil, createdAt: tipOff,
             expiresAt: tipOff.advanced(by: .seconds(60)))
-        let outcome = try await rig.signals.process(
-            signal, trace: nil, engine: SignalProcessorEngine(limits: Self.limits), at: tipOff)
-        guard case .decided(let verdict) = outcome else { throw NeverCame(description: "\(outcome)") }
+        let mark = PortfolioMark.Mark(yesBid: .cents(45), yesAsk: .cents(46), at: tipOff)
+        let decided = try await rig.signals.process(
+            signal, trace: nil, engine: SignalProcessorEngine(limits: Self.limits),
+            marks: [rig.home("game-1"): mark, "game-1-AWAY": mark], at: tipOff)
+        guard case .decided(let verdict) = decided else { throw NeverCame(description: "\(decided)") }
         return verdict.name
     }
 
