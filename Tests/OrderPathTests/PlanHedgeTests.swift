@@ -125,6 +125,20 @@ struct PlanHedgeTests {
         }
     }
 
+    @Test func `for how long a leg has stood alone is read from what is stored`() async throws {
+        try await withPlan { rig, store, plan, _ in
+            func alone() async throws -> Duration? {
+                try await store.takePlan(plan.id, for: "me", lease: .seconds(60))?.alone
+            }
+            #expect(try await alone() == .zero)
+            try await buy(0, number: 1, of: plan, store)
+            try await rig.force("UPDATE orders SET closed_at = closed_at - interval '40 seconds'")
+            #expect(try #require(try await alone()) >= .seconds(40))
+            try await buy(1, number: 2, of: plan, store)
+            #expect(try await alone() == .zero)
+        }
+    }
+
     @Test func `a fill that is taken back counts no more for its plan, and opens it again`() async throws {
         try await withPlan { rig, store, plan, _ in
             try await buy(0, number: 1, of: plan, store)
