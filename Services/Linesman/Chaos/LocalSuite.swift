@@ -42,31 +42,52 @@ final class LocalSuite: Sendable {
 
     // MARK: - Life
 
+    private static let prefix = "linesman-rehearsal"
+
     /// Starts everything and waits for nothing but the servers; a round's precondition waits for the suite.
     static func start(clock: MachineClock = .real) async throws -> LocalSuite {
-        let folder = try TemporaryDirectory("linesman-chaos")
+        TemporaryDirectory.removeAbandoned(prefix)
+        let folder = try TemporaryDirectory(prefix)
         let disk = await SmallDisk.mount(below: folder.path)
+        var stops: [@Sendable () async -> Void] = []
         do {
-            async let startingRedis = PrivateRedis.start(in: folder.path, appendOnly: true)
-            async let startingPostgres = PrivatePostgres.start(
-                in: disk?.path ?? folder.path, databases: ["linesman"],
-                settings: ["max_wal_size": "64MB", "min_wal_size": "32MB"])
-            let (redis, postgres) = (try await startingRedis, try await startingPostgres)
+            async let startingRedis = result { try await PrivateRedis.start(in: folder.path, appendOnly: true) }
+            async let startingPostgres = result {
+                try await PrivatePostgres.start(
+                    in: disk?.path ?? folder.path, databases: ["linesman"],
+                    settings: ["max_wal_size": "64MB", "min_wal_size": "32MB"])
+            }
+            let started = (redis: await startingRedis, postgres: await startingPostgres)
+            // What has started is ended again when the rest could not be.
+            if case .success(let redis) = started.redis { stops.append { await redis.stop() } }
+            if case .success(let postgres) = started.postgres { stops.append { await postgres.stop(.fast) } }
+            let (redis, postgres) = (try started.redis.get(), try started.postgres.get())
             var links: [String: [FaultProxy]] = [:]
             for shard in shards {
                 links[shard] = [try await .start(to: redis.port), try await .start(to: postgres.port)]
             }
             let (venue, ports) = try await startVenue(in: folder.path, clock: clock)
+            stops.append { await venue.terminate() }
             let suite = try LocalSuite(
                 folder, disk, redis, postgres, ports, links, try await SlackSink.start(), clock: clock)
             suite.children.withLockedValue { $0["venue-simulator"] = venue }
             for name in suite.names { try suite.spawn(name) }
             return suite
         } catch {
-            await disk?.unmount()
+            // Cancelled or not.
+            await Task { [stops] in
+                for stop in stops { await stop() }
+                await disk?.unmount()
+            }.value
             folder.remove()
             throw error
         }
+    }
+
+    private static func result<Value: Sendable>(
+        _ body: () async throws -> Value
+    ) async -> Result<Value, any Error> {
+        do { return .success(try await body()) } catch { return .failure(error) }
     }
 
     /// Settings of the shell that runs the rehearsal must not reach into it.

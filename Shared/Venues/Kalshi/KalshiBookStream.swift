@@ -50,6 +50,8 @@ public struct KalshiBookStream: Sendable {
     public private(set) var venueErrors: [Int64: Int] = [:]
     /// Markets that the venue would not serve on this connection.
     public private(set) var refused: Set<MarketID> = []
+    /// Whether a book has stood on this connection.
+    public private(set) var hasServed = false
 
     private let notices: [String]
     private let commandTimeout: Duration
@@ -98,6 +100,7 @@ public struct KalshiBookStream: Sendable {
     public mutating func connected(at now: MachineInstant) -> [Effect] {
         forget()
         isConnected = true
+        hasServed = false
         refused = []
         late = []
         asksSingly = false
@@ -310,6 +313,7 @@ public struct KalshiBookStream: Sendable {
     private mutating func snapshot(_ market: MarketID, _ book: OrderBook) -> [Effect] {
         guard desired.contains(market) else { return [] }
         books[market] = book
+        hasServed = true
         awaited[market] = nil
         late.remove(market)
         return [.changed(market, at: nil)]
