@@ -35,5 +35,8 @@ import Testing
         ledger.databaseHas(["x", "z", "other"])
         #expect(ledger.asked(atMost: 9) == ["y"])
         #expect(ledger.sum == Sample.Messages(heard: 5, missing: 0, waiting: [1], owed: 3))
+        ledger.writeOff()
+        ledger.heard(5, on: "signals:new", from: "shard", life: "a", taking: "late")
+        #expect(ledger.sum.waiting == [3], "only what came since is still owed")
     }
 }

@@ -67,6 +67,9 @@ public struct MessageLedger: Hashable, Sendable {
         waiting = waiting.filter { !names.contains(owed[$0]) }
     }
 
+    /// What is not taken in by now never will be, and was meant to be lost: later rounds are not to blame.
+    public mutating func writeOff() { waiting = [] }
+
     /// What it comes to.
     public var sum: Sample.Messages {
         Sample.Messages(

@@ -131,6 +131,7 @@ struct ChaosSession: Sendable {
         let begin = run.clock.now
         let isControl = control != nil
         var verdict = try await run.round(scenario, number, control: control)
+        if control == .lostMessages { run.sampler.writeOffMessages() }
         verdict.problems += run.target.troubles()
         if run.sampler.hasMissedVenue { verdict.problems.append("orders were not compared with the venue's") }
         if run.sampler.hasMissedJournals { verdict.problems.append("nobody listened to the journals") }

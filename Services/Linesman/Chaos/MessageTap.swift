@@ -16,6 +16,9 @@ final class MessageTap: Sendable {
 
     var sum: Sample.Messages? { ledger.withLockedValue { $0?.sum } }
 
+    /// After a round that was to lose some.
+    func writeOff() { ledger.withLockedValue { $0?.writeOff() } }
+
     // MARK: - The bus
 
     /// Listens until cancelled.

@@ -74,6 +74,9 @@ final class WorldSampler: Sendable {
     /// Whether nobody has listened to the journals.
     var hasMissedJournals: Bool { tap.sum == nil }
 
+    /// After a round that was to lose messages.
+    func writeOffMessages() { tap.writeOff() }
+
     /// The status address of the orchestrator that leads.
     var leader: String? {
         let now = clock.now
