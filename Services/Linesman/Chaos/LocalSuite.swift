@@ -163,7 +163,8 @@ final class LocalSuite: Sendable {
 
     /// Connections and monitoring as docker-compose.yml has them; limits that some orders a second do not reach.
     ///
-    /// An alert of each round is news: of a cause that returns every quarter of a minute the fourth would be held.
+    /// An alert of each round is news, and each loss of the venue the first: of a cause that returns every quarter of a
+    /// minute the fourth alert would be held, and the venue left alone for twice as long each time.
     private static func settings(_ folder: String, _ venue: VenuePorts, _ sink: SlackSink) -> [(String, String)] {
         [
             ("REDIS_RECONNECT_BASE_DELAY_MS", "100"), ("REDIS_RECONNECT_MAX_DELAY_MS", "1000"),
@@ -171,7 +172,8 @@ final class LocalSuite: Sendable {
             ("REDIS_RECONNECT_RESET_SECS", "10"), ("REDIS_BREAKER_COOLDOWN_MS", "1000"),
             ("SYSTEM_MONITOR_INTERVAL_SECS", "5"), ("DISCOVERY_INTERVAL_SECS", "1"),
             ("DB_POOL_MAX_CONNECTIONS", "5"), ("DB_POOL_MIN_CONNECTIONS", "1"), ("SPORTS", "nba"),
-            ("ALERT_RATE_LIMIT_SECS", "5"), ("ALERT_LOG_PATH", "\(folder)/critical_alerts.log"),
+            ("ALERT_RATE_LIMIT_SECS", "5"), ("VENUE_BACKOFF_RESET_SECS", "5"),
+            ("ALERT_LOG_PATH", "\(folder)/critical_alerts.log"),
             ("DB_JOURNAL_PATH", "\(folder)/journal"),
             ("KILL_SWITCH_FILE", "\(folder)/kill-switch"), ("SLACK_WEBHOOK_URL", sink.url),
             ("KALSHI_BASE_URL", venue.restURL), ("KALSHI_WS_URL", venue.webSocketURL),
