@@ -281,7 +281,7 @@ struct ReconciliationEngineTests {
             _ = observe(run.difference(Self.one, after: .seconds(3)))
             #expect(observe(run.difference(Self.one, after: .seconds(3))).isEmpty, "\(between)")
         }
-        let foreign = Discrepancy.foreignOrder("theirs", market: "B")
+        let foreign = Discrepancy.foreignOrder("theirs", "B")
         let both = ReconciliationLook.compared([Self.one, foreign], inFlight: 0, open: 0)
         _ = observe(run.look(both, after: .seconds(3)))
         #expect(observe(run.look(both, after: .seconds(3))) == [foreign], "what is new is news")

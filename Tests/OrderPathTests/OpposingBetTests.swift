@@ -15,6 +15,7 @@ struct OpposingBetTests {
     private static let limits: TradingLimits = {
         var limits = Rig.planLimits
         (limits.allowsHedging, limits.entriesPerSide, limits.positionsPerGame) = (true, 10, 10)
+        limits.gameExposure = .dollars(1_000)
         return limits
     }()
 
@@ -59,7 +60,7 @@ struct OpposingBetTests {
             venue: .kalshi, epoch: .first, shard: "shard-01", outcome: outcome, probability: Probability(0.6),
             price: .cents(50), available: .contracts(1_000), edgeBasisPoints: 1_800, play: nil, createdAt: tipOff,
             expiresAt: tipOff.advanced(by: .seconds(60)))
-        let mark = PortfolioMark.Mark(yesBid: .cents(45), yesAsk: .cents(46), at: tipOff)
+        let mark = try #require(PortfolioMark.Mark(yesBid: .cents(45), yesAsk: .cents(46), at: tipOff))
         let decided = try await rig.signals.process(
             signal, trace: nil, engine: SignalProcessorEngine(limits: Self.limits),
             marks: [rig.home("game-1"): mark, "game-1-AWAY": mark], at: tipOff)
@@ -85,6 +86,15 @@ struct OpposingBetTests {
         _ = try await rig.orders.book(order.request.id, news, at: tipOff)
     }
 
+    /// Ends a plan where it stands.
+    private func finish(_ plan: ApprovedPlan, as ending: String, _ rig: Rig) async throws {
+        let held = try #require(try await rig.orders.takePlan(plan.id, for: "me", lease: .seconds(60)))
+        let stood = LegPlan.resumed(plan, orders: held.orders.map { ($0.leg, $0.answer) }, at: .origin).plan
+        #expect(
+            try await rig.orders.finishPlan(
+                plan, for: "me", stood.outcome, ending: ending, refusal: nil, at: tipOff))
+    }
+
     private func isOpposed(_ claim: LegClaim) -> Bool {
         if case .refused("opposing_position") = claim { true } else { false }
     }
@@ -99,12 +109,9 @@ struct OpposingBetTests {
             #expect(try await rig.orders.takePlan(plan.id, for: "me", lease: .seconds(60)) != nil)
             try await fill(claim(1, leg: 0, of: plan, rig), rig)
             try await fill(claim(2, leg: 1, .cover, of: plan, rig), rig)
-            #expect(try await verdict("s4", on: away, .no, rig) == "opposing_position")
-            let outcome = LegPlanOutcome(
-                ending: .partial, pairs: .contracts(2), result: .zero, nakedFor: .zero, orders: 2)
-            #expect(
-                try await rig.orders.finishPlan(
-                    plan, for: "me", outcome, ending: "partial", refusal: nil, at: tipOff))
+            let other = try await verdict("s4", on: away, .no, rig)
+            #expect(other == "opposing_position")
+            try await finish(plan, as: "partial", rig)
             #expect(try await verdict("s5", on: away, .no, rig) == "opposing_position", "the other leg would be alone")
         }
     }
@@ -113,9 +120,7 @@ struct OpposingBetTests {
         try await withPlan { rig, plan, _ in
             #expect(try await rig.orders.takePlan(plan.id, for: "me", lease: .seconds(60)) != nil)
             try await fill(claim(1, leg: 0, of: plan, rig), rig)
-            let outcome = LegPlanOutcome(ending: .flat, pairs: .zero, result: .zero, nakedFor: .zero, orders: 1)
-            #expect(
-                try await rig.orders.finishPlan(plan, for: "me", outcome, ending: "naked", refusal: nil, at: tipOff))
+            try await finish(plan, as: "naked", rig)
             #expect(try await verdict("s1", on: rig.home("game-1"), .no, rig) == "approved")
         }
     }

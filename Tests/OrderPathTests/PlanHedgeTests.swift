@@ -139,6 +139,20 @@ struct PlanHedgeTests {
         }
     }
 
+    /// Between finding it and taking it, another process may have ended it; to end it again would count it twice.
+    @Test func `a plan that has ended since it was found waiting is nobody's`() async throws {
+        try await withPlan { rig, store, plan, _ in
+            try await buy(0, number: 1, of: plan, store)
+            try await buy(1, number: 2, of: plan, store)
+            try await finish(plan, store)
+            for holder in ["me", "another"] {
+                #expect(try await store.takePlan(plan.id, for: holder, lease: .seconds(60)) == nil)
+            }
+            #expect(try await rig.text("SELECT state AS t FROM plans") == "finished")
+            #expect(try await rig.number("SELECT value AS n FROM daily_stats WHERE key = 'plans'") == 1)
+        }
+    }
+
     @Test func `a fill that is taken back counts no more for its plan, and opens it again`() async throws {
         try await withPlan { rig, store, plan, _ in
             try await buy(0, number: 1, of: plan, store)

@@ -114,6 +114,7 @@ import Wire
             path.venue.hold(nil)
             _ = try await look(.equal, path)
             path.venue.hold(["game-1-HOME": 1])
+            _ = try await look(.differs, path)
             try await eventually("engaged again") { try await engaged(path) != nil }
             #expect(try await count("reconciliation_mismatch", path) == 2)
         }

@@ -53,21 +53,25 @@ enum PlanEnding {
 
 /// Plans of two legs in PostgreSQL (decision 0049); locks as in `OrderStore`, with the plan before its intents.
 extension OrderStore {
-    /// Plans that nobody works on, the oldest first: new ones, those of a process that died, and those that had ended
-    /// and of which an order that was given up has traded after all.
+    /// Whether a plan `p` wants work: it has not ended, or an order that was given up has traded after all.
+    private static let wantsWork: SQL = """
+        (p.state <> 'finished' OR (finished_at > now() - interval '1 day' AND ending <> \(PlanEnding.naked) AND (
+            SELECT sum(CASE WHEN (i.leg = 1) = (o.action = 'buy') THEN o.filled ELSE -o.filled END)
+            FROM intents i JOIN orders o USING (intent_id) WHERE i.plan_id = p.plan_id) <> 0))
+        """
+
+    /// Plans that nobody works on, the oldest first.
     func waitingPlans(limit: Int) async throws -> [IntentID] {
         try await pool.query(
             """
-            SELECT plan_id FROM plans p WHERE (held_until IS NULL OR held_until < now()) AND (state <> 'finished'
-                OR (finished_at > now() - interval '1 day' AND ending <> \(PlanEnding.naked) AND (
-                    SELECT sum(CASE WHEN (i.leg = 1) = (o.action = 'buy') THEN o.filled ELSE -o.filled END)
-                    FROM intents i JOIN orders o USING (intent_id) WHERE i.plan_id = p.plan_id) <> 0))
+            SELECT plan_id FROM plans p WHERE (held_until IS NULL OR held_until < now()) AND \(Self.wantsWork)
             ORDER BY created_at, plan_id LIMIT \(limit)
             """
         ).map { try IntentID($0.text("plan_id")) }
     }
 
-    /// Makes a plan this process' for a lease; nil when it is another's, or when its markets are another plan's.
+    /// Makes a plan this process' for a lease; nil when it is another's, when it has ended since it was found waiting,
+    /// or when its markets are another plan's.
     func takePlan(_ id: IntentID, for holder: String, lease: Duration) async throws -> HeldPlan? {
         try await pool.retryingTransaction("take plan") { transaction in
             _ = try await account.lock(transaction)
@@ -78,7 +82,8 @@ extension OrderStore {
                         AND others.plan_id <> mine.plan_id JOIN plans o ON o.plan_id = others.plan_id
                     WHERE mine.plan_id = p.plan_id AND o.state = 'working') AS is_shut_out
                 FROM plans p WHERE plan_id = \(id.rawValue)
-                    AND (held_until IS NULL OR held_until < now() OR holder = \(holder)) FOR UPDATE OF p
+                    AND (held_until IS NULL OR held_until < now() OR holder = \(holder)) AND \(Self.wantsWork)
+                FOR UPDATE OF p
                 """)
             guard let row else { return nil }
             let orders = try await planOrders(id, transaction)

@@ -52,8 +52,6 @@ enum Plant: String, CaseIterable, Sendable {
     case planReservationEnds
     /// A bet is taken for no bet against a leg of an arbitrage.
     case legUnseen
-    /// A leg is stored whatever others hold in its market.
-    case betUnseen
     /// Nobody is told of an order whose answer was lost.
     case alertForgotten
 
@@ -94,7 +92,6 @@ enum Plant: String, CaseIterable, Sendable {
         case .leaseIgnored: "at work on"
         case .planReservationEnds: "while its reservation is"
         case .legUnseen: "bets against a leg"
-        case .betUnseen: "would close what others hold"
         case .alertForgotten: "nobody is told that"
         }
     }

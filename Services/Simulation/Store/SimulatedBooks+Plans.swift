@@ -127,10 +127,14 @@ extension SimulatedBooks {
     func waitingPlans(at database: MachineInstant) -> [IntentID] {
         plans.values.filter { row in
             guard row.heldUntil.map({ $0 < database }) ?? true else { return false }
-            if row.state != .finished { return true }
-            return row.ending != Self.naked && unevenness(of: row.approved.id) != 0
+            return wantsWork(row)
         }
         .sorted { $0.number < $1.number }.map(\.approved.id)
+    }
+
+    /// Whether a plan has not ended, or an order that was given up has traded after all.
+    private func wantsWork(_ row: PlanRow) -> Bool {
+        row.state != .finished || (row.ending != Self.naked && unevenness(of: row.approved.id) != 0)
     }
 
     struct HeldPlan: Hashable {
@@ -141,12 +145,13 @@ extension SimulatedBooks {
         var alone: Duration { LegPlan.alone(after: orders.map { ($0.leg, $0.answer, $0.closedFor) }) }
     }
 
-    /// Makes a plan a process' for a lease; nil when it is another's, or when its markets are another plan's.
+    /// Makes a plan a process' for a lease; nil when it is another's or has ended, or its markets are another plan's.
     mutating func takePlan(
         _ id: IntentID, for holder: String, lease: Duration, at database: MachineInstant
     ) -> HeldPlan? {
         guard let row = plans[id],
-            row.heldUntil.map({ $0 < database }) ?? true || row.holder == holder || plant == .leaseIgnored
+            row.heldUntil.map({ $0 < database }) ?? true || row.holder == holder || plant == .leaseIgnored,
+            wantsWork(row)
         else { return nil }
         let orders = orders(ofPlan: id, at: database)
         let markets = row.approved.signal.legs.map(\.market)
@@ -211,7 +216,7 @@ extension SimulatedBooks {
         if order.purpose == .enter, hasExpired { return .refused("expired") }
         let leg = legs[order.leg]
         var context = context(leg.intent, seen, at: now)
-        if plant != .betUnseen { context.heldByOthers = heldByOthers(besides: plan) }
+        context.heldByOthers = heldByOthers(besides: plan)
         if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
         if case .wait = take(.order, at: database) { return .waits }
         let id = name(plan.id, order.number)
