@@ -156,8 +156,11 @@ final class RedisLink: Sendable {
             return state.isHurried
         }
         if isHurried { return }
-        // Lets go of whoever still waits for it.
-        defer { wake.fulfil(()) }
+        defer {
+            state.withLockedValue { $0.wake = nil }
+            // Lets go of whoever still waits for it.
+            wake.fulfil(())
+        }
         do {
             try await withDeadline(length, clock: clock) { await wake.value() }
         } catch is DeadlineExceeded {
