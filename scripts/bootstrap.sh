@@ -3,8 +3,9 @@
 set -euo pipefail
 
 packages=(redis-server postgresql libhiredis-dev libpq-dev zlib1g-dev ca-certificates)
-# What goes on without: `linesman chaos` leaves the scenario clock-step out.
-optional=(faketime)
+# What goes on without: `linesman chaos` leaves the scenario clock-step out, `make check` the rules of Prometheus, and
+# the tests what asks one.
+optional=(faketime prometheus)
 if [[ "${1:-}" == "--build-only" ]]; then
     packages=(libhiredis-dev libpq-dev zlib1g-dev)
     optional=()

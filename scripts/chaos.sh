@@ -29,6 +29,7 @@ for fault in shard-kill lost-acks bad-frames venue-resets; do
 done
 echo "chaos: $((4 - failed)) of 4 games held"
 # Two suites side by side mostly wait, each for its own; the bounds hold all the same.
-./.build/release/linesman chaos --rounds "$rounds" --suites 2 --control --report "$report" || failed=$((failed + 1))
+./.build/release/linesman chaos --rounds "$rounds" --suites 2 --control --report "$report" \
+    --build "$(git describe --always --dirty 2>/dev/null || echo dev)" || failed=$((failed + 1))
 [[ -z $runbook ]] || ./.build/release/linesman chaos --report "$report" --publish "$runbook"
 exit "$((failed > 0))"

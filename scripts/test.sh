@@ -26,7 +26,7 @@ run() {
 run "pure modules" "${others[@]}"
 # What kills and restarts processes by the dozen takes the machine from everything else, so it runs by itself.
 rehearsals="^SystemTests\\.(OrderFaultTests|PlanFaultTests|KillSwitchTests)"
-chaos="^SystemTests\\.ChaosCommandTests"
+chaos="^SystemTests\\.(ChaosCommandTests|ChaosInterruptionTests)"
 for module in "${modules[@]}"; do
     run "$module" --filter "^${module}Tests\\." --skip "$rehearsals" --skip "$chaos"
 done

@@ -87,6 +87,23 @@ public final class Bus: Sendable {
         await saved
     }
 
+    /// Each time Redis is back and keeps journaled messages again; also at the first connect.
+    public func revivals() -> AsyncStream<Void> {
+        let (stream, revived) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        // Ends with the reader of the stream.
+        let watching = Task {
+            for await server in client.servers() {
+                // Lanes that were stuck go on by themselves, each with its own next attempt.
+                while client.server == server, !outbox.isFlowing {
+                    guard (try? await clock.sleep(for: .milliseconds(20))) != nil else { return }
+                }
+                revived.yield()
+            }
+        }
+        revived.onTermination = { _ in watching.cancel() }
+        return stream
+    }
+
     private func checkData() async {
         // The answer may be read long after it was given: what it proves is as old as the question.
         let asked = clock.now

@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import Runtime
 
 /// Every metric of this module.
@@ -25,6 +26,8 @@ struct BusMetrics: Sendable {
     let recycled: Counter
     let canaryHealthy: Gauge
     let queued: Gauge
+    private let subscriptions: Gauge
+    private let open = NIOLockedValueBox(0)
     private let gaps: [Gap.Reason: Counter]
 
     init(_ registry: MetricsRegistry) {
@@ -55,11 +58,20 @@ struct BusMetrics: Sendable {
             "bus_subscriptions_recycled_total", "subscription connections replaced because a canary was missing")
         canaryHealthy = registry.gauge("bus_canary_healthy", "1 when the last canary came back")
         queued = registry.gauge("bus_outbox_messages", "journaled messages that wait for the server")
+        subscriptions = registry.gauge("bus_subscriptions", "subscriptions, each of one consumer to one stream")
         gaps = Dictionary(
             uniqueKeysWithValues: Gap.Reason.allCases.map { reason in
                 let labels = ["reason": reason.rawValue]
                 return (reason, registry.counter("bus_gaps_total", "gaps handed to subscribers", labels: labels))
             })
+    }
+
+    /// A subscription began, or ended.
+    func opened(_ difference: Int) {
+        open.withLockedValue { open in
+            open += difference
+            subscriptions.set(open)
+        }
     }
 
     func count(_ gap: Gap) { gaps[gap.reason]?.increment() }

@@ -24,6 +24,7 @@ actor HintReader<Message: WireMessage>: DeliverySource {
         self.metrics = metrics
         self.clock = clock
         ledger = HintLedger(sourcesKept: sourcesKept, listeningSince: since)
+        metrics.opened(1)
         // A restart cuts the connection, which is a gap already.
         listener = watch.onChange { [weak redis] change in
             if change.isSameServer { redis?.interject(RedisGap(.dataLost)) }
@@ -32,6 +33,7 @@ actor HintReader<Message: WireMessage>: DeliverySource {
 
     deinit {
         watch.removeListener(listener)
+        metrics.opened(-1)
     }
 
     nonisolated func cancel() { redis.cancel() }

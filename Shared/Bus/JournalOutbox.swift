@@ -43,6 +43,9 @@ final class JournalOutbox: Sendable {
 
     var waiting: (count: Int, bytes: Int) { state.withLockedValue { ($0.count, $0.bytes) } }
 
+    /// Whether no lane has failed so often that its publishers no longer wait.
+    var isFlowing: Bool { state.withLockedValue { $0.lanes.values.allSatisfy { !$0.isStuck } } }
+
     var isRunning: Bool { state.withLockedValue { $0.wake != nil } }
 
     // MARK: Publishing

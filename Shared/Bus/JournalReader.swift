@@ -63,12 +63,14 @@ actor JournalReader<Message: WireMessage>: DeliverySource {
             tracker = SequenceTracker(position.seen)
         }
         listener = watch.onChange { [weak redis] _ in redis?.interject(RedisGap(.dataLost)) }
+        metrics.opened(1)
         // A change between the question that gave `identity` and the listener is told to nobody else.
         if watch.current != identity { redis.interject(RedisGap(.dataLost)) }
     }
 
     deinit {
         watch.removeListener(listener)
+        metrics.opened(-1)
     }
 
     nonisolated func cancel() { redis.cancel() }

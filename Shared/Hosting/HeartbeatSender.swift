@@ -133,14 +133,15 @@ extension ServiceHost {
     ///
     /// Each element of `news` is a change that others should not learn half a heartbeat late.
     public func sendHeartbeats(
-        on channel: Channel<Heartbeat> = Channels.heartbeats, hurriedBy news: AsyncStream<Void>? = nil,
+        on channel: Channel<Heartbeat> = Channels.heartbeats, hurriedBy news: [AsyncStream<Void>] = [],
         onSent: @escaping @Sendable (_ beat: Int64, _ at: MachineInstant) async -> Void = { _, _ in },
         content: @escaping @Sendable () async -> HeartbeatContent
     ) {
         let sender = HeartbeatSender(host: self, channel: channel, onSent: onSent, content: content)
         supervisor.add("heartbeat", .important) { try await sender.run() }
-        if let news {
-            supervisor.add("heartbeat-news", .important) { for await _ in news { try await sender.hurry() } }
+        for (number, news) in news.enumerated() {
+            let name = number == 0 ? "heartbeat-news" : "heartbeat-news-\(number + 1)"
+            supervisor.add(name, .important) { for await _ in news { try await sender.hurry() } }
         }
         supervisor.onDrain("heartbeat") { await sender.stop() }
     }
@@ -149,7 +150,7 @@ extension ServiceHost {
     public func sendHeartbeats(checking more: [HealthProbe] = []) {
         let board = measureHealth(more)
         serveStatus(board)
-        sendHeartbeats { HeartbeatContent(board) }
+        sendHeartbeats(hurriedBy: [board.changes]) { HeartbeatContent(board) }
     }
 }
 

@@ -78,7 +78,8 @@ extension ServiceHost {
     /// Starts the relay that announces what was committed; `outbox()` wakes it after a commit.
     public func relayOutbox() {
         let publisher = OutboxPublisher(bus: bus)
-        let relay = OutboxRelay(pool: database, nudge: outbox, metrics: context.metrics) { row in
+        let revival = OutboxNudge()
+        let relay = OutboxRelay(pool: database, nudge: outbox, revival: revival, metrics: context.metrics) { row in
             do {
                 try await publisher.publish(row)
             } catch let error as OutboxPublisher.Unreadable {
@@ -86,6 +87,12 @@ extension ServiceHost {
             }
         } buried: { row, reason in
             await raise(deadLetter: row, reason)
+        }
+        supervisor.add("outbox-revival", .important) { [bus] in
+            for await _ in bus.revivals() {
+                revival()
+                outbox()
+            }
         }
         // On the loop that drives the connections: a batch is ten statements, and as many waits.
         supervisor.add("outbox-relay", .important) {

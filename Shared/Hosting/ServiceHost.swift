@@ -131,13 +131,21 @@ extension ServiceHost {
         return board
     }
 
+    /// Our own servers are asked again so soon while they fail: others wait for us to be well.
+    private static let retryInterval = Duration.milliseconds(100)
+
     /// The probes that every service has: does Redis answer, does the bus bring back what it is given, does PostgreSQL
     /// answer.
     public func baseProbes() -> [HealthProbe] {
         [
-            HealthProbe("redis", timeout: .seconds(1), isVital: true) { [redis] in _ = try await redis.send(["PING"]) },
-            HealthProbe("bus", timeout: .seconds(1), isVital: true) { [bus] in try bus.checkHealth() },
-            HealthProbe("database", timeout: .seconds(2)) { [database] in try await database.ping(timeout: .seconds(2))
+            HealthProbe("redis", timeout: .seconds(1), isVital: true, retryInterval: Self.retryInterval) { [redis] in
+                _ = try await redis.send(["PING"])
+            },
+            HealthProbe("bus", timeout: .seconds(1), isVital: true, retryInterval: Self.retryInterval) { [bus] in
+                try bus.checkHealth()
+            },
+            HealthProbe("database", timeout: .seconds(2), retryInterval: Self.retryInterval) { [database] in
+                try await database.ping(timeout: .seconds(2))
             },
         ]
     }

@@ -87,11 +87,16 @@ public enum OutboxStore {
     }
 
     /// Rows that have failed and whose time has come, one for each key, locked until the transaction ends.
-    public static func takeFailed(_ limit: Int, in transaction: PostgresTransaction) async throws -> [OutboxRow] {
+    ///
+    /// `evenEarly` takes them before their time: why they failed is over.
+    public static func takeFailed(
+        _ limit: Int, evenEarly: Bool = false, in transaction: PostgresTransaction
+    ) async throws -> [OutboxRow] {
         try await transaction.query(
             """
             SELECT \(columns) FROM outbox
-            WHERE published_at IS NULL AND next_attempt_at <= clock_timestamp()
+            WHERE published_at IS NULL AND (next_attempt_at <= clock_timestamp()
+                OR next_attempt_at IS NOT NULL AND \(evenEarly))
             ORDER BY next_attempt_at LIMIT \(limit) FOR UPDATE SKIP LOCKED
             """
         ).map(row)

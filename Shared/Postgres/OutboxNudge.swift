@@ -22,6 +22,14 @@ public final class OutboxNudge: Sendable {
         waiter?.resume()
     }
 
+    /// Whether somebody has nudged since it was waited for, once.
+    func takePending() -> Bool {
+        state.withLockedValue { state in
+            defer { state.isPending = false }
+            return state.isPending
+        }
+    }
+
     /// Returns at a nudge, when `sweep` has passed, or when the task is cancelled.
     func wait(atMost sweep: Duration, clock: MachineClock) async {
         // Ended below; what it nudges too late is one sweep more.

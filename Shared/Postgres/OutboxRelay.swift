@@ -68,6 +68,8 @@ struct OutboxMetrics: Sendable {
 public struct OutboxRelay: Sendable {
     private let pool: PostgresPool
     private let nudge: OutboxNudge
+    /// Says that announcements can be published again.
+    private let revival: OutboxNudge
     private let policy: OutboxPolicy
     private let metrics: OutboxMetrics
     private let publish: @Sendable (OutboxRow) async throws -> Void
@@ -82,15 +84,18 @@ public struct OutboxRelay: Sendable {
 
     /// A relay that does nothing yet.
     ///
-    /// `publish` throws when the row must be tried again, `OutboxRefusal` when that is of no use. `buried` is told of
-    /// each dead letter after it was committed as one, and why.
+    /// A nudge of `revival` ends a wait after failures, and has all that failed tried at once. `publish` throws when
+    /// the row must be tried again, `OutboxRefusal` when that is of no use. `buried` is told of each dead letter after
+    /// it was committed as one, and why.
     public init(
-        pool: PostgresPool, nudge: OutboxNudge, metrics: MetricsRegistry, policy: OutboxPolicy = OutboxPolicy(),
+        pool: PostgresPool, nudge: OutboxNudge, revival: OutboxNudge = OutboxNudge(), metrics: MetricsRegistry,
+        policy: OutboxPolicy = OutboxPolicy(),
         publish: @escaping @Sendable (OutboxRow) async throws -> Void,
         buried: @escaping @Sendable (OutboxRow, String) async -> Void = { _, _ in }
     ) {
         self.pool = pool
         self.nudge = nudge
+        self.revival = revival
         self.policy = policy
         self.metrics = OutboxMetrics(metrics)
         self.publish = publish
@@ -102,20 +107,25 @@ public struct OutboxRelay: Sendable {
         var backoff = Backoff(
             base: min(policy.base, policy.pause), cap: policy.pause, jitter: 0.2, jitterOnlyShortens: true)
         var pruneAt = pool.clock.now.advanced(by: policy.pruneInterval)
+        var isRevived = false
         while !Task.isCancelled {
             do {
-                let batch = try await relay()
+                let takesAll = isRevived || revival.takePending()
+                isRevived = false
+                let batch = try await relay(takesAll: takesAll)
                 await tell(batch)
                 if !batch.published.isEmpty || !batch.dead.isEmpty {
                     backoff.reset()
+                    // A batch holds some of those that failed; the rest need not wait either.
+                    isRevived = takesAll && batch.failed.isEmpty
                 } else if let failed = batch.failed.first {
-                    await pause(after: failed.error, &backoff)
+                    isRevived = await pause(after: failed.error, &backoff)
                 } else {
                     pruneAt = await prune(at: pruneAt)
                     await nudge.wait(atMost: policy.sweep, clock: pool.clock)
                 }
             } catch {
-                await pause(after: error, &backoff)
+                isRevived = await pause(after: error, &backoff)
             }
         }
     }
@@ -138,12 +148,16 @@ public struct OutboxRelay: Sendable {
             ])
     }
 
-    private func pause(after error: any Error, _ backoff: inout Backoff) async {
-        if Task.isCancelled { return }
+    /// - Returns: whether it ended because announcements can be published again.
+    private func pause(after error: any Error, _ backoff: inout Backoff) async -> Bool {
+        if Task.isCancelled { return false }
         let delay = pool.random.withGenerator { backoff.next(using: &$0) }
         pool.log.warning(
             "outbox relay failed", metadata: ["error": "\(error)", "delay_ms": "\(delay.wholeMilliseconds)"])
-        try? await pool.clock.sleep(for: delay)  // cancelled: the loop's condition sees it
+        let end = pool.clock.now.advanced(by: delay)
+        // Cancelled: the loop's condition sees it.
+        await revival.wait(atMost: delay, clock: pool.clock)
+        return pool.clock.now < end
     }
 
     private func prune(at due: MachineInstant) async -> MachineInstant {
@@ -160,13 +174,14 @@ public struct OutboxRelay: Sendable {
 
     // MARK: One batch
 
-    private func relay() async throws -> Batch {
+    private func relay(takesAll: Bool) async throws -> Batch {
         try await pool.transaction("outbox relay") { transaction in
             var batch = Batch()
             // Rows that never failed first: those that fail for ever must not use up the batch.
             let fresh = try await OutboxStore.take(policy.limit, in: transaction)
             await announce(fresh, &batch)
-            await announce(try await OutboxStore.takeFailed(policy.failedLimit, in: transaction), &batch)
+            let failed = try await OutboxStore.takeFailed(policy.failedLimit, evenEarly: takesAll, in: transaction)
+            await announce(failed, &batch)
             try await OutboxStore.markPublished(batch.published, in: transaction)
             try await note(&batch, transaction)
             return batch

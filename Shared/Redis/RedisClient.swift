@@ -76,10 +76,11 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// The connection that came last found the server anew; the other one must not stay with another server
-    /// (PITFALLS 5.42).
+    /// The connection that came last found the server anew; the other one need not wait, and must not stay with another
+    /// server (PITFALLS 5.42).
     private static func keepTogether(_ newer: RedisLink, with older: RedisLink) async {
         for await server in newer.servers() {
+            if older.server == nil { older.hurry() }
             guard let other = older.server, newer.server == server, !other.runID.isEmpty, !server.runID.isEmpty,
                 other.runID != server.runID
             else { continue }

@@ -47,6 +47,10 @@ final class RedisLink: Sendable {
         var lastPong: MachineInstant?
         var lastError: RedisError.Code?
         var predecessor: RedisLogin.Predecessor?
+        /// Ends the present wait between two attempts; nil when nobody waits.
+        var wake: Promise<Void>?
+        /// Whether the next wait need not be.
+        var isHurried = false
         /// When each error reply was last reported.
         var reported: [RedisError.Code: MachineInstant] = [:]
     }
@@ -125,7 +129,7 @@ final class RedisLink: Sendable {
                     ? nil : max(reconnection.breaker.wait(at: self.clock.now), .milliseconds(1))
             }
             if let wait {
-                try await clock.sleep(for: wait)
+                try await pause(wait)
                 continue
             }
             let (reason, wasConnected) = await attempt()
@@ -139,8 +143,39 @@ final class RedisLink: Sendable {
                 wasConnected
                     ? .lost(role, reason.code, retryIn: delay) : .attemptFailed(role, reason.code, retryIn: delay),
                 reason)
-            try await clock.sleep(for: delay)
+            try await pause(delay)
         }
+    }
+
+    /// Waits between two attempts, unless the server is found meanwhile.
+    private func pause(_ length: Duration) async throws {
+        let wake = Promise<Void>()
+        let isHurried = state.withLockedValue { state in
+            state.wake = wake
+            defer { state.isHurried = false }
+            return state.isHurried
+        }
+        if isHurried { return }
+        defer {
+            state.withLockedValue { $0.wake = nil }
+            // Lets go of whoever still waits for it.
+            wake.fulfil(())
+        }
+        do {
+            try await withDeadline(length, clock: clock) { await wake.value() }
+        } catch is DeadlineExceeded {
+            // The wait is over.
+        }
+    }
+
+    /// The client's other connection has found the server: the next attempt waits for nothing.
+    func hurry() {
+        guard transition({ $0.reachable() }) else { return }
+        let wake = state.withLockedValue { state in
+            state.isHurried = state.wake == nil
+            return state.wake.take()
+        }
+        wake?.fulfil(())
     }
 
     /// Moves the state machine, and reports what the breaker did.

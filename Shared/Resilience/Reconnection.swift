@@ -6,7 +6,8 @@ public struct Reconnection: Hashable, Sendable {
     /// Where a connection is.
     ///
     /// Legal transitions: `waiting -> connecting`, `connecting -> connected | waiting | open`,
-    /// `connected -> waiting | open`, `open -> connecting`. A failure reported while waiting or open is ignored.
+    /// `connected -> waiting | open`, `open -> connecting | waiting`. A failure reported while waiting or open is
+    /// ignored.
     public enum State: String, Hashable, Sendable, CaseIterable {
         /// Not connected; the backoff's delay is running (zero at the start).
         case waiting
@@ -47,6 +48,29 @@ public struct Reconnection: Hashable, Sendable {
         connectedAt = now
         breaker.succeed(at: now)
         backoff.connected(at: now)
+    }
+
+    /// The other side was reached on another way, so that it is there: an open breaker has nothing to wait for.
+    ///
+    /// - Returns: whether an attempt may begin now.
+    public mutating func reachable() -> Bool {
+        guard state == .waiting || state == .open else { return false }
+        breaker.reset()
+        state = .waiting
+        return true
+    }
+
+    /// The connection was given up by us though the other side served it: no failure to reach it, and none to wait for.
+    ///
+    /// - Returns: how long to wait before the next attempt: the backoff's delay, and `limit` at most.
+    public mutating func gaveUp(
+        at now: MachineInstant, waitingAtMost limit: Duration, using random: inout some RandomNumberGenerator
+    ) -> Duration {
+        guard state == .connected else { return failed(at: now, using: &random) }
+        connectedAt = nil
+        backoff.disconnected(at: now)
+        state = .waiting
+        return min(backoff.next(using: &random), limit)
     }
 
     /// The attempt failed or the connection was lost.

@@ -215,6 +215,8 @@ private final class CaptureFile: Sendable {
 }
 
 /// The shell that ends a child when this process is gone.
+///
+/// A server's children may be in groups of their own, and stopped: they could not obey the server, and would stay.
 private final class Watcher: Sendable {
     private let processID: pid_t
     private let pipe: Int32
@@ -222,7 +224,7 @@ private final class Watcher: Sendable {
     init(watching child: pid_t, orphanSignal: Int32) throws(ServersError) {
         let script = """
             if IFS= read -r word <&3; then exit 0; fi
-            kill -s CONT -- -$1; kill -s $2 -- -$1
+            kill -s CONT -- -$1 $(cat /proc/$1/task/$1/children); kill -s $2 -- -$1
             n=0
             while [ $n -lt 50 ] && kill -s 0 -- -$1; do sleep 0.1; n=$((n + 1)); done
             kill -s KILL -- -$1

@@ -112,7 +112,9 @@ actor PostgresTemplate {
     }
 
     private static func make(_ tools: PostgresTools) async throws -> Made {
-        let directory = try TemporaryDirectory("linesman-template")
+        let prefix = "linesman-cluster"
+        TemporaryDirectory.removeAbandoned(prefix)
+        let directory = try TemporaryDirectory(prefix)
         let password = Secret(RandomSource.system.uuid())
         let own = "\(directory.path)/t"
         try tools.makeDirectory(own)

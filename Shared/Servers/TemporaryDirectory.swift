@@ -2,8 +2,12 @@ import Foundation
 import NIOConcurrencyHelpers
 
 /// A directory that is gone when it is removed or when this process ends, however it ends.
+///
+/// Should even its guard be killed, it shows by a lock that nobody needs it any more (`removeAbandoned`).
 public final class TemporaryDirectory: Sendable {
     public let path: String
+    /// Holds the lock; the kernel lets it go with this process.
+    private let lock: NIOLockedValueBox<Int32?>
 
     /// Makes a directory of its own below the system's temporary one; short enough for a Unix socket inside.
     ///
@@ -17,12 +21,57 @@ public final class TemporaryDirectory: Sendable {
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         // Others may pass through, not look: PostgreSQL runs as somebody else when this process is root.
         chmod(path, 0o711)
+        let descriptor = Self.locked(path)
+        lock = NIOLockedValueBox(descriptor)
         if !isKept { try DirectoryGuard.shared.register(path) }
     }
 
     public func remove() {
         // What is left is removed by the guard when this process ends.
         try? FileManager.default.removeItem(atPath: path)
+        unlock()
+    }
+
+    deinit { unlock() }
+
+    private func unlock() {
+        if let descriptor = lock.withLockedValue({ $0.take() }) { close(descriptor) }
+    }
+
+    /// Nil when somebody else holds it, or the directory is gone.
+    private static func locked(_ path: String) -> Int32? {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            return nil
+        }
+        return descriptor
+    }
+
+    // MARK: - What others have left
+
+    /// One that is younger may not be locked yet.
+    private static let youth: Double = 5
+
+    /// Removes directories of this prefix that processes have left which were killed together with their guards.
+    ///
+    /// Only for a prefix whose directories are never kept.
+    public static func removeAbandoned(_ prefix: String) {
+        let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
+        // Nothing to be seen is nothing to remove.
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: base)) ?? []
+        let own = names.filter { $0.hasPrefix("\(prefix)-") && $0.utf8.count == prefix.utf8.count + 7 }
+        for name in own {
+            let path = "\(base)/\(name)"
+            var facts = stat()
+            guard stat(path, &facts) == 0, facts.st_uid == geteuid() else { continue }
+            var now = timespec()
+            clock_gettime(CLOCK_REALTIME, &now)
+            guard Double(now.tv_sec - facts.st_mtim.tv_sec) > youth, let lock = locked(path) else { continue }
+            try? FileManager.default.removeItem(atPath: path)
+            close(lock)
+        }
     }
 }
 

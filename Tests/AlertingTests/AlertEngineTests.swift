@@ -237,6 +237,19 @@ import Testing
         #expect(desk.engine.firing == ["order:1"])
     }
 
+    @Test func `what this life sees again, or raised itself, is not ended on request`() {
+        var desk = Desk()
+        desk.fire("redis", kind: "redisConnectivityIssue")
+        desk.pass(.seconds(5))
+        desk.restart(after: .seconds(10))
+        desk.fire("redis", kind: "redisConnectivityIssue")
+        desk.fire("redis/2", kind: "redisConnectivityIssue")
+        desk.take(.resolveUnconfirmed(kinds: ["redisConnectivityIssue"], at: desk.wall))
+        desk.pass(.seconds(5))
+        #expect(desk.engine.firing == ["redis", "redis/2"])
+        #expect(!desk.told().contains { $0.hasPrefix("-") })
+    }
+
     @Test func `requirement 9: a quiet sink is shown that the way is open, a busy one is not`() {
         var policy = AlertPolicy()
         policy.canaryInterval = .seconds(3_600)

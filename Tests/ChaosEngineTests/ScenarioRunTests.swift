@@ -8,8 +8,8 @@ private struct Rehearsal {
     var now = MachineInstant.origin
     var effects: [ScenarioRun.Effect] = []
 
-    init(_ scenario: Scenario, isControl: Bool = false) {
-        run = ScenarioRun(scenario, round: 1, isControl: isControl, at: now)
+    init(_ scenario: Scenario, control: Finding? = nil) {
+        run = ScenarioRun(scenario, round: 1, control: control, at: now)
     }
 
     /// Shows the same sample every 100 ms for a while; stops at the first effect.
@@ -65,8 +65,8 @@ private struct Rehearsal {
     private static func scenario(_ name: String) throws -> Scenario { try #require(Scenario.named(name)) }
 
     /// Until the fault was made.
-    private static func broken(_ name: String, isControl: Bool = false) throws -> Rehearsal {
-        var rehearsal = Rehearsal(try scenario(name), isControl: isControl)
+    private static func broken(_ name: String, control: Finding? = nil) throws -> Rehearsal {
+        var rehearsal = Rehearsal(try scenario(name), control: control)
         rehearsal.see(well, for: .seconds(10))
         guard case .make = rehearsal.effects.first else {
             Issue.record("nothing was broken: \(rehearsal.effects)")
@@ -202,7 +202,7 @@ private struct Rehearsal {
 
     @Test func `a control passes when nothing recovered while its fault held, and fails otherwise`() throws {
         for isHealing in [false, true] {
-            var rehearsal = try Self.broken("redis-kill", isControl: true)
+            var rehearsal = try Self.broken("redis-kill", control: .unsteady)
             // Not felt at once.
             rehearsal.see(Self.well, for: .seconds(3))
             rehearsal.see(isHealing ? Self.well : Self.redis([], isWell: false), for: .seconds(60))

@@ -7,7 +7,7 @@ struct DecisionTests {
     private let engine = ExecutionServiceEngine(safeguards: Safeguards())
 
     /// One thing that is wrong, in the order of the chain (CHECKLIST R85, R87, R88).
-    @Test(arguments: SendRefusal.allCases.filter { $0 != .notHeld })
+    @Test(arguments: SendRefusal.allCases.filter { $0 != .notHeld && $0 != .opposingPosition })
     func `each safeguard refuses for its own reason`(refusal: SendRefusal) throws {
         var context = clearContext()
         var intent = try makeIntent()
@@ -25,7 +25,7 @@ struct DecisionTests {
         case .balanceUnknown: context.balance = nil
         case .balanceStale: context.balanceAge = .seconds(120)
         case .insufficientBalance: context.balance = try Money(dollars: "21.999999")
-        case .notHeld: break
+        case .notHeld, .opposingPosition: break
         }
         #expect(engine.decide(intent, earlier: [], context, at: tipOff) == .refuse(refusal))
     }

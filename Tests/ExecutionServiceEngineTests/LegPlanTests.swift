@@ -230,6 +230,25 @@ struct LegPlanTests {
         #expect(fresh.effects.first?.outcome?.ending == .flat)
     }
 
+    @Test func `how long a leg has stood alone counts from the order that made it so`() throws {
+        func stored(
+            _ leg: Int, _ contracts: Int64?, _ action: Action = .buy, closedFor seconds: Int64
+        ) -> (order: LegOrder, answer: LegAnswer?, closedFor: Duration) {
+            let order = LegOrder(
+                number: 1, leg: leg, purpose: .enter, market: leg == 0 ? "HOME-1" : "AWAY-1", venue: .kalshi,
+                outcome: .yes, action: action, limit: .cents(45), quantity: .contracts(10))
+            return (order, contracts.map { answer($0, at: .cents(45), venue: .kalshi) }, .seconds(seconds))
+        }
+        #expect(LegPlan.alone(after: []) == .zero)
+        let even = [stored(0, 10, closedFor: 90), stored(1, 10, closedFor: 80)]
+        #expect(LegPlan.alone(after: even) == .zero)
+        let later = even + [stored(1, 5, closedFor: 40), stored(0, 2, closedFor: 30)]
+        #expect(LegPlan.alone(after: later) == .seconds(40), "a cover in part does not begin it anew")
+        #expect(LegPlan.alone(after: later + [stored(1, 3, .sell, closedFor: 20)]) == .zero, "sold again")
+        let open = [stored(0, nil, closedFor: 0), stored(0, 0, closedFor: 50), stored(1, 4, closedFor: 10)]
+        #expect(LegPlan.alone(after: open) == .seconds(10), "what is uncertain or traded nothing begins nothing")
+    }
+
     @Test func `an order that rests is cancelled, and one that is not ours changes nothing`() throws {
         var driven = Driven(try makePlan())
         try driven.books(home: 45, away: 45)

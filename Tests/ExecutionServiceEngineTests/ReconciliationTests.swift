@@ -268,6 +268,41 @@ struct ReconciliationEngineTests {
         #expect(later.permitsOrders && later.isOverdue && later.lasting.isEmpty)
     }
 
+    @Test func `what was halted for is no news until the books were equal, whatever came between`() {
+        var (run, halt) = (Run(), ReconciliationHalt())
+        func observe(_ judgement: ReconciliationJudgement) -> [Discrepancy] { halt.observe(judgement) }
+        let name = Self.one.name
+        #expect(observe(run.difference(Self.one)).isEmpty, "it does not last yet")
+        #expect(observe(run.difference(Self.one, after: .seconds(3))) == [Self.one])
+        #expect(observe(run.difference(Self.one, after: .seconds(3))).isEmpty)
+        let busy = ReconciliationLook.compared([], inFlight: 1, open: 0)
+        for between in [ReconciliationLook.unreachable(reason: "timeout"), .moved, busy] {
+            #expect(observe(run.look(between, after: .seconds(1))).isEmpty && halt.names == [name], "\(between)")
+            _ = observe(run.difference(Self.one, after: .seconds(3)))
+            #expect(observe(run.difference(Self.one, after: .seconds(3))).isEmpty, "\(between)")
+        }
+        let foreign = Discrepancy.foreignOrder("theirs", "B")
+        let both = ReconciliationLook.compared([Self.one, foreign], inFlight: 0, open: 0)
+        _ = observe(run.look(both, after: .seconds(3)))
+        #expect(observe(run.look(both, after: .seconds(3))) == [foreign], "what is new is news")
+        #expect(halt.names == [name, foreign.name])
+
+        // A life that begins in the middle goes on from what was stored.
+        var (next, later) = (Run(), ReconciliationHalt(halt.names))
+        for look in [ReconciliationLook.unreachable(reason: "timeout"), both, both] {
+            let news = later.observe(next.look(look, after: .seconds(3)))
+            #expect(news.isEmpty)
+        }
+        for equal in [Self.equal, .nothingToCompare] {
+            var halted = halt
+            let news = halted.observe(run.look(equal))
+            #expect(news.isEmpty && halted.names.isEmpty)
+            _ = halted.observe(run.difference(Self.one, after: .seconds(3)))
+            let again = halted.observe(run.difference(Self.one, after: .seconds(3)))
+            #expect(again == [Self.one], "a new episode")
+        }
+    }
+
     @Test func `what should have been mended and is not becomes a difference`() {
         let unbooked = Discrepancy.unbookedFills("o1", ours: .zero, venues: .contracts(1))
         var run = Run()

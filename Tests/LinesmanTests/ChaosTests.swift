@@ -7,11 +7,42 @@ import Testing
 
 @Suite struct ChaosTests {
     private static func verdict(_ scenario: String, _ round: Int, recovered: Int64?) throws -> Verdict {
-        var verdict = Verdict(scenario, round: round, isControl: false, alertsExpected: 1)
+        var verdict = Verdict(scenario, round: round, alertsExpected: 1)
         verdict.recovered = recovered.map(Duration.milliseconds)
         verdict.alertsReceived = 1
         if recovered == nil { verdict.problems = ["not recovered"] }
         return verdict
+    }
+
+    private static let build = ChaosBuild("v1")
+
+    @Test func `a report that is gone on with at another build says so for each scenario`() throws {
+        let folder = try TemporaryDirectory("chaos")
+        defer { folder.remove() }
+        let path = "\(folder.path)/chaos.json"
+        // As a report of a version that said neither build nor day, and counted no messages.
+        let old = """
+            {"machine": "2 cores, 8 GB", "rounds": [{"scenario": "shard-crash", "round": 1, "isControl": false,
+            "passed": true, "recoveredMs": 900, "orders": 3, "moved": 2, "lost": 0, "duplicated": 0,
+            "alertsExpected": 0, "alertsReceived": 0, "falseAlerts": [], "problems": [], "tookMs": 20000},
+            {"scenario": "redis-kill", "round": 0, "isControl": true, "passed": true, "orders": 0, "moved": 0,
+            "lost": 0, "duplicated": 0, "alertsExpected": 0, "alertsReceived": 0, "falseAlerts": [],
+            "problems": ["not steady in time, as it must be"], "tookMs": 20000}]}
+            """
+        try old.write(toFile: path, atomically: true, encoding: .utf8)
+        let kill = try #require(Scenario.named("redis-kill"))
+        let kept = try KeptRounds(path: path)
+        #expect(kept.report.missingControls(of: kill) == [.lostMessages], "the other one is held")
+        for build in ["v1", "v1", "v2"] {
+            try kept.add(
+                ChaosReport.Round(
+                    try Self.verdict("shard-crash", 1, recovered: 700), took: .seconds(20), of: ChaosBuild(build)))
+        }
+        let table = try ChaosReport.load(path).markdown
+        let day = Self.build.day
+        #expect(day.wholeMatch(of: /20\d\d-\d\d-\d\d/) != nil)
+        #expect(table.contains("| not known, not known: 1; v1, \(day): 2; v2, \(day): 1 |"), "\(table)")
+        #expect(table.contains("| 1 caught | not known, not known |"), "\(table)")
     }
 
     @Test func `a report goes on where it was interrupted, and shows every scenario's spread`() throws {
@@ -23,18 +54,22 @@ import Testing
         for round in 1...3 {
             report.rounds.append(
                 ChaosReport.Round(
-                    try Self.verdict("redis-restart", round, recovered: Int64(round) * 1_000), took: .seconds(20)))
+                    try Self.verdict("redis-restart", round, recovered: Int64(round) * 1_000), took: .seconds(20),
+                    of: Self.build))
         }
         try report.save(path)
         report = try ChaosReport.load(path)
         #expect(report.held("redis-restart") == 3 && report.held("shard-crash") == 0 && report.hasPassed)
-        report.rounds.append(ChaosReport.Round(try Self.verdict("shard-crash", 1, recovered: nil), took: .seconds(20)))
+        report.rounds.append(
+            ChaosReport.Round(
+                try Self.verdict("shard-crash", 1, recovered: nil), took: .seconds(20), of: Self.build))
         try report.save(path)
         #expect(!report.hasPassed)
         let text = try String(contentsOfFile: "\(folder.path)/chaos.md", encoding: .utf8)
         #expect(
-            text.contains("| redis-restart | 3 | 3 | - | - | 2.00 / 3.00 / 3.00 | 0 | 0 | 0 | 0 | 3 of 3 | 0 | - |"),
-            "\(text)")
+            text.contains(
+                "| redis-restart | 3 | 3 | - | - | 2.00 / 3.00 / 3.00 | 0 | 0 | 0 | 0 | 0 of 0 | - | 3 of 3 | 0 | - "
+                    + "| v1, \(Self.build.day) |"), "\(text)")
         #expect(text.contains("- shard-crash, round 1: not recovered"))
     }
 
@@ -46,7 +81,9 @@ import Testing
             .write(toFile: book, atomically: true, encoding: .utf8)
         let kept = try KeptRounds(path: path)
         #expect(throws: ChaosFailure.self) { try kept.report.publish(in: book) }
-        try kept.add(ChaosReport.Round(try Self.verdict("redis-restart", 1, recovered: 700), took: .seconds(20)))
+        try kept.add(
+            ChaosReport.Round(
+                try Self.verdict("redis-restart", 1, recovered: 700), took: .seconds(20), of: Self.build))
         for _ in 1...2 { try ChaosReport.load(path).publish(in: book) }
         let text = try String(contentsOfFile: book, encoding: .utf8)
         #expect(text.hasPrefix("before\n<!-- measured -->\n1 rounds, 1 of them held; 0 controls. Machine: "))

@@ -47,6 +47,7 @@ final class FakeVenue: ExecutionVenue {
         var isProvisional = false
         var standings: [FillID: FillStanding] = [:]
         var cancelsFail = 0
+        var books: [MarketID: OrderBook] = [:]
     }
 
     struct Unreachable: Error {}
@@ -81,6 +82,9 @@ final class FakeVenue: ExecutionVenue {
     /// How often it was asked for the whole account.
     var looks: Int { state.withLockedValue { $0.looks } }
     func failCancels(_ count: Int) { state.withLockedValue { $0.cancelsFail = count } }
+    /// What it says rests in a market, to whoever asks.
+    func show(_ book: OrderBook, of market: MarketID) { state.withLockedValue { $0.books[market] = book } }
+    func book(of market: MarketID) async throws -> OrderBook? { state.withLockedValue { $0.books[market] } }
     func failPages(_ fail: Bool) { state.withLockedValue { $0.pagesFail = fail } }
     func failOutcomes(_ fail: Bool) { state.withLockedValue { $0.outcomesFail = fail } }
     var submits: [OrderID] { state.withLockedValue { $0.submits } }

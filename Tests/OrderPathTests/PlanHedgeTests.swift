@@ -125,6 +125,34 @@ struct PlanHedgeTests {
         }
     }
 
+    @Test func `for how long a leg has stood alone is read from what is stored`() async throws {
+        try await withPlan { rig, store, plan, _ in
+            func alone() async throws -> Duration? {
+                try await store.takePlan(plan.id, for: "me", lease: .seconds(60))?.alone
+            }
+            #expect(try await alone() == .zero)
+            try await buy(0, number: 1, of: plan, store)
+            try await rig.force("UPDATE orders SET closed_at = closed_at - interval '40 seconds'")
+            #expect(try #require(try await alone()) >= .seconds(40))
+            try await buy(1, number: 2, of: plan, store)
+            #expect(try await alone() == .zero)
+        }
+    }
+
+    /// Between finding it and taking it, another process may have ended it; to end it again would count it twice.
+    @Test func `a plan that has ended since it was found waiting is nobody's`() async throws {
+        try await withPlan { rig, store, plan, _ in
+            try await buy(0, number: 1, of: plan, store)
+            try await buy(1, number: 2, of: plan, store)
+            try await finish(plan, store)
+            for holder in ["me", "another"] {
+                #expect(try await store.takePlan(plan.id, for: holder, lease: .seconds(60)) == nil)
+            }
+            #expect(try await rig.text("SELECT state AS t FROM plans") == "finished")
+            #expect(try await rig.number("SELECT value AS n FROM daily_stats WHERE key = 'plans'") == 1)
+        }
+    }
+
     @Test func `a fill that is taken back counts no more for its plan, and opens it again`() async throws {
         try await withPlan { rig, store, plan, _ in
             try await buy(0, number: 1, of: plan, store)

@@ -157,6 +157,36 @@ struct PlanTests {
         }
     }
 
+    @Test func `a drain waits until no leg stands alone`() async throws {
+        try await withOrderPath { path in
+            // A second between two tries: what ends at once leaves the leg alone.
+            let away = try await path.startPlanning(["PLAN_RETRY_MS": "1000", "PLAN_LEASE_MS": "5000"])
+            path.venue.will(.fills, .refuses)
+            try await path.publish(path.rig.arbitrage("a1", away: away))
+            try await path.telling(["game-1-HOME": 45, away: 45], until: "the second leg is refused") {
+                try await path.rig.number("SELECT count(*) AS n FROM orders WHERE state = 'rejected'") == 1
+            }
+            #expect(await path.stop() == [.ok, .ok])
+            #expect(try await path.rig.text("SELECT ending AS t FROM plans") == "complete")
+            try await path.rig.expectEvenLegs()
+        }
+    }
+
+    @Test func `a plan that has not begun ends with the drain, and enters nothing`() async throws {
+        try await withOrderPath { path in
+            let away = try await path.startPlanning()
+            // Nobody tells a price: it waits for the books as long as it lives.
+            try await path.publish(path.rig.arbitrage("a1", away: away))
+            try await eventually("it is worked on") {
+                try await path.rig.number("SELECT count(*) AS n FROM plans WHERE state = 'working'") == 1
+            }
+            #expect(await path.stop() == [.ok, .ok])
+            #expect(try await path.rig.text("SELECT ending AS t FROM plans") == "flat")
+            #expect(path.venue.submits.isEmpty)
+            try await path.rig.expectEvenLegs()
+        }
+    }
+
     @Test(arguments: CrashPoint.allCases)
     func `a process that dies at any step is followed by one that makes the legs even`(point: CrashPoint) async throws {
         try await withOrderPath { path in

@@ -85,6 +85,62 @@ import Wire
         }
     }
 
+    @Test func `what was halted for is no news after an outage of the venue, nor to the next life`() async throws {
+        try await withOrderPath { path in
+            path.venue.hold(["game-1-HOME": 1])
+            path.startExecution(Self.soon)
+            try await eventually("engaged") { try await engaged(path) != nil }
+            _ = try await path.rig.pool.transaction("release") {
+                try await KillSwitchStore.change(engaged: false, reason: "a test", by: "test", $0)
+            }
+            let seen = try await look(.differs, path)
+            path.venue.failAccount(true)
+            let away = try await look(.unreachable, path)
+            #expect(away.haltedFor == ["position:game-1-HOME"] && away.differsSince == seen.differsSince)
+
+            // The next life begins while the venue is away, and finds that the difference lasts.
+            await path.stop()
+            let told = try path.alerts("reconciliationMismatch")
+            path.startExecution(Self.soon)
+            _ = try await look(.unreachable, path)
+            path.venue.failAccount(false)
+            try await eventually("it is told anew") { try path.alerts("reconciliationMismatch") > told }
+            let back = try await look(.differs, path)
+            #expect(back.haltedFor == ["position:game-1-HOME"])
+            #expect(try await engaged(path) == nil, "whoever released it is not overruled")
+            #expect(try await count("reconciliation_mismatch", path) == 1)
+
+            // Once the books were equal the same is another difference.
+            path.venue.hold(nil)
+            _ = try await look(.equal, path)
+            path.venue.hold(["game-1-HOME": 1])
+            _ = try await look(.differs, path)
+            try await eventually("engaged again") { try await engaged(path) != nil }
+            #expect(try await count("reconciliation_mismatch", path) == 2)
+        }
+    }
+
+    @Test func `a look that could not read what was stored writes nothing over it`() async throws {
+        try await withOrderPath { path in
+            path.venue.hold(["game-1-HOME": 1])
+            path.startExecution(Self.soon)
+            try await eventually("engaged") { try await engaged(path) != nil }
+            let unread = path.counted("reconciliations_total", ["verdict": "unreachable"], by: "execution-service")
+            try await eventually("two looks that could not be finished") {
+                // Again and again: a look that is under way writes what it has read before.
+                try await path.rig.pool.execute("UPDATE reconciliations SET differences = '{}'")
+                return path.counted("reconciliations_total", ["verdict": "unreachable"], by: "execution-service")
+                    >= unread + 2
+            }
+            #expect(
+                try await path.rig.text("SELECT halted_for::text AS t FROM reconciliations")
+                    == #"["position:game-1-HOME"]"#)
+            try await path.rig.pool.execute("UPDATE reconciliations SET differences = '[]'")
+            _ = try await look(.differs, path)
+            #expect(try await count("reconciliation_mismatch", path) == 1)
+        }
+    }
+
     // PITFALLS 8, row 26.
     @Test func `a venue that cannot be read drops nothing, alerts in time, and trades when it is back`() async throws {
         try await withOrderPath { path in

@@ -233,6 +233,36 @@ import Testing
         }
     }
 
+    @Test func `when announcements can be published again, those that failed go out before their time`() async throws {
+        try await withDatabase(migrated: true) { pool, _ in
+            for number in 0..<50 { try await write(pool, "k\(number)", 1...2) }
+            let (published, tries, revival) = (Published(), Attempts(), OutboxNudge())
+            let isAway = NIOLockedValueBox(true)
+            var policy = OutboxPolicy()
+            // Neither a row nor the relay tries again by itself.
+            policy.pause = .seconds(3_600)
+            policy.base = .seconds(3_600)
+            let relay = OutboxRelay(
+                pool: pool, nudge: OutboxNudge(), revival: revival, metrics: MetricsRegistry(), policy: policy
+            ) { row in
+                tries.add()
+                if isAway.withLockedValue({ $0 }) { throw Away() }
+                published.add(row)
+            }
+            let running = Task { await relay.run() }
+            try await eventually("all have failed") {
+                try await pool.query("SELECT count(DISTINCT key) AS n FROM outbox WHERE next_attempt_at IS NOT NULL")[0]
+                    .int("n") == 50
+            }
+            isAway.withLockedValue { $0 = false }
+            revival()
+            try await eventually("all is published") { try await backlog(pool) == 0 }
+            running.cancel()
+            await running.value
+            for key in 0..<50 { #expect(published.payloads(of: "k\(key)") == ["{\"n\": 1}", "{\"n\": 2}"]) }
+        }
+    }
+
     @Test func `a refused row is put aside at once with its reason`() async throws {
         try await withDatabase(migrated: true) { pool, _ in
             try await write(pool, "a", 1...3)

@@ -43,6 +43,44 @@ import Testing
         }
     }
 
+    @Test func `a connection that finds the server has the other one try at once, whatever that waits for`()
+        async throws
+    {
+        // Refuses whoever subscribes until it is mended, and cuts the commands off when it is asked to.
+        let (isMended, commands) = (NIOLockedValueBox(false), NIOLockedValueBox<Int?>(nil))
+        let cut = NIOLockedValueBox(false)
+        let fake = try await FakeRedis.start { command in
+            if command.words.starts(with: ["CLIENT", "SETNAME"]) {
+                guard command.words.last?.hasSuffix(":commands") == true else {
+                    return isMended.withLockedValue { $0 } ? nil : .close
+                }
+                commands.withLockedValue { $0 = command.link }
+            }
+            let isCut = command.link == commands.withLockedValue { $0 } && cut.withLockedValue { $0 }
+            guard isCut, command.words.first == "PING" else { return nil }
+            cut.withLockedValue { $0 = false }
+            return .close
+        }
+        let settings = patientSettings(
+            fake.url,
+            [
+                "REDIS_RECONNECT_MAX_FAILURES": "3", "REDIS_BREAKER_COOLDOWN_MS": "80000000",
+                "REDIS_RECONNECT_BASE_DELAY_MS": "10", "REDIS_RECONNECT_MAX_DELAY_MS": "10",
+                "REDIS_PING_INTERVAL_MS": "10",
+            ])
+        try await withClient(settings, awaitsConnection: false) { client in
+            try await eventually(within: .seconds(20), "one works, the other has given up for a day") {
+                client.status.commands.isConnected && client.status.subscriptions.breaker == .open
+            }
+            isMended.withLockedValue { $0 = true }
+            cut.withLockedValue { $0 = true }
+            try await eventually(within: .seconds(20), "both work") {
+                client.status.commands.reconnects >= 1 && client.status.subscriptions.isConnected
+            }
+            #expect(client.status.subscriptions.breaker == .closed)
+        }
+    }
+
     @Test func `by default a server is asked after 1, 2, 4 up to 60 s, and found within a minute of its return`()
         async throws
     {

@@ -160,6 +160,40 @@ import Testing
         #expect(machine.state == .connected && machine.breaker.state == .closed)
     }
 
+    @Test func `a peer that was reached another way is tried at once, and not while it is tried`() {
+        var machine = machine(failureThreshold: 1)
+        var random = SeededGenerator(seed: 1)
+        _ = machine.attempt(at: at(0))
+        let early = machine.reachable()
+        #expect(!early && machine.state == .connecting)
+        _ = machine.failed(at: at(0), using: &random)
+        #expect(machine.state == .open)
+        let reachable = machine.reachable()
+        let begins = machine.attempt(at: at(1))
+        #expect(reachable && begins && machine.breaker.state == .closed)
+        machine.connected(at: at(1))
+        let late = machine.reachable()
+        #expect(!late && machine.state == .connected)
+    }
+
+    @Test func `a connection that was given up is no failure, and is opened again before long`() {
+        var machine = machine(failureThreshold: 3)
+        var random = SeededGenerator(seed: 1)
+        var delays: [Duration] = []
+        for round in 0..<6 {
+            let now = at(Double(round) * 10)
+            let begins = machine.attempt(at: now)
+            #expect(begins)
+            machine.connected(at: now)
+            delays.append(machine.gaveUp(at: now, waitingAtMost: .seconds(3), using: &random))
+        }
+        #expect(delays == [1, 2, 3, 3, 3, 3].map { .seconds($0) })
+        #expect(machine.failures == 0 && machine.breaker.state == .closed && machine.state == .waiting)
+        _ = machine.attempt(at: at(100))
+        let delay = machine.gaveUp(at: at(100), waitingAtMost: .seconds(3), using: &random)
+        #expect(delay == .seconds(60) && machine.failures == 1, "what was never connected has failed")
+    }
+
     @Test func `illegal reports change nothing`() {
         var machine = machine()
         var random = SeededGenerator(seed: 1)

@@ -208,6 +208,34 @@ import Testing
         _ = await task.result
     }
 
+    @Test func `what fails is asked again sooner where that costs nothing, and a change is told`() async throws {
+        let time = ManualTime()
+        let (broken, mended, told) = (Tally(), Tally(), Tally())
+        let probe = HealthProbe("redis", timeout: .seconds(60), retryInterval: .milliseconds(100)) {
+            if broken.count > mended.count { throw Broken() }
+        }
+        let dear = HealthProbe("venue", timeout: .seconds(60)) { if broken.count > mended.count { throw Broken() } }
+        let board = HealthBoard(
+            [probe, dear], every: .seconds(5), clock: .manual(time), log: LogCapture().logger(),
+            metrics: MetricsRegistry())
+        let listening = Task { for await _ in board.changes { told.note("changed") } }
+        let task = Task { try await board.run() }
+        try await eventually("measured") { board.isHealthy && time.sleeperCount == 2 && told.count > 0 }
+        broken.note("break")
+        time.advance(by: .seconds(5))
+        try await eventually("broken seen") {
+            board.checks == ["redis": false, "venue": false] && time.sleeperCount == 2
+        }
+        mended.note("mend")
+        let before = told.count
+        time.advance(by: .milliseconds(100))
+        try await eventually("mended seen, and told") { board.checks["redis"] == true && told.count > before }
+        #expect(board.checks["venue"] == false, "who is asked over the network waits for its interval")
+        task.cancel()
+        listening.cancel()
+        _ = await task.result
+    }
+
     @Test func `a probe that hangs is unhealthy and does not hold the others`() async throws {
         let time = ManualTime()
         let release = Promise<Bool>()

@@ -63,11 +63,12 @@ import Testing
         #expect(child.exitStatus == .signalled(SIGKILL))
     }
 
-    @Test func `nothing outlives a parent that gets SIGKILL`() async throws {
+    @Test(arguments: [[], ["frozen"]])
+    func `nothing outlives a parent that gets SIGKILL`(_ arguments: [String]) async throws {
         // Issue 2: "leaves nothing running", also when killed.
         let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
             .appendingPathComponent("ServersParent").path
-        let parent = try ChildProcess.spawn(program, output: .captured)
+        let parent = try ChildProcess.spawn(program, arguments, output: .captured)
         try await eventually(within: .seconds(60), "the parent has its servers") {
             parent.captured.contains("ready=yes") || !parent.isRunning
         }
@@ -78,13 +79,51 @@ import Testing
         }
         let processes = ["redis", "postgres", "sleeper"].compactMap { facts[$0].flatMap { Int32($0) } }
         try #require(processes.count == 3, "\(parent.captured)")
+        let workers = try #require(facts["workers"]).split(separator: ",").compactMap { Int32($0) }
+            // Some end by themselves.
+            .filter(isAlive)
+        try #require(!workers.isEmpty, "\(parent.captured)")
         #expect(processes.allSatisfy(isAlive))
         await parent.kill9()
         try await eventually(within: .seconds(15), "the servers are gone") { !processes.contains(where: isAlive) }
+        try await eventually(within: .seconds(15), "what they started is gone") { !workers.contains(where: isAlive) }
         let directory = try #require(facts["directory"])
         try await eventually(within: .seconds(15), "the files are gone") {
             !FileManager.default.fileExists(atPath: directory)
         }
+    }
+
+    @Test func `a directory that was left by a process and its guard is removed, and no other`() async throws {
+        let outer = try TemporaryDirectory("abandoned")
+        defer { outer.remove() }
+        // Ours is beside those of the test, which is what is looked at.
+        let prefix = "abandoned-\(RandomSource.system.uuid().prefix(8))"
+        let base = URL(filePath: outer.path).deletingLastPathComponent().path
+        let own = try TemporaryDirectory(prefix)
+        defer { own.remove() }
+        func left(_ name: String, secondsAgo age: Double) throws -> String {
+            let path = "\(base)/\(prefix)-\(name)"
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+            try Data("x".utf8).write(to: URL(filePath: "\(path)/file"))
+            try Self.age(path, by: age)
+            return path
+        }
+        let (old, young, other) = (
+            try left("aaaaaa", secondsAgo: 60), try left("bbbbbb", secondsAgo: 0), try left("kept", secondsAgo: 60)
+        )
+        defer { for path in [old, young, other] { try? FileManager.default.removeItem(atPath: path) } }
+        try Self.age(own.path, by: 60)
+        TemporaryDirectory.removeAbandoned(prefix)
+        let files = FileManager.default
+        #expect(!files.fileExists(atPath: old))
+        #expect(files.fileExists(atPath: young), "its owner may be about to lock it")
+        #expect(files.fileExists(atPath: other), "it is not ours")
+        #expect(files.fileExists(atPath: own.path), "its owner lives")
+    }
+
+    private static func age(_ path: String, by seconds: Double) throws {
+        let then = Date(timeIntervalSince1970: Double(WallClock.real.microseconds) / 1_000_000 - seconds)
+        try FileManager.default.setAttributes([.modificationDate: then], ofItemAtPath: path)
     }
 }
 

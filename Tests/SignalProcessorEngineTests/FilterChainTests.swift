@@ -136,6 +136,25 @@ struct FilterChainTests {
         #expect(engine.decide(yes, portfolio: view, as: names, at: tipOff) == .refused(.opposingPosition))
     }
 
+    @Test func `nobody hedges against a leg of an arbitrage in its own market`() throws {
+        var limits = wideLimits()
+        limits.allowsHedging = true
+        let engine = SignalProcessorEngine(limits: limits)
+        func verdict(_ held: [Holding]) throws -> Verdict {
+            var view = freshPortfolio()
+            view.holdings = held
+            return engine.decide(try makeSignal(), portfolio: view, as: names, at: tipOff)
+        }
+        let market = try makeSignal().market
+        #expect(
+            try verdict([Holding(market: market, backs: .away, isLeg: true)]) == .refused(.opposingPosition),
+            "the venue would close the leg, and leave the other one alone")
+        #expect(try verdict([Holding(market: market, backs: .away)]).isApproved, "a bet may be hedged")
+        #expect(try verdict([Holding(market: "GAME-1-AWAY", backs: .away, isLeg: true)]).isApproved, "closes nothing")
+        let both = [Holding(market: market, backs: .home, isLeg: true), Holding(market: market, backs: .away)]
+        #expect(try verdict(both) == .refused(.duplicateSide))
+    }
+
     @Test func `hedging lets the other side in, up to two positions`() throws {
         var limits = wideLimits()
         limits.allowsHedging = true

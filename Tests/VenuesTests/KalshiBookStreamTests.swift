@@ -138,6 +138,43 @@ import Testing
         #expect(stream.tick(at: now.advanced(by: .seconds(5))) == [])
     }
 
+    @Test func `a stream whose answer was lost is asked for anew when its frames come`() throws {
+        var stream = KalshiBookStream()
+        _ = stream.setMarkets(["A"], at: now)
+        _ = stream.connected(at: now)
+        // It may still be under way.
+        #expect(stream.handle(.snapshot(sid: 7, sequence: 1, "A", try book(40, 10)), at: now) == [])
+        let later = now.advanced(by: .seconds(1))
+        #expect(
+            stream.handle(.delta(sid: 7, sequence: 2, delta("A", 100)), at: later) == [
+                .send(.unsubscribe(id: 2, sid: 7)),
+                .send(.subscribe(id: 3, channel: "orderbook_delta", markets: ["A"])),
+            ])
+        // Once, whatever else comes of it.
+        let last = later.advanced(by: .seconds(2))
+        #expect(stream.handle(.delta(sid: 7, sequence: 3, delta("A", 100)), at: last) == [])
+        _ = stream.handle(.subscribed(id: 3, channel: "orderbook_delta", sid: 8), at: last)
+        #expect(
+            stream.handle(.snapshot(sid: 8, sequence: 1, "A", try book(41, 1)), at: last) == [.changed("A", at: nil)])
+    }
+
+    @Test func `a market that changes and whose snapshot was lost has its books fetched anew`() throws {
+        var stream = KalshiBookStream()
+        _ = stream.setMarkets(["A", "B"], at: now)
+        _ = stream.connected(at: now)
+        _ = stream.handle(.subscribed(id: 1, channel: "orderbook_delta", sid: 7), at: now)
+        // The first of the stream is missing, which no number tells.
+        _ = stream.handle(.snapshot(sid: 7, sequence: 2, "B", try book(50, 10)), at: now)
+        #expect(stream.handle(.delta(sid: 7, sequence: 3, delta("A", 100)), at: now) == [])
+        let later = now.advanced(by: .seconds(1))
+        #expect(
+            stream.handle(.delta(sid: 7, sequence: 4, delta("A", 100)), at: later) == [
+                .invalidated(["B"], .snapshotMissing), .send(.unsubscribe(id: 2, sid: 7)),
+                .send(.subscribe(id: 3, channel: "orderbook_delta", markets: ["A", "B"])),
+            ])
+        #expect(stream.counts[.deltaWithoutBook] == 2)
+    }
+
     @Test func `an answer that does not come ends the connection`() throws {
         var stream = KalshiBookStream(commandTimeout: .seconds(10))
         _ = stream.setMarkets(["A"], at: now)

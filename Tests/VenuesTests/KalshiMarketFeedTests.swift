@@ -51,10 +51,11 @@ import Testing
 
     private func withFeed(
         _ url: String, limits: WebSocketLimits = KalshiMarketFeedTests.limits(), shown: ShownTime = ShownTime(),
+        reconnection: Reconnection = KalshiMarketFeedTests.reconnection,
         _ body: (KalshiMarketFeed, Told) async throws -> Void
     ) async throws {
         let feed = KalshiMarketFeed(
-            url: try #require(WebSocketURL(url)), limits: limits, reconnection: Self.reconnection, notices: [],
+            url: try #require(WebSocketURL(url)), limits: limits, reconnection: reconnection, notices: [],
             signer: nil, time: shown.time, clock: .real, random: .seeded(1), log: Fixture.log)
         let told = Told()
         let running = Task { try await feed.run() }
@@ -111,6 +112,34 @@ import Testing
             #expect(shown.latest.microseconds == 1_787_838_983_996_000)
             #expect(feed.status.isConnected && feed.status.books == 1 && feed.status.frames >= 3)
             try await eventually("a ping of ours") { server.pings > 0 }
+        }
+        await server.stop()
+    }
+
+    @Test func `a venue that serves and skips frames again and again is not left alone for long`() async throws {
+        var behaviour = SocketServer.Behaviour()
+        let streams = NIOLockedValueBox(0)
+        behaviour.onText = { peer, text in
+            guard text.contains(#""cmd":"subscribe""#) else { return }
+            let sid = streams.withLockedValue { streams in
+                streams += 1
+                return streams
+            }
+            Self.serve(peer, text, sid: sid)
+            // Number 2 is missing, on the first connection each time.
+            if peer.number == 0 { peer.send(Self.delta("M-1", sid: sid, sequence: 3, "2.50")) }
+        }
+        let server = try await SocketServer(behaviour)
+        // A connection that failed would be tried again tomorrow.
+        let patient = Reconnection(
+            backoff: Backoff(base: .seconds(86_400), cap: .seconds(86_400)),
+            breaker: CircuitBreaker(failureThreshold: 1, cooldown: .seconds(86_400)))
+        try await withFeed(server.url, reconnection: patient) { feed, told in
+            feed.setMarkets(["M-1"])
+            try await eventually(within: .seconds(60), "the book of another connection") {
+                server.connections == 2 && told.book("M-1") != nil
+            }
+            #expect(feed.status.errors["resync_storm"] == 1 && feed.status.failures == 0)
         }
         await server.stop()
     }

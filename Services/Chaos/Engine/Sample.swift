@@ -60,17 +60,29 @@ public struct Sample: Hashable, Sendable {
         public let age: Duration
         /// Epochs of the games that a shard watches and sees all books of.
         public let games: [String: Int64]
+        /// Its checks that fail, sorted.
+        public let failing: [String]
 
-        public init(_ name: String, isHealthy: Bool, age: Duration, games: [String: Int64] = [:]) {
+        public init(
+            _ name: String, isHealthy: Bool, age: Duration, games: [String: Int64] = [:], failing: [String] = []
+        ) {
             self.name = name
             self.isHealthy = isHealthy
             self.age = age
             self.games = games
+            self.failing = failing
         }
 
         public var isFresh: Bool { isFresh(within: Sample.life) }
 
         func isFresh(within life: Duration) -> Bool { age < life }
+
+        /// What is wrong with it; nil when nothing is.
+        func trouble(within life: Duration) -> String? {
+            if !isFresh(within: life) { return "\(name) is not heard" }
+            if isHealthy { return nil }
+            return "\(name) is not well" + (failing.isEmpty ? "" : " (\(failing.joined(separator: ", ")))")
+        }
     }
 
     /// An alert that an orchestrator has told since the last sample.
@@ -103,6 +115,38 @@ public struct Sample: Hashable, Sendable {
         }
     }
 
+    /// What came of the journaled messages since somebody looks (`MessageLedger`).
+    public struct Messages: Hashable, Sendable {
+        /// On the bus, by their numbers.
+        public var heard: Int
+        /// Numbers that were passed over and never came.
+        public var missing: Int
+        /// Which of those that PostgreSQL must take in it does not have yet; the first that was heard is 0.
+        public var waiting: Set<Int>
+        /// How many of them there were.
+        public var owed: Int
+
+        public init(heard: Int, missing: Int = 0, waiting: Set<Int> = [], owed: Int = 0) {
+            self.heard = heard
+            self.missing = missing
+            self.waiting = waiting
+            self.owed = owed
+        }
+    }
+
+    /// What a process has been handed by the bus in its present life.
+    public struct Streams: Hashable, Sendable {
+        /// Subscriptions, each of one consumer to one stream.
+        public var open: Int
+        /// Gaps, over all of them.
+        public var gaps: Int
+
+        public init(open: Int, gaps: Int) {
+            self.open = open
+            self.gaps = gaps
+        }
+    }
+
     public var truth: Truth?
     public var shards: [Beat]
     /// Of the services that are no shards, by their kind: the best of each.
@@ -115,10 +159,15 @@ public struct Sample: Hashable, Sendable {
 
     /// Nil where no venue can be asked.
     public var orders: Orders?
+    /// Nil until somebody has listened.
+    public var messages: Messages?
+    /// By process and its life, as the newest heartbeat of each says.
+    public var streams: [String: Streams]
 
     public init(
         truth: Truth?, shards: [Beat], services: [Beat], checks: [String: Bool]?, alerts: [Alert] = [],
-        delivered: Set<String>? = nil, orders: Orders? = nil
+        delivered: Set<String>? = nil, orders: Orders? = nil, messages: Messages? = nil,
+        streams: [String: Streams] = [:]
     ) {
         self.truth = truth
         self.shards = shards
@@ -127,6 +176,8 @@ public struct Sample: Hashable, Sendable {
         self.alerts = alerts
         self.delivered = delivered
         self.orders = orders
+        self.messages = messages
+        self.streams = streams
     }
 
     /// A shard is dead after 2 s, and what is older was said of another time.
@@ -151,12 +202,16 @@ public struct Sample: Hashable, Sendable {
             }
             let beat = shards.first { $0.name == owner }
             if beat?.isHealthy != true || beat?.isFresh(within: life) != true || beat?.games[game.id] != game.epoch {
-                found.append("\(game.id) is not seen on \(owner) under epoch \(game.epoch)")
+                let why = beat?.trouble(within: life).map { ": \($0)" } ?? ""
+                found.append("\(game.id) is not seen on \(owner) under epoch \(game.epoch)\(why)")
             }
         }
         for kind in Self.kinds {
-            let beat = services.first { $0.name == kind }
-            if beat?.isHealthy != true || beat?.isFresh(within: life) != true { found.append("\(kind) is not well") }
+            guard let beat = services.first(where: { $0.name == kind }) else {
+                found.append("\(kind) was never heard")
+                continue
+            }
+            if let trouble = beat.trouble(within: life) { found.append(trouble) }
         }
         guard let checks else { return found + ["the orchestrator does not answer"] }
         found += checks.filter { !$0.value }.keys.sorted().map { "the check \($0) fails" }

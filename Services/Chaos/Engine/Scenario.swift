@@ -57,7 +57,17 @@ public struct Scenario: Hashable, Sendable {
     public let mayAlert: Set<String>
     /// What the negative control breaks instead, without undoing it in time; nothing can recover from it.
     public let control: Fault
+    /// Further controls: what they break, so that something is found.
+    public let counterproofs: [Finding: [Step]]
+    /// Whether every stream of a process that lives on is handed one gap, and no more, before all is steady again.
+    public let givesOneGap: Bool
     public let needsStandby: Bool
+
+    /// In the order in which they are held.
+    public var controls: [Finding] { [.unsteady] + Finding.allCases.filter { counterproofs[$0] != nil } }
+
+    /// Whether Redis loses what it holds, and with it messages that nobody has read yet.
+    var losesJournal: Bool { isDrawn || fixed.contains { $0.fault == Fault(.flush, .redis) } }
 
     /// Whether its faults are drawn from the number of the round.
     public var isDrawn: Bool { fixed.isEmpty }
@@ -71,7 +81,8 @@ public struct Scenario: Hashable, Sendable {
         _ name: String, _ shows: String, _ steps: [Step], detection: Detection? = nil, within detect: Duration = .zero,
         atSink deliver: Duration? = nil, recovery: Start = .undo, recoversIn recover: Duration,
         alerts: Set<String> = [], mayAlert: Set<String> = [],
-        control: Fault? = nil, needsStandby: Bool = false
+        control: Fault? = nil, counterproofs: [Finding: [Step]] = [:], givesOneGap: Bool = false,
+        needsStandby: Bool = false
     ) {
         self.name = name
         self.shows = shows
@@ -84,16 +95,27 @@ public struct Scenario: Hashable, Sendable {
         self.alerts = alerts
         self.mayAlert = mayAlert
         self.control = control ?? steps.first?.fault ?? Fault(.kill, .allShards)
+        self.counterproofs = counterproofs
+        self.givesOneGap = givesOneGap
         self.needsStandby = needsStandby
     }
 
     /// Every fault that a round of it may make.
     public var faults: Set<Fault> {
-        Set((isDrawn ? Self.mixed.map { Fault($0.kind, $0.part) } : fixed.map(\.fault)) + [control])
+        Set(
+            (isDrawn ? Self.mixed.map { Fault($0.kind, $0.part) } : fixed.map(\.fault)) + [control]
+                + counterproofs.values.flatMap { $0.map(\.fault) })
     }
 
     /// What happens in a round; the same for the same number.
     public func steps(in round: Int) -> [Step] { isDrawn ? Self.draw(round) : fixed }
+
+    /// What happens in a control.
+    ///
+    /// What nothing recovers from stays until nothing can have recovered in time.
+    func steps(toFind finding: Finding) -> [Step] {
+        counterproofs[finding] ?? [Step(control.kind, control.part, holds: recoverWithin + ScenarioRun.calm)]
+    }
 
     // MARK: - Mixed faults
 

@@ -67,29 +67,30 @@ public struct ScenarioRun: Sendable {
     private var earlierOrders: Sample.Orders?
     /// As many had the venue taken when all was steady again: each of them must be known in the end.
     private var takenWhenWhole: Int?
+    private var newestMessages: Sample.Messages?
+    private var earlierMessages: Sample.Messages?
+    /// So many names had to be taken in when all was steady again.
+    private var owedWhenWhole: Int?
+    /// Before the fault, of each process and its life.
+    private var streamsBefore: [String: Sample.Streams] = [:]
+    private var streams: [String: Sample.Streams] = [:]
+    /// When each trouble was seen last, since the recovery counts.
+    private var troubles: [String: MachineInstant] = [:]
     private var delivered: Set<String> = []
     private var seesSink = false
     private var unrest: [String] = ["nothing was seen"]
 
     public init(
-        _ scenario: Scenario, round: Int, isControl: Bool = false, needsOrders: Bool = false, at now: MachineInstant
+        _ scenario: Scenario, round: Int, control: Finding? = nil, needsOrders: Bool = false, at now: MachineInstant
     ) {
         self.scenario = scenario
-        self.needsOrders = needsOrders && !isControl
-        let own = scenario.steps(in: round)
-        if isControl {
-            // It stays until nothing can have recovered in time.
-            steps = [
-                Scenario.Step(
-                    scenario.control.kind, scenario.control.part, holds: scenario.recoverWithin + Self.calm)
-            ]
-        } else {
-            steps = own
-        }
+        self.needsOrders = needsOrders && control == nil
+        steps = control.map(scenario.steps(toFind:)) ?? scenario.steps(in: round)
         stages = steps.map { _ in .due }
         state = .settling(since: now)
         verdict = Verdict(
-            scenario.name, round: round, isControl: isControl, alertsExpected: isControl ? 0 : scenario.alerts.count)
+            scenario.name, round: round, control: control,
+            alertsExpected: control == nil ? scenario.alerts.count : 0)
     }
 
     public mutating func handle(_ event: Event, at now: MachineInstant) -> [Effect] {
@@ -99,7 +100,10 @@ public struct ScenarioRun: Sendable {
         case (.undone(let step), .hurt(let hurt)):
             guard stages.indices.contains(step), stages[step] == .mending else { return [] }
             stages[step] = .gone
-            if stages.allSatisfy({ $0 == .gone }) { state = .healed(at: now, hurt: hurt) }
+            if stages.allSatisfy({ $0 == .gone }) {
+                state = .healed(at: now, hurt: hurt)
+                if scenario.recovery == .undo { troubles = [:] }
+            }
             return []
         case (.failed(let step, let why), .hurt):
             return finish("\(steps[step].fault.kind) of \(steps[step].fault.part): \(why)")
@@ -111,7 +115,8 @@ public struct ScenarioRun: Sendable {
 
     private mutating func see(_ sample: Sample, at now: MachineInstant) -> [Effect] {
         check(sample)
-        unrest = sample.unrest(within: life(at: now))
+        unrest = sample.unrest(within: life(at: now)) + streamUnrest
+        if verdict.recovered == nil { for trouble in unrest { troubles[trouble] = now } }
         if unrest.isEmpty {
             if steadySince == nil { steadySince = now }
         } else {
@@ -123,10 +128,10 @@ public struct ScenarioRun: Sendable {
         case .over: return []
         case .hurt(let hurt):
             detect(sample, hurt, at: now)
-            if verdict.isControl {
+            if verdict.control == .unsteady {
                 // As it is at the end: some faults are not felt at once.
                 if case .standing? = stages.first { verdict.recovered = isCalm ? steadySince?.since(hurt) : nil }
-            } else if scenario.recovery == .fault {
+            } else if !verdict.isControl, scenario.recovery == .fault {
                 recover(from: hurt, isCalm: isCalm)
             }
             return advance(sample, hurt, at: now)
@@ -134,9 +139,13 @@ public struct ScenarioRun: Sendable {
             detect(sample, hurt, at: now)
             if !verdict.isControl { recover(from: scenario.recovery == .fault ? hurt : healed, isCalm: isCalm) }
             let isWhole = isCalm && sample.healthyShards >= shardsBefore && isTold && hasOrders
-            if isWhole, takenWhenWhole == nil { takenWhenWhole = newestOrders?.taken ?? 0 }
-            let isOver = isWhole && forgotten == 0
-            if isOver { return conclude() }
+            if isWhole, takenWhenWhole == nil {
+                takenWhenWhole = newestOrders?.taken ?? 0
+                owedWhenWhole = newestMessages?.owed ?? 0
+            }
+            if isWhole && forgotten == 0 && untaken == 0 { return conclude() }
+            // What is gone for good is waited for only where nobody has said so.
+            if verdict.control == .lostMessages, isWhole, now.since(healed) >= Self.calm * 4 { return conclude() }
             guard now.since(healed) >= scenario.recoverWithin + Self.rest else { return [] }
             if sample.healthyShards < shardsBefore {
                 verdict.note("only \(sample.healthyShards) of \(shardsBefore) shards are back")
@@ -165,11 +174,16 @@ public struct ScenarioRun: Sendable {
             return finish("it was not steady to begin with: \(why.joined(separator: "; "))")
         }
         earlierOrders = newestOrders
+        earlierMessages = newestMessages
+        streamsBefore = sample.streams
+        streams = sample.streams
+        troubles = [:]
         termBefore = truth.term
         ordersBefore = truth.orders
         shardsBefore = sample.healthyShards
         for game in truth.games { owners[game.id] = game.owner }
         // What was told before is of another fault.
+        verdict.messagesLost = 0
         (fired, ended, delivered) = ([], [], [])
         verdict.falseAlerts = []
         verdict.problems = []
@@ -228,6 +242,8 @@ public struct ScenarioRun: Sendable {
     /// To the first moment of the calm that lasted.
     private mutating func recover(from start: MachineInstant, isCalm: Bool) {
         guard verdict.recovered == nil, isCalm, let steadySince else { return }
+        verdict.waits = troubles.map { Verdict.Wait(trouble: $0.key, until: max($0.value.since(start), .zero)) }
+            .sorted { ($1.until, $0.trouble) < ($0.until, $1.trouble) }
         var length = steadySince.since(start)
         if scenario.recovery == .fault, scenario.detection != nil {
             // A fault that takes its time to be made is not over before it was felt.
@@ -274,6 +290,9 @@ public struct ScenarioRun: Sendable {
             }
         }
         if let orders = sample.orders { newestOrders = orders }
+        if let messages = sample.messages { newestMessages = messages }
+        // A process that ends and its next life are two.
+        streams.merge(sample.streams) { $1 }
         guard let truth = sample.truth else { return }
         if let last { compare(truth, with: last) }
         last = truth
@@ -303,6 +322,26 @@ public struct ScenarioRun: Sendable {
         return newestOrders.waiting.count { $0 < before }
     }
 
+    /// Messages that were on the bus in time, and PostgreSQL has not taken in.
+    private var untaken: Int {
+        guard let newestMessages else { return 0 }
+        let before = owedWhenWhole ?? newestMessages.owed
+        return newestMessages.waiting.count { $0 < before }
+    }
+
+    /// What every process that was there before the fault has been handed since.
+    private var handed: [(process: String, open: Int, gaps: Int)] {
+        streamsBefore.sorted { $0.key < $1.key }.compactMap { process, before in
+            streams[process].map { (process, before.open, $0.gaps - before.gaps) }
+        }
+    }
+
+    /// Streams that know nothing yet of what they have missed.
+    private var streamUnrest: [String] {
+        guard scenario.givesOneGap, !verdict.isControl, case .healed = state else { return [] }
+        return handed.filter { $0.gaps < $0.open }.map { "\($0.process) was handed no gap on some stream" }
+    }
+
     // MARK: - The end
 
     private mutating func finish(_ problem: String) -> [Effect] {
@@ -311,14 +350,32 @@ public struct ScenarioRun: Sendable {
         return [.finish(verdict)]
     }
 
+    private mutating func countMessages() {
+        verdict.streams = handed.reduce(0) { $0 + $1.open }
+        verdict.gaps = handed.reduce(0) { $0 + $1.gaps }
+        guard let newestMessages else { return }
+        verdict.messages = newestMessages.heard - (earlierMessages?.heard ?? 0)
+        // What was passed over may have come since.
+        verdict.messagesLost = max(0, newestMessages.missing - (earlierMessages?.missing ?? 0)) + untaken
+    }
+
     private mutating func conclude() -> [Effect] {
         state = .over
         verdict.moved = last?.games.count { owners[$0.id] != nil && $0.owner != owners[$0.id] } ?? 0
         verdict.alertsReceived = verdict.isControl ? 0 : scenario.alerts.intersection(fired).count
-        if verdict.isControl {
+        countMessages()
+        switch verdict.control {
+        case nil: break
+        case .unsteady:
             // What it must find, since nothing was undone until nothing could be in time.
             verdict.note(
                 verdict.recovered == nil ? "not steady in time, as it must be" : "the control recovered after all")
+            return [.finish(verdict)]
+        case .lostMessages:
+            verdict.note("\(verdict.messagesLost) of \(verdict.messages) messages were found to be lost")
+            return [.finish(verdict)]
+        case .moreGaps:
+            verdict.note("\(verdict.gaps) gaps were found on \(verdict.streams) streams")
             return [.finish(verdict)]
         }
         verdict.orders = max(0, (last?.orders ?? 0) - ordersBefore)
@@ -329,6 +386,15 @@ public struct ScenarioRun: Sendable {
         }
         if verdict.lost > 0 { verdict.note("\(verdict.lost) rows or orders are lost") }
         if verdict.duplicated > 0 { verdict.note("\(verdict.duplicated) orders at the venue are not ours") }
+        if verdict.messagesLost > 0, !scenario.losesJournal {
+            verdict.note("\(verdict.messagesLost) journaled messages are lost")
+        }
+        if scenario.givesOneGap {
+            if handed.isEmpty { verdict.note("nobody says how many gaps it was handed") }
+            for one in handed where one.gaps != one.open {
+                verdict.note("\(one.process) was handed \(one.gaps) gaps on \(one.open) streams")
+            }
+        }
         for kind in verdict.falseAlerts { verdict.note("\(kind) was told without a reason") }
         for kind in scenario.alerts.subtracting(fired).sorted() { verdict.note("\(kind) was not told") }
         for kind in scenario.alerts.intersection(fired).subtracting(ended).sorted() {

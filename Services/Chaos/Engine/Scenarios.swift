@@ -47,16 +47,33 @@ extension Scenario {
             recoversIn: .seconds(10), alerts: ["AllShardsUnhealthy"], mayAlert: ["CapacityExhausted"]),
     ]
 
+    /// Journaled messages wait for their reader for longer than who said them keeps them, and Redis loses its data.
+    private static let lossOfJournal: [Finding: [Step]] = [
+        .lostMessages: [
+            Step(.kill, .signalProcessor, holds: .seconds(14)),
+            Step(.flush, .redis, after: .seconds(10), holds: .zero),
+        ]
+    ]
+
     private static let redis: [Scenario] = [
         Scenario(
             "redis-restart", "Redis is restarted: no game moves, every subscription is live again.",
             [Step(.restart, .redis, holds: .seconds(1))], recoversIn: .seconds(2),
-            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
+            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis), counterproofs: lossOfJournal),
         Scenario(
             "redis-kill", "Redis dies and reads its append-only file: what was journaled is there.",
             [Step(.kill, .redis, holds: .seconds(8))],
             detection: .checkFails("redis"), within: .seconds(5), recoversIn: .seconds(2),
-            alerts: ["RedisConnectivityIssue"]),
+            alerts: ["RedisConnectivityIssue"], counterproofs: lossOfJournal),
+        Scenario(
+            "redis-kill-unread", "Redis dies with messages that nobody has read: they are read from its file.",
+            [
+                Step(.kill, .signalProcessor, holds: .seconds(12)),
+                // What was said by then is too old to be said again by whoever said it.
+                Step(.kill, .redis, after: .seconds(8), holds: .seconds(2)),
+            ],
+            detection: .checkFails("redis"), within: .seconds(13), recoversIn: .seconds(5),
+            mayAlert: ["RedisConnectivityIssue"], counterproofs: lossOfJournal),
         Scenario(
             "redis-half-open", "Redis stands still and its connections stay open: that is found as well.",
             [Step(.freeze, .redis, holds: .seconds(8))],
@@ -64,8 +81,14 @@ extension Scenario {
             alerts: ["RedisConnectivityIssue"]),
         Scenario(
             "redis-flush", "Redis loses all data: readers are told of the gap and ask again; PostgreSQL is the truth.",
-            [Step(.flush, .redis, holds: .seconds(1))], recoversIn: .seconds(2),
-            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
+            [Step(.flush, .redis, holds: .zero)], recoversIn: .seconds(2),
+            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis),
+            counterproofs: [
+                .moreGaps: [
+                    Step(.flush, .redis, holds: .zero),
+                    Step(.flush, .redis, after: .seconds(4), holds: .zero),
+                ]
+            ], givesOneGap: true),
         Scenario(
             "redis-slow", "Redis answers in fits and starts: late is not dead, and no game moves.",
             [Step(.stutter, .redis, holds: .seconds(10))], recoversIn: .seconds(5),

@@ -1,15 +1,34 @@
 import Resilience
 
+/// What a control must find, or the check that it is for proves nothing.
+public enum Finding: String, Hashable, Sendable, CaseIterable {
+    /// Nothing recovers from the fault.
+    case unsteady
+    /// Journaled messages are lost.
+    case lostMessages = "lost-messages"
+    /// A stream was handed more gaps than one.
+    case moreGaps = "more-gaps"
+}
+
 /// What came of one round, in figures.
 public struct Verdict: Hashable, Sendable {
+    /// What kept a round from being steady, and for how long.
+    public struct Wait: Hashable, Sendable {
+        public let trouble: String
+        /// From the start of the recovery until it was seen for the last time.
+        public let until: Duration
+    }
+
     public let scenario: String
     public let round: Int
-    /// Whether the fault was one that nothing recovers from, to see the check fail.
-    public let isControl: Bool
+    /// What it must find; nil for a round that must hold.
+    public let control: Finding?
     /// From the fault until the suite knew.
     public var detected: Duration?
     /// From the fault or its undoing until all was steady.
     public var recovered: Duration?
+    /// What the recovery waited for, longest first.
+    public var waits: [Wait] = []
     /// From the fault until every alert that must be told was at the sink.
     public var delivered: Duration?
     /// That were stored meanwhile; where none was, nothing is shown of orders.
@@ -20,6 +39,14 @@ public struct Verdict: Hashable, Sendable {
     public var lost = 0
     /// Orders that the venue has and PostgreSQL does not know: sent twice.
     public var duplicated = 0
+    /// Journaled messages that were heard meanwhile.
+    public var messages = 0
+    /// Of them those that never came, or were never taken in.
+    public var messagesLost = 0
+    /// Subscriptions of processes that lived through the fault.
+    public var streams = 0
+    /// Gaps that they were handed.
+    public var gaps = 0
     public var alertsExpected: Int
     public var alertsReceived = 0
     /// Kinds that nobody expected.
@@ -27,15 +54,24 @@ public struct Verdict: Hashable, Sendable {
     /// What did not hold, each once; empty when all did.
     public var problems: [String] = []
 
-    public init(_ scenario: String, round: Int, isControl: Bool, alertsExpected: Int) {
+    public init(_ scenario: String, round: Int, control: Finding? = nil, alertsExpected: Int) {
         self.scenario = scenario
         self.round = round
-        self.isControl = isControl
+        self.control = control
         self.alertsExpected = alertsExpected
     }
 
-    /// A control passes when the check has failed, and for the recovery that could not be.
-    public var passed: Bool { isControl ? recovered == nil && !problems.isEmpty : problems.isEmpty }
+    public var isControl: Bool { control != nil }
+
+    /// A control passes when its check has failed, and for the reason that it was given.
+    public var passed: Bool {
+        switch control {
+        case nil: problems.isEmpty
+        case .unsteady: recovered == nil && !problems.isEmpty
+        case .lostMessages: messagesLost > 0
+        case .moreGaps: gaps > streams && streams > 0
+        }
+    }
 
     mutating func note(_ problem: String) {
         if !problems.contains(problem) { problems.append(problem) }

@@ -215,6 +215,22 @@ public struct LegPlan: Hashable, Sendable {
         return (resumed, effects + resumed.handle(.tick, at: now))
     }
 
+    /// For how long a leg has stood alone by what was stored: since the order that made it so.
+    ///
+    /// - Parameter orders: all that the plan sent, in the order of their numbers, and how long ago the fate of each
+    ///   became certain.
+    /// - Returns: zero while no leg stands alone; else a value for `resumed(_:policy:orders:alone:at:)`.
+    public static func alone(after orders: [(order: LegOrder, answer: LegAnswer?, closedFor: Duration)]) -> Duration {
+        var naked: Int64 = 0
+        var alone = Duration.zero
+        for stored in orders {
+            guard let filled = stored.answer?.filled.hundredths, filled > 0 else { continue }
+            if naked == 0 { alone = stored.closedFor }
+            naked += (stored.order.leg == 0) == (stored.order.action == .buy) ? filled : -filled
+        }
+        return naked == 0 ? .zero : alone
+    }
+
     /// Pairs that pay their dollar whoever wins.
     public var pairs: Quantity { min(held[0], held[1]) }
 

@@ -35,6 +35,34 @@ public struct ReconciliationJudgement: Hashable, Sendable {
     public let pause: Duration
 }
 
+/// What the kill switch was engaged for, from look to look (DESIGN rule 14).
+///
+/// It holds until the books are equal again: an outage, an open order or another difference between two looks does not
+/// make it news, and whoever has released the switch is not overruled.
+public struct ReconciliationHalt: Hashable, Sendable {
+    /// Names of differences; empty once the books were equal.
+    public private(set) var names: Set<String>
+
+    public init(_ names: Set<String> = []) {
+        self.names = names
+    }
+
+    /// Takes over what a look came to.
+    ///
+    /// - Returns: the differences that the switch is engaged for now.
+    public mutating func observe(_ judgement: ReconciliationJudgement) -> [Discrepancy] {
+        switch judgement.verdict {
+        case .equal, .ownBooks:
+            names = []
+            return []
+        case .differs, .waiting, .unreachable:
+            let news = judgement.lasting.filter { !names.contains($0.name) }
+            names.formUnion(news.map(\.name))
+            return news
+        }
+    }
+}
+
 /// Decides from look to look whether orders may be sent, and which differences last (DESIGN rules 6 and 8).
 ///
 /// One look proves that the books are equal; a difference halts new orders at once, and is a lasting one when the same

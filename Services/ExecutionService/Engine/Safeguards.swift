@@ -23,6 +23,8 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case insufficientBalance = "insufficient_balance"
     /// A sale of more than is held: it would open the other side, and no exposure is reserved for a sale.
     case notHeld = "not_held"
+    /// A leg of an arbitrage would close what others hold in its market.
+    case opposingPosition = "opposing_position"
 
     /// Whether the intent waits until this has passed, within its life, instead of ending.
     ///
@@ -54,6 +56,9 @@ public struct SendContext: Hashable, Sendable {
     public var exitsLastMinute = 0
     /// Which prices the market accepts.
     public var step = PriceStep.linearCent
+    /// Of an order of a plan: what its markets hold that is not the plan's own, in 1/100 contract of YES, below zero of
+    /// NO.
+    public var heldByOthers: [MarketID: Int64] = [:]
 
     public init() {}
 }

@@ -10,7 +10,7 @@ extension AuditEvent {
         case .ordersPerMinute, .ordersPerHour, .ordersPerDay: .rateLimitExceeded
         case .insufficientBalance, .balanceStale, .balanceUnknown: .insufficientBalance
         case .priceOutOfBounds, .priceOffStep, .slippage: .priceSanityFailed
-        case .killSwitch, .notReconciled, .orderValue, .orderContracts, .notHeld, nil: .intentRefused
+        case .killSwitch, .notReconciled, .orderValue, .orderContracts, .notHeld, .opposingPosition, nil: .intentRefused
         }
     }
 

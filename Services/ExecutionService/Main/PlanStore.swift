@@ -21,16 +21,7 @@ struct HeldPlan: Sendable {
     let orders: [Order]
 
     /// For how long a leg has stood alone: since the order that made it so.
-    var alone: Duration {
-        var naked: Int64 = 0
-        var alone = Duration.zero
-        for order in orders {
-            guard let filled = order.answer?.filled.hundredths, filled > 0 else { continue }
-            if naked == 0 { alone = order.closedFor }
-            naked += (order.leg.leg == 0) == (order.leg.action == .buy) ? filled : -filled
-        }
-        return naked == 0 ? .zero : alone
-    }
+    var alone: Duration { LegPlan.alone(after: orders.map { ($0.leg, $0.answer, $0.closedFor) }) }
 }
 
 /// What PostgreSQL says about a plan at one look.
@@ -62,21 +53,25 @@ enum PlanEnding {
 
 /// Plans of two legs in PostgreSQL (decision 0049); locks as in `OrderStore`, with the plan before its intents.
 extension OrderStore {
-    /// Plans that nobody works on, the oldest first: new ones, those of a process that died, and those that had ended
-    /// and of which an order that was given up has traded after all.
+    /// Whether a plan `p` wants work: it has not ended, or an order that was given up has traded after all.
+    private static let wantsWork: SQL = """
+        (p.state <> 'finished' OR (finished_at > now() - interval '1 day' AND ending <> \(PlanEnding.naked) AND (
+            SELECT sum(CASE WHEN (i.leg = 1) = (o.action = 'buy') THEN o.filled ELSE -o.filled END)
+            FROM intents i JOIN orders o USING (intent_id) WHERE i.plan_id = p.plan_id) <> 0))
+        """
+
+    /// Plans that nobody works on, the oldest first.
     func waitingPlans(limit: Int) async throws -> [IntentID] {
         try await pool.query(
             """
-            SELECT plan_id FROM plans p WHERE (held_until IS NULL OR held_until < now()) AND (state <> 'finished'
-                OR (finished_at > now() - interval '1 day' AND ending <> \(PlanEnding.naked) AND (
-                    SELECT sum(CASE WHEN (i.leg = 1) = (o.action = 'buy') THEN o.filled ELSE -o.filled END)
-                    FROM intents i JOIN orders o USING (intent_id) WHERE i.plan_id = p.plan_id) <> 0))
+            SELECT plan_id FROM plans p WHERE (held_until IS NULL OR held_until < now()) AND \(Self.wantsWork)
             ORDER BY created_at, plan_id LIMIT \(limit)
             """
         ).map { try IntentID($0.text("plan_id")) }
     }
 
-    /// Makes a plan this process' for a lease; nil when it is another's, or when its markets are another plan's.
+    /// Makes a plan this process' for a lease; nil when it is another's, when it has ended since it was found waiting,
+    /// or when its markets are another plan's.
     func takePlan(_ id: IntentID, for holder: String, lease: Duration) async throws -> HeldPlan? {
         try await pool.retryingTransaction("take plan") { transaction in
             _ = try await account.lock(transaction)
@@ -87,7 +82,8 @@ extension OrderStore {
                         AND others.plan_id <> mine.plan_id JOIN plans o ON o.plan_id = others.plan_id
                     WHERE mine.plan_id = p.plan_id AND o.state = 'working') AS is_shut_out
                 FROM plans p WHERE plan_id = \(id.rawValue)
-                    AND (held_until IS NULL OR held_until < now() OR holder = \(holder)) FOR UPDATE OF p
+                    AND (held_until IS NULL OR held_until < now() OR holder = \(holder)) AND \(Self.wantsWork)
+                FOR UPDATE OF p
                 """)
             guard let row else { return nil }
             let orders = try await planOrders(id, transaction)
@@ -175,9 +171,9 @@ extension OrderStore {
         try await pool.retryingTransaction("claim leg") { transaction in
             let key = StoredIntent.Key(
                 sql: "(SELECT intent_id FROM intents WHERE plan_id = \(plan.id.rawValue) AND leg = \(order.leg + 1))")
-            let (cash, killSwitch, found, legs, figures) = try await transaction.ask(
+            let (cash, killSwitch, found, legs, figures, others) = try await transaction.ask(
                 account.locked, KillSwitchStore.question, standing(of: plan.id, for: holder, in: order.market),
-                legs(of: plan.id), figures(key, at: now))
+                legs(of: plan.id), figures(key, at: now), heldByOthers(besides: plan.id))
             // Its number is free as long as nobody else has sent one for the plan.
             guard let standing = found, standing.orders == order.number - 1, legs.indices.contains(order.leg) else {
                 return .lost
@@ -188,6 +184,7 @@ extension OrderStore {
             let leg = legs[order.leg]
             var context = sendContext(leg.intent, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
+            context.heldByOthers = others
             if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
             if case .wait? = try await budget?.take(.order, at: order.venue, transaction) { return .waits("budget") }
             return .stored(try await insert(order, of: plan, leg, at: now, transaction))
@@ -234,6 +231,22 @@ extension OrderStore {
             WHERE i.plan_id = \(plan.rawValue) ORDER BY i.leg FOR UPDATE OF i
             """
         ) { try StoredIntent($0) }
+    }
+
+    /// What the plan's markets hold that is not its own.
+    private func heldByOthers(besides plan: IntentID) -> PostgresQuestion<[MarketID: Int64]> {
+        PostgresQuestion(
+            """
+            SELECT p.market_id, (p.net_quantity - (SELECT coalesce(
+                    sum(CASE WHEN (o.outcome = 'yes') = (o.action = 'buy') THEN o.filled ELSE -o.filled END), 0)
+                FROM orders o JOIN intents i USING (intent_id)
+                WHERE i.plan_id = \(plan.rawValue) AND o.market_id = p.market_id))::int8 AS others
+            FROM positions p WHERE p.state <> 'settled'
+                AND p.market_id IN (SELECT market_id FROM intents WHERE plan_id = \(plan.rawValue))
+            """
+        ) { rows in
+            try rows.reduce(into: [:]) { $0[try MarketID($1.text("market_id"))] = try $1.int64("others") }
+        }
     }
 
     private func reservation(of plan: IntentID) -> PostgresQuestion<ReservationRecord?> {

@@ -29,6 +29,7 @@ struct Reconciler: Sendable {
         var look: ReconciliationLook
         /// The database's time before it; nil while the database is away.
         var asked: Int64?
+        /// What was stored; read whenever `asked` is, for what is stored next goes on from it.
         var before: ReconciliationRecord?
         var venueNow = VenueInstant.epoch
         var own: OwnSnapshot?
@@ -90,8 +91,8 @@ struct Reconciler: Sendable {
     }
 
     private func look(_ settle: @Sendable () async throws -> Set<MarketID>, _ round: inout Round) async throws {
-        round.asked = try await VenueBalances.now(store.pool)
         round.before = try await records.read(store.pool)
+        round.asked = try await VenueBalances.now(store.pool)
         round.venueNow = host.venueClock.now
         let unread = try await settle()
         let mark = try await store.mark()
@@ -152,20 +153,18 @@ struct Reconciler: Sendable {
     /// The result, the audit, fills that are not ours, and the kill switch, in one transaction.
     private func keep(_ judgement: ReconciliationJudgement, _ round: Round) async throws {
         guard let asked = round.asked else { return }
-        let record = record(judgement, round, asked)
+        var halt = ReconciliationHalt(Set(round.before?.haltedFor ?? []))
+        let halting = halt.observe(judgement)
+        let record = record(judgement, round, asked, haltedFor: halt.names)
         let strange = foreignFills(round)
         let new = try await store.pool.transaction("reconciliation") { transaction in
             let new = try await records.keep(strange, transaction)
             for fill in new { try await audit(fill).write(transaction) }
-            let halting = Set(record.haltedFor).subtracting(round.before?.haltedFor ?? [])
-            if !halting.isEmpty {
-                for difference in judgement.lasting where halting.contains(difference.name) {
-                    try await audit(difference).write(transaction)
-                }
-                let first = judgement.lasting.first { halting.contains($0.name) }
-                let reason = first.map { "\($0.name) \($0.figures)" } ?? ""
+            for difference in halting { try await audit(difference).write(transaction) }
+            if let first = halting.first {
                 try await KillSwitchStore.change(
-                    engaged: true, reason: "reconciliation mismatch: \(reason)", by: name, transaction)
+                    engaged: true, reason: "reconciliation mismatch: \(first.name) \(first.figures)", by: name,
+                    transaction)
             }
             if judgement.verdict == .equal { try await equal(round, transaction) }
             try await records.write(record, transaction)
@@ -194,7 +193,7 @@ struct Reconciler: Sendable {
     }
 
     private func record(
-        _ judgement: ReconciliationJudgement, _ round: Round, _ asked: Int64
+        _ judgement: ReconciliationJudgement, _ round: Round, _ asked: Int64, haltedFor: Set<String>
     ) -> ReconciliationRecord {
         var record = ReconciliationRecord(
             verdict: ReconciliationRecord.Verdict(rawValue: judgement.verdict.rawValue) ?? .waiting, lookedBy: name,
@@ -208,15 +207,14 @@ struct Reconciler: Sendable {
         record.equalAt = round.before?.equalAt
         record.comparedTo = round.before?.comparedTo
         record.differences = round.found.map { .init($0) }
+        record.haltedFor = haltedFor.sorted()
         switch judgement.verdict {
         case .equal:
             record.equalAt = asked
             record.comparedTo = max(round.before?.comparedTo ?? 0, round.venueNow.microseconds)
         case .ownBooks: record.equalAt = asked
-        // What halted holds until the books are equal again: an outage between does not make it news.
         case .differs, .waiting, .unreachable:
             record.differsSince = round.before?.differsSince ?? (judgement.verdict == .differs ? asked : nil)
-            record.haltedFor = Set(round.before?.haltedFor ?? []).union(judgement.lasting.map(\.name)).sorted()
         }
         return record
     }

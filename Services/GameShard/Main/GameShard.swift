@@ -102,7 +102,7 @@ struct GameShard: Sendable {
         let board = host.measureHealth(feeds.probes(poller) + [journalProbe])
         host.serveStatus(board)
         host.sendHeartbeats(
-            on: Channels.heartbeat(commands.shard), hurriedBy: watcher.news,
+            on: Channels.heartbeat(commands.shard), hurriedBy: [watcher.news, board.changes],
             onSent: { beat, _ in await watcher.handle(.heartbeatSent(beat: beat)) },
             content: {
                 var content = await watcher.content(checks: board.checks)

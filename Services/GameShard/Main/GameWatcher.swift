@@ -12,7 +12,8 @@ actor GameWatcher {
     private let lanes: Lanes
     private let follow: @Sendable (Set<MarketID>) -> Void
     private var engine: ShardEngine
-    /// One for each change of what a heartbeat says of the games: which, under which epochs, with which books.
+    /// One for each change of what a heartbeat says of the games: which, under which epochs, with which books; and of
+    /// whether the shard may trade on them.
     nonisolated let news: AsyncStream<Void>
     private let tellNews: AsyncStream<Void>.Continuation
     private let blind: Gauge
@@ -157,6 +158,7 @@ actor GameWatcher {
         let now = engine.standing(at: host.clock.now)
         guard now != standing else { return }
         standing = now
+        tellNews.yield()
         host.log.info("standing changed", metadata: [Key.state: "\(now.rawValue)"])
     }
 

@@ -37,6 +37,9 @@ struct ChaosCommand: AsyncParsableCommand {
     @Option(help: "How many suites of their own live side by side; what needs the machine for itself comes last.")
     var suites = 1
 
+    @Option(help: "What is rehearsed, as the report is to say it; BUILD_VERSION otherwise.")
+    var build: String?
+
     @Option(help: "Holds nothing: writes the report's table between the marks of this Markdown file.")
     var publish: String?
 
@@ -68,10 +71,10 @@ struct ChaosCommand: AsyncParsableCommand {
             return
         }
         if let publish, let report { return try ChaosReport.load(report).publish(in: publish) }
-        if target == .local { SmallDisk.enterOwnNamespace() }
+        if target == .local { await SmallDisk.enterOwnNamespace() }
         let session = ChaosSession(
             scenarios: chosen, rounds: rounds, kept: try KeptRounds(path: report), holdsControls: control,
-            suites: suites)
+            suites: suites, build: ChaosBuild(build ?? ProcessInfo.processInfo.environment["BUILD_VERSION"] ?? "dev"))
         let (place, name) = (self.target, self.project)
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let holding = Task {

@@ -2,6 +2,20 @@ import ChaosEngine
 import Foundation
 import NIOConcurrencyHelpers
 import Resilience
+import Runtime
+
+/// What is rehearsed, and when: a report may be gone on with at another build, on another day, and says so.
+struct ChaosBuild: Hashable, Sendable {
+    let name: String
+    /// As in 2026-01-31, in UTC.
+    let day: String
+
+    init(_ name: String, at clock: WallClock = .real) {
+        self.name = name
+        let now = Date(timeIntervalSince1970: Double(clock.microseconds) / 1_000_000)
+        day = String(now.formatted(.iso8601).prefix(10))
+    }
+}
 
 /// Every round that was held, as JSON for the next run and as a table for people.
 struct ChaosReport: Codable, Sendable {
@@ -9,6 +23,8 @@ struct ChaosReport: Codable, Sendable {
         let scenario: String
         let round: Int
         let isControl: Bool
+        /// What a control had to find; nil in reports that know of one control only.
+        let finding: String?
         let passed: Bool
         let detectedMs: Int64?
         let recoveredMs: Int64?
@@ -18,17 +34,29 @@ struct ChaosReport: Codable, Sendable {
         let moved: Int
         let lost: Int
         let duplicated: Int
+        /// Journaled ones; nil in reports that do not count them.
+        let messages: Int?
+        let messagesLost: Int?
+        /// Of processes that lived through the fault.
+        let streams: Int?
+        let gaps: Int?
         let alertsExpected: Int
         let alertsReceived: Int
         let falseAlerts: [String]
         let problems: [String]
+        /// What the recovery waited for, longest first, each with its milliseconds.
+        let waits: [String]?
         /// With its precondition and its rest.
         let tookMs: Int64
+        /// What was rehearsed, and on which day; nil where nobody has said.
+        let build: String?
+        let day: String?
 
-        init(_ verdict: Verdict, took: Duration) {
+        init(_ verdict: Verdict, took: Duration, of build: ChaosBuild) {
             scenario = verdict.scenario
             round = verdict.round
             isControl = verdict.isControl
+            finding = verdict.control?.rawValue
             passed = verdict.passed
             detectedMs = verdict.detected?.wholeMilliseconds
             recoveredMs = verdict.recovered?.wholeMilliseconds
@@ -37,11 +65,18 @@ struct ChaosReport: Codable, Sendable {
             moved = verdict.moved
             lost = verdict.lost
             duplicated = verdict.duplicated
+            messages = verdict.messages
+            messagesLost = verdict.messagesLost
+            streams = verdict.streams
+            gaps = verdict.gaps
             alertsExpected = verdict.alertsExpected
             alertsReceived = verdict.alertsReceived
             falseAlerts = verdict.falseAlerts
             problems = verdict.problems
+            waits = verdict.waits.prefix(8).map { "\($0.until.wholeMilliseconds) ms: \($0.trouble)" }
             tookMs = took.wholeMilliseconds
+            self.build = build.name
+            day = build.day
         }
     }
 
@@ -52,7 +87,12 @@ struct ChaosReport: Codable, Sendable {
     /// Rounds of a scenario that are held already, controls apart.
     func held(_ scenario: String) -> Int { rounds.count { $0.scenario == scenario && !$0.isControl } }
 
-    func hasControl(_ scenario: String) -> Bool { rounds.contains { $0.scenario == scenario && $0.isControl } }
+    /// Controls that were not held yet, in their order.
+    func missingControls(of scenario: Scenario) -> [Finding] {
+        let held = rounds.filter { $0.scenario == scenario.name && $0.isControl }
+            .map { $0.finding ?? Finding.unsteady.rawValue }
+        return scenario.controls.filter { !held.contains($0.rawValue) }
+    }
 
     var hasPassed: Bool { !rounds.isEmpty && rounds.allSatisfy(\.passed) }
 
@@ -97,7 +137,8 @@ struct ChaosReport: Codable, Sendable {
 
     private static let columns = [
         "Scenario", "Rounds", "Held", "Detected p50 / p99 / max (s)", "At the sink p50 / p99 / max (s)",
-        "Recovered p50 / p99 / max (s)", "Orders", "Moved", "Lost", "Twice", "Alerts", "False alerts", "Control",
+        "Recovered p50 / p99 / max (s)", "Orders", "Moved", "Lost", "Twice", "Messages lost", "Gaps on streams",
+        "Alerts", "False alerts", "Controls", "Build",
     ]
 
     private var rows: [[String]] {
@@ -111,11 +152,26 @@ struct ChaosReport: Codable, Sendable {
                 Self.spread(own.map(\.deliveredMs)), Self.spread(own.map(\.recoveredMs)),
                 "\(Self.sum(own, \.orders))", "\(Self.sum(own, \.moved))", "\(Self.sum(own, \.lost))",
                 "\(Self.sum(own, \.duplicated))",
+                "\(Self.sum(own, \.knownLost)) of \(Self.sum(own, \.knownMessages))",
+                scenario.givesOneGap ? "\(Self.sum(own, \.knownGaps)) on \(Self.sum(own, \.knownStreams))" : "-",
                 "\(Self.sum(own, \.alertsReceived)) of \(Self.sum(own, \.alertsExpected))",
                 "\(own.map(\.falseAlerts.count).reduce(0, +))",
-                controls.isEmpty ? "-" : isCaught ? "caught" : "MISSED",
+                controls.isEmpty ? "-" : isCaught ? "\(controls.count) caught" : "MISSED",
+                Self.builds(of: own + controls),
             ]
         }
+    }
+
+    /// Which builds it was held on, and when: one after the other, each with its number of rounds where several are.
+    private static func builds(of rounds: [Round]) -> String {
+        var order: [String] = []
+        var counts: [String: Int] = [:]
+        for round in rounds {
+            let name = "\(round.build ?? "not known"), \(round.day ?? "not known")"
+            if counts[name] == nil { order.append(name) }
+            counts[name, default: 0] += 1
+        }
+        return order.map { order.count == 1 ? $0 : "\($0): \(counts[$0] ?? 0)" }.joined(separator: "; ")
     }
 
     private static func sum(_ rounds: [Round], _ figure: KeyPath<Round, Int>) -> Int {
@@ -150,6 +206,13 @@ struct ChaosReport: Codable, Sendable {
     }
 }
 
+extension ChaosReport.Round {
+    fileprivate var knownMessages: Int { messages ?? 0 }
+    fileprivate var knownLost: Int { messagesLost ?? 0 }
+    fileprivate var knownStreams: Int { streams ?? 0 }
+    fileprivate var knownGaps: Int { gaps ?? 0 }
+}
+
 /// The rounds so far, in memory and in the file that the next command goes on from.
 final class KeptRounds: Sendable {
     private let path: String?
@@ -165,7 +228,7 @@ final class KeptRounds: Sendable {
 
     func isDue(_ scenario: Scenario, _ rounds: Int, withControl: Bool) -> Bool {
         let report = report
-        return report.held(scenario.name) < rounds || (withControl && !report.hasControl(scenario.name))
+        return report.held(scenario.name) < rounds || (withControl && !report.missingControls(of: scenario).isEmpty)
     }
 
     private static let machine: String = {

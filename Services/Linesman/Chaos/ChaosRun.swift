@@ -14,9 +14,9 @@ struct ChaosRun: Sendable {
     private static let healerReserve = Duration.seconds(30)
 
     /// One round, to its verdict; whatever was broken is healed when it returns or throws.
-    func round(_ scenario: Scenario, _ number: Int, isControl: Bool) async throws -> Verdict {
+    func round(_ scenario: Scenario, _ number: Int, control: Finding?) async throws -> Verdict {
         var run = ScenarioRun(
-            scenario, round: number, isControl: isControl, needsOrders: target.isBusy, at: clock.now)
+            scenario, round: number, control: control, needsOrders: target.isBusy, at: clock.now)
         let hands = Hands(target: target, sampler: sampler, reserve: Self.healerReserve, clock: clock)
         do {
             while true {

@@ -12,6 +12,8 @@ struct ChaosSession: Sendable {
     let holdsControls: Bool
     /// How many suites of their own live side by side.
     let suites: Int
+    /// Of what is rehearsed.
+    let build: ChaosBuild
 
     /// On suites of their own, one for the rounds of each scenario, which are taken down again.
     ///
@@ -103,9 +105,9 @@ struct ChaosSession: Sendable {
         let looking = Task { try await sampler.run() }
         defer { looking.cancel() }
         while isDue(scenario) {
-            let isControl = holdsControls && !kept.report.hasControl(scenario.name)
-            let number = isControl ? 0 : kept.report.held(scenario.name) + 1
-            let hasPassed = try await hold(scenario, number, isControl: isControl, run)
+            let control = holdsControls ? kept.report.missingControls(of: scenario).first : nil
+            let number = control == nil ? kept.report.held(scenario.name) + 1 : 0
+            let hasPassed = try await hold(scenario, number, control: control, run)
             if !hasPassed, target.isOwn { return }
         }
     }
@@ -124,24 +126,34 @@ struct ChaosSession: Sendable {
     }
 
     private func hold(
-        _ scenario: Scenario, _ number: Int, isControl: Bool, _ run: ChaosRun
+        _ scenario: Scenario, _ number: Int, control: Finding?, _ run: ChaosRun
     ) async throws -> Bool {
         let begin = run.clock.now
-        var verdict = try await run.round(scenario, number, isControl: isControl)
+        let isControl = control != nil
+        var verdict = try await run.round(scenario, number, control: control)
+        if control == .lostMessages { run.sampler.writeOffMessages() }
         verdict.problems += run.target.troubles()
         if run.sampler.hasMissedVenue { verdict.problems.append("orders were not compared with the venue's") }
-        let name = isControl ? "\(scenario.name), control" : "\(scenario.name), round \(number) of \(rounds)"
+        if run.sampler.hasMissedJournals { verdict.problems.append("nobody listened to the journals") }
+        let name =
+            control.map { "\(scenario.name), control \($0.rawValue)" }
+            ?? "\(scenario.name), round \(number) of \(rounds)"
         let times = [
             ("detected", verdict.detected), ("at the sink", verdict.delivered), ("recovered", verdict.recovered),
         ].compactMap { word, length in
             length.map { "\(word) after \($0.inSeconds.formatted(decimals: 2)) s" }
         }
-        let orders = isControl ? [] : ["\(verdict.orders) orders"]
+        let orders = isControl ? [] : ["\(verdict.orders) orders", "\(verdict.messages) messages"]
         let took = run.clock.now.since(begin)
-        let problems = isControl && verdict.passed ? [] : verdict.problems
+        let problems = control == .unsteady && verdict.passed ? [] : verdict.problems
         let parts = [verdict.passed ? "held" : "FAILED"] + times + orders + problems
         Console.say("\(name): \(parts.joined(separator: ", ")) (\(took.inSeconds.formatted(decimals: 0)) s)")
-        try kept.add(ChaosReport.Round(verdict, took: took))
+        if !verdict.passed || scenario.recovery == .undo {
+            for wait in verdict.waits.prefix(4) {
+                Console.say("    \(wait.until.inSeconds.formatted(decimals: 2)) s: \(wait.trouble)")
+            }
+        }
+        try kept.add(ChaosReport.Round(verdict, took: took, of: build))
         return verdict.passed
     }
 

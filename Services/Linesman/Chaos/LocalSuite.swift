@@ -42,31 +42,52 @@ final class LocalSuite: Sendable {
 
     // MARK: - Life
 
+    private static let prefix = "linesman-rehearsal"
+
     /// Starts everything and waits for nothing but the servers; a round's precondition waits for the suite.
     static func start(clock: MachineClock = .real) async throws -> LocalSuite {
-        let folder = try TemporaryDirectory("linesman-chaos")
+        TemporaryDirectory.removeAbandoned(prefix)
+        let folder = try TemporaryDirectory(prefix)
         let disk = await SmallDisk.mount(below: folder.path)
+        var stops: [@Sendable () async -> Void] = []
         do {
-            async let startingRedis = PrivateRedis.start(in: folder.path, appendOnly: true)
-            async let startingPostgres = PrivatePostgres.start(
-                in: disk?.path ?? folder.path, databases: ["linesman"],
-                settings: ["max_wal_size": "64MB", "min_wal_size": "32MB"])
-            let (redis, postgres) = (try await startingRedis, try await startingPostgres)
+            async let startingRedis = result { try await PrivateRedis.start(in: folder.path, appendOnly: true) }
+            async let startingPostgres = result {
+                try await PrivatePostgres.start(
+                    in: disk?.path ?? folder.path, databases: ["linesman"],
+                    settings: ["max_wal_size": "64MB", "min_wal_size": "32MB"])
+            }
+            let started = (redis: await startingRedis, postgres: await startingPostgres)
+            // What has started is ended again when the rest could not be.
+            if case .success(let redis) = started.redis { stops.append { await redis.stop() } }
+            if case .success(let postgres) = started.postgres { stops.append { await postgres.stop(.fast) } }
+            let (redis, postgres) = (try started.redis.get(), try started.postgres.get())
             var links: [String: [FaultProxy]] = [:]
             for shard in shards {
                 links[shard] = [try await .start(to: redis.port), try await .start(to: postgres.port)]
             }
             let (venue, ports) = try await startVenue(in: folder.path, clock: clock)
+            stops.append { await venue.terminate() }
             let suite = try LocalSuite(
                 folder, disk, redis, postgres, ports, links, try await SlackSink.start(), clock: clock)
             suite.children.withLockedValue { $0["venue-simulator"] = venue }
             for name in suite.names { try suite.spawn(name) }
             return suite
         } catch {
-            await disk?.unmount()
+            // Cancelled or not.
+            await Task { [stops] in
+                for stop in stops { await stop() }
+                await disk?.unmount()
+            }.value
             folder.remove()
             throw error
         }
+    }
+
+    private static func result<Value: Sendable>(
+        _ body: () async throws -> Value
+    ) async -> Result<Value, any Error> {
+        do { return .success(try await body()) } catch { return .failure(error) }
     }
 
     /// Settings of the shell that runs the rehearsal must not reach into it.
@@ -141,6 +162,9 @@ final class LocalSuite: Sendable {
     }
 
     /// Connections and monitoring as docker-compose.yml has them; limits that some orders a second do not reach.
+    ///
+    /// An alert of each round is news, and each loss of the venue the first: of a cause that returns every quarter of a
+    /// minute the fourth alert would be held, and the venue left alone for twice as long each time.
     private static func settings(_ folder: String, _ venue: VenuePorts, _ sink: SlackSink) -> [(String, String)] {
         [
             ("REDIS_RECONNECT_BASE_DELAY_MS", "100"), ("REDIS_RECONNECT_MAX_DELAY_MS", "1000"),
@@ -148,7 +172,9 @@ final class LocalSuite: Sendable {
             ("REDIS_RECONNECT_RESET_SECS", "10"), ("REDIS_BREAKER_COOLDOWN_MS", "1000"),
             ("SYSTEM_MONITOR_INTERVAL_SECS", "5"), ("DISCOVERY_INTERVAL_SECS", "1"),
             ("DB_POOL_MAX_CONNECTIONS", "5"), ("DB_POOL_MIN_CONNECTIONS", "1"), ("SPORTS", "nba"),
-            ("ALERT_LOG_PATH", "\(folder)/critical_alerts.log"), ("DB_JOURNAL_PATH", "\(folder)/journal"),
+            ("ALERT_RATE_LIMIT_SECS", "5"), ("VENUE_BACKOFF_RESET_SECS", "5"),
+            ("ALERT_LOG_PATH", "\(folder)/critical_alerts.log"),
+            ("DB_JOURNAL_PATH", "\(folder)/journal"),
             ("KILL_SWITCH_FILE", "\(folder)/kill-switch"), ("SLACK_WEBHOOK_URL", sink.url),
             ("KALSHI_BASE_URL", venue.restURL), ("KALSHI_WS_URL", venue.webSocketURL),
             ("ESPN_BASE_URL", venue.scoresURL), ("PAPER_VENUE_URL", venue.restURL),

@@ -13,16 +13,19 @@ struct SmallDisk: Sendable {
     let path: String
 
     /// Starts this program again in a mount namespace of its own; returns where that is not possible, or not needed.
-    static func enterOwnNamespace() {
+    static func enterOwnNamespace() async {
         guard geteuid() == 0, ProcessInfo.processInfo.environment[mark] == nil,
             let unshare = try? Programs.find("unshare", package: "util-linux"),
             let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         else { return }
-        let words = [unshare, "--mount", "--propagation", "private", own] + CommandLine.arguments.dropFirst()
+        let apart = ["--mount", "--propagation", "private"]
+        // A container's root may not: then everything but a full disk can be rehearsed.
+        guard (try? await ChildProcess.run(unshare, apart + ["true"]))?.status.isSuccess == true else { return }
+        let words = [unshare] + apart + [own] + CommandLine.arguments.dropFirst()
         var arguments = words.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         setenv(mark, "1", 1)
-        // Returns only when it failed; then everything but a full disk can be rehearsed.
+        // Returns only when it failed.
         execv(unshare, &arguments)
         unsetenv(mark)
     }

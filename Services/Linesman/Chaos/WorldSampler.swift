@@ -40,10 +40,12 @@ final class WorldSampler: Sendable {
     private let places: SuitePlaces
     private let clock: MachineClock
     private let state = NIOLockedValueBox(State())
+    private let tap: MessageTap
 
     init(_ places: SuitePlaces, clock: MachineClock = .real) {
         self.places = places
         self.clock = clock
+        tap = MessageTap(clock: clock)
     }
 
     // MARK: - What was seen
@@ -62,12 +64,18 @@ final class WorldSampler: Sendable {
             return Sample(
                 truth: truth, shards: state.shards.map { Self.beat($0.key, $0.value, at: now) },
                 services: Self.services(state.services.values, at: now), checks: page.map(Self.checks), alerts: alerts,
-                delivered: delivered, orders: state.orders)
+                delivered: delivered, orders: state.orders, messages: tap.sum, streams: Self.streams(in: state))
         }
     }
 
     /// Whether a venue can be asked, and its orders have never been compared with ours.
     var hasMissedVenue: Bool { places.venue != nil && state.withLockedValue { $0.orders == nil } }
+
+    /// Whether nobody has listened to the journals.
+    var hasMissedJournals: Bool { tap.sum == nil }
+
+    /// After a round that was to lose messages.
+    func writeOffMessages() { tap.writeOff() }
 
     /// The status address of the orchestrator that leads.
     var leader: String? {
@@ -87,15 +95,35 @@ final class WorldSampler: Sendable {
         let games = heard.heartbeat.games.filter { ($0.missingBooks ?? 0) == 0 }
         return Sample.Beat(
             name, isHealthy: heard.heartbeat.status == .healthy, age: now.since(heard.at),
-            games: Dictionary(games.map { ($0.game.rawValue, $0.epoch.number) }, uniquingKeysWith: max))
+            games: Dictionary(games.map { ($0.game.rawValue, $0.epoch.number) }, uniquingKeysWith: max),
+            failing: failing(heard))
+    }
+
+    private static func failing(_ heard: Heard) -> [String] {
+        heard.heartbeat.checks.filter { !$0.value }.keys.sorted()
+    }
+
+    /// Of every process the newest word, by its life.
+    private static func streams(in state: State) -> [String: Sample.Streams] {
+        let all = (Array(state.shards.values) + Array(state.services.values)).map(\.heartbeat)
+        return Dictionary(
+            all.map { beat in
+                let gaps = beat.metrics.filter { $0.key.hasPrefix("bus_gaps_total") }.values.reduce(0, +)
+                let name = "\(beat.service)/\(beat.instance) (\(beat.incarnation.rawValue.prefix(8)))"
+                return (name, Sample.Streams(open: Int(beat.metrics["bus_subscriptions"] ?? 0), gaps: Int(gaps)))
+            }, uniquingKeysWith: { $1 })
     }
 
     /// The best of each kind: one that is healthy and was heard last.
     private static func services(_ heard: some Sequence<Heard>, at now: MachineInstant) -> [Sample.Beat] {
         Dictionary(grouping: heard, by: \.heartbeat.service).map { kind, all in
-            all.map { Sample.Beat(kind, isHealthy: $0.heartbeat.status == .healthy, age: now.since($0.at)) }
-                .min { ($0.isHealthy && $0.isFresh ? 0 : 1, $0.age) < ($1.isHealthy && $1.isFresh ? 0 : 1, $1.age) }
-                ?? Sample.Beat(kind, isHealthy: false, age: .seconds(3_600))
+            let beats = all.map {
+                Sample.Beat(
+                    kind, isHealthy: $0.heartbeat.status == .healthy, age: now.since($0.at), failing: failing($0))
+            }
+            return beats.min {
+                ($0.isHealthy && $0.isFresh ? 0 : 1, $0.age) < ($1.isHealthy && $1.isFresh ? 0 : 1, $1.age)
+            } ?? Sample.Beat(kind, isHealthy: false, age: .seconds(3_600))
         }.sorted { $0.name < $1.name }
     }
 
@@ -116,6 +144,7 @@ final class WorldSampler: Sendable {
             tasks.addTask { await self.watchTruth(pool) }
             tasks.addTask { await self.watchBooks(pool) }
             if let venue = self.places.venue { tasks.addTask { await self.compareOrders(venue, pool) } }
+            tasks.addTask { await self.tap.compare(with: pool) }
             tasks.addTask { await self.listen() }
             for address in self.places.orchestrators { tasks.addTask { await self.watchPage(address) } }
         }
@@ -250,6 +279,7 @@ final class WorldSampler: Sendable {
             // All end by cancellation.
             tasks.addTask { try? await client.run() }
             tasks.addTask { try? await bus.run() }
+            tasks.addTask { await self.tap.listen(on: bus) }
             tasks.addTask {
                 guard let beats = try? await bus.subscribe(matching: Channels.shardHeartbeats) else { return }
                 for await delivery in beats { self.hear(delivery, isShard: true) }

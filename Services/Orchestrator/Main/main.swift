@@ -52,5 +52,5 @@ await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogu
     host.supervisor.add("control", .important) { await control.run() }
     host.supervisor.add("status", .important) { try await page.serve() }
     host.supervisor.onDrain("leadership") { await leadership.resign() }
-    host.sendHeartbeats { HeartbeatContent(health) }
+    host.sendHeartbeats(hurriedBy: [health.changes]) { HeartbeatContent(health) }
 }

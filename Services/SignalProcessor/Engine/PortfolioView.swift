@@ -5,10 +5,13 @@ public struct Holding: Hashable, Sendable {
     public let market: MarketID
     /// The team whose win pays: YES of its own market and NO of the other's are the same side.
     public let backs: HomeAway
+    /// Whether it is a leg of an arbitrage that is not at its end, or that has bought pairs.
+    public let isLeg: Bool
 
-    public init(market: MarketID, backs: HomeAway) {
+    public init(market: MarketID, backs: HomeAway, isLeg: Bool = false) {
         self.market = market
         self.backs = backs
+        self.isLeg = isLeg
     }
 }
 

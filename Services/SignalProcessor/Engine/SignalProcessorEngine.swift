@@ -199,9 +199,11 @@ public struct SignalProcessorEngine: Sendable {
     private func positions(_ signal: Signal, _ portfolio: PortfolioView) -> RefusalReason? {
         guard let team = portfolio.marketTeam else { return .noMarket }
         let side = signal.outcome == .yes ? team : team.opposite
-        if !limits.allowsHedging, portfolio.holdings.contains(where: { $0.backs != side }) {
-            return .opposingPosition
+        // The venue nets both sides of a market, so a bet against a leg would leave the other leg alone; no hedge.
+        let opposes = portfolio.holdings.contains { holding in
+            holding.backs != side && (!limits.allowsHedging || (holding.isLeg && holding.market == signal.market))
         }
+        if opposes { return .opposingPosition }
         let others = Set(portfolio.holdings.map(\.market)).subtracting([signal.market]).count
         return others + 1 + portfolio.recentlyClosed > limits.positionsPerGame ? .tooManyPositions : nil
     }

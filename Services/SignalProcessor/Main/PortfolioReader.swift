@@ -230,16 +230,19 @@ struct PortfolioReader {
     private func holdings(in game: GameID) -> PostgresQuestion<[Holding]> {
         PostgresQuestion(
             """
-            SELECT market_id, traded.outcome, m.outcome_team, count(*) AS intents FROM (
-                SELECT intent_id, market_id, outcome FROM intents
+            SELECT market_id, traded.outcome, m.outcome_team, is_leg, count(*) AS intents FROM (
+                SELECT intent_id, market_id, outcome, false AS is_leg FROM intents
                 WHERE game_id = \(game.rawValue) AND action = 'buy' AND state IN ('approved', 'sending')
-                UNION SELECT i.intent_id, i.market_id, i.outcome FROM plans p JOIN intents i USING (plan_id)
+                UNION SELECT i.intent_id, i.market_id, i.outcome, true FROM plans p JOIN intents i USING (plan_id)
                 WHERE p.state <> 'finished' AND i.game_id = \(game.rawValue) AND i.action = 'buy'
-                UNION SELECT o.intent_id, o.market_id, o.outcome FROM positions p JOIN orders o USING (market_id)
+                UNION SELECT o.intent_id, o.market_id, o.outcome,
+                    coalesce(l.state <> 'finished' OR l.pairs > 0, false)
+                FROM positions p JOIN orders o USING (market_id) JOIN intents i USING (intent_id)
+                    LEFT JOIN plans l USING (plan_id)
                 WHERE p.game_id = \(game.rawValue) AND p.state = 'open' AND p.net_quantity <> 0
                     AND o.filled > 0 AND o.action = 'buy') AS traded
                 JOIN market_mappings m USING (market_id)
-            GROUP BY market_id, traded.outcome, m.outcome_team
+            GROUP BY market_id, traded.outcome, m.outcome_team, is_leg
             """
         ) { rows in
             var holdings: [Holding] = []
@@ -247,7 +250,8 @@ struct PortfolioReader {
                 let team = try row.choice("outcome_team", as: HomeAway.self)
                 let outcome = try row.choice("outcome", as: Outcome.self)
                 let holding = Holding(
-                    market: try MarketID(row.text("market_id")), backs: outcome == .yes ? team : team.opposite)
+                    market: try MarketID(row.text("market_id")), backs: outcome == .yes ? team : team.opposite,
+                    isLeg: try row.bool("is_leg"))
                 holdings += Array(repeating: holding, count: try row.int("intents"))
             }
             return holdings

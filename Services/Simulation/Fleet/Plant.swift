@@ -50,6 +50,8 @@ enum Plant: String, CaseIterable, Sendable {
     case leaseIgnored
     /// The reservation of a plan ends with its first order.
     case planReservationEnds
+    /// A bet is taken for no bet against a leg of an arbitrage.
+    case legUnseen
     /// Nobody is told of an order whose answer was lost.
     case alertForgotten
 
@@ -89,6 +91,7 @@ enum Plant: String, CaseIterable, Sendable {
         case .nakedIsDone: "stands alone"
         case .leaseIgnored: "at work on"
         case .planReservationEnds: "while its reservation is"
+        case .legUnseen: "bets against a leg"
         case .alertForgotten: "nobody is told that"
         }
     }

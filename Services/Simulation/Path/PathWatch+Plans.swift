@@ -50,8 +50,39 @@ extension Simulation {
         if reservation != .held { violated("\(id) is \(row.state) while its reservation is \(reservation)") }
     }
 
+    /// Nobody bets against a leg that another leg counts on: its venue would close it.
+    mutating func watchBet(_ intent: ApprovedIntent) {
+        let isHeld = path.books.positions[intent.market].map { $0.state == .open && !$0.position.isFlat } ?? false
+        for (id, row) in path.books.plans.sorted(by: { $0.key < $1.key }) {
+            let counts = row.state != .finished || (isHeld && !row.pairs.isZero)
+            let legs = row.approved.signal.legs
+            if counts, legs.contains(where: { $0.market == intent.market && $0.outcome != intent.outcome }) {
+                violated("\(intent.id) bets against a leg of \(id)")
+            }
+        }
+    }
+
+    /// No slice is bought where the other side is held: its venue would close that.
+    private mutating func watchSlice(_ plan: ApprovedPlan) {
+        for leg in plan.signal.legs where path.books.positions[leg.market]?.state != .settled {
+            let others = path.books.fills.values.filter { fill in
+                let intent = path.books.orders[fill.order]?.record.intent
+                return fill.market == leg.market && !path.books.reversed.contains(fill.id)
+                    && intent.flatMap { path.books.intents[$0]?.plan } != plan.id
+            }
+            .reduce(Int64(0)) { sum, fill in
+                let buysYes = (fill.outcome == .yes) == (fill.action == .buy)
+                return sum + (buysYes ? fill.quantity.hundredths : -fill.quantity.hundredths)
+            }
+            if leg.outcome == .yes ? others < 0 : others > 0 {
+                violated("a leg of \(plan.id) would close what others hold in \(leg.market), \(others)")
+            }
+        }
+    }
+
     /// Only who holds a plan stores an order of it.
-    mutating func watchLeg(_ id: IntentID, by holder: String) {
+    mutating func watchLeg(_ order: LegOrder, of id: IntentID, by holder: String) {
+        if order.purpose == .enter, let plan = path.books.plans[id]?.approved { watchSlice(plan) }
         watchClaim()
         watchBudget(.order)
         let known = path.books.plans[id]?.holder

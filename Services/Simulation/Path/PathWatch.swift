@@ -56,6 +56,7 @@ extension Simulation {
             violated("\(intent.id) is traded by \(signal.shard) under \(signal.epoch), who does not own it")
         }
         if path.books.killSwitch != .released { violated("\(intent.id) is approved past the kill switch") }
+        watchBet(intent)
         watchDay(intent.id, marks)
     }
 

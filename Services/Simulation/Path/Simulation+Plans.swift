@@ -253,7 +253,7 @@ extension Simulation {
             seen: readings(of: executor, leg?.intent), as: { OrderID(stringLiteral: "o\($1)-\($0)") },
             at: venueClock(of: executor.process), database: now)
         record("e\(index) claims \(order.purpose) \(order.number) of \(driver.approved.id): \(claim)")
-        if case .stored = claim { watchLeg(driver.approved.id, by: holder(index)) }
+        if case .stored = claim { watchLeg(order, of: driver.approved.id, by: holder(index)) }
         watchBooks()
         guard fate.isAnswered else { throw PlanDropped() }
         return claim

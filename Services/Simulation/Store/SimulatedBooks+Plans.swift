@@ -127,10 +127,14 @@ extension SimulatedBooks {
     func waitingPlans(at database: MachineInstant) -> [IntentID] {
         plans.values.filter { row in
             guard row.heldUntil.map({ $0 < database }) ?? true else { return false }
-            if row.state != .finished { return true }
-            return row.ending != Self.naked && unevenness(of: row.approved.id) != 0
+            return wantsWork(row)
         }
         .sorted { $0.number < $1.number }.map(\.approved.id)
+    }
+
+    /// Whether a plan has not ended, or an order that was given up has traded after all.
+    private func wantsWork(_ row: PlanRow) -> Bool {
+        row.state != .finished || (row.ending != Self.naked && unevenness(of: row.approved.id) != 0)
     }
 
     struct HeldPlan: Hashable {
@@ -138,24 +142,16 @@ extension SimulatedBooks {
         let orders: [PlanOrder]
 
         /// For how long a leg has stood alone: since the order that made it so.
-        var alone: Duration {
-            var naked: Int64 = 0
-            var alone = Duration.zero
-            for order in orders {
-                guard let filled = order.answer?.filled.hundredths, filled > 0 else { continue }
-                if naked == 0 { alone = order.closedFor }
-                naked += (order.leg.leg == 0) == (order.leg.action == .buy) ? filled : -filled
-            }
-            return naked == 0 ? .zero : alone
-        }
+        var alone: Duration { LegPlan.alone(after: orders.map { ($0.leg, $0.answer, $0.closedFor) }) }
     }
 
-    /// Makes a plan a process' for a lease; nil when it is another's, or when its markets are another plan's.
+    /// Makes a plan a process' for a lease; nil when it is another's or has ended, or its markets are another plan's.
     mutating func takePlan(
         _ id: IntentID, for holder: String, lease: Duration, at database: MachineInstant
     ) -> HeldPlan? {
         guard let row = plans[id],
-            row.heldUntil.map({ $0 < database }) ?? true || row.holder == holder || plant == .leaseIgnored
+            row.heldUntil.map({ $0 < database }) ?? true || row.holder == holder || plant == .leaseIgnored,
+            wantsWork(row)
         else { return nil }
         let orders = orders(ofPlan: id, at: database)
         let markets = row.approved.signal.legs.map(\.market)
@@ -219,7 +215,8 @@ extension SimulatedBooks {
         let hasExpired = row.expiresAt <= database || plan.signal.expiresAt <= now
         if order.purpose == .enter, hasExpired { return .refused("expired") }
         let leg = legs[order.leg]
-        let context = context(leg.intent, seen, at: now)
+        var context = context(leg.intent, seen, at: now)
+        context.heldByOthers = heldByOthers(besides: plan)
         if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
         if case .wait = take(.order, at: database) { return .waits }
         let id = name(plan.id, order.number)
@@ -235,6 +232,21 @@ extension SimulatedBooks {
         mark += 1
         touched = [leg.intent.id]
         return .stored(record)
+    }
+
+    /// What the plan's markets hold that is not its own.
+    func heldByOthers(besides plan: ApprovedPlan) -> [MarketID: Int64] {
+        var others: [MarketID: Int64] = [:]
+        for market in Set(plan.signal.legs.map(\.market)) {
+            guard let row = positions[market], row.state != .settled else { continue }
+            others[market] = orders.values.reduce(row.position.netHundredths) { sum, order in
+                let request = order.record.request
+                guard request.market == market, intents[order.record.intent]?.plan == plan.id else { return sum }
+                let filled = order.record.filled.hundredths
+                return sum - ((request.outcome == .yes) == (request.action == .buy) ? filled : -filled)
+            }
+        }
+        return others
     }
 
     /// Ends a plan, once, and what is left of its reservation; false when another process works on it by now.

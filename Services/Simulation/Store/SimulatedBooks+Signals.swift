@@ -101,9 +101,15 @@ extension SimulatedBooks {
             markets[row.intent.market].map { market in
                 Holding(
                     market: row.intent.market,
-                    backs: row.intent.outcome == .yes ? market.team : market.team.opposite)
+                    backs: row.intent.outcome == .yes ? market.team : market.team.opposite,
+                    isLeg: plant != .legUnseen && row.plan.map(isHedge) ?? false)
             }
         }
+    }
+
+    /// Whether a plan is at work, or has bought pairs.
+    private func isHedge(_ plan: IntentID) -> Bool {
+        plans[plan].map { $0.state != .finished || !$0.pairs.isZero } ?? false
     }
 
     /// Positions that were closed before the game's end; the last fill of one is its close.

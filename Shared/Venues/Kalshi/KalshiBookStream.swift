@@ -43,6 +43,9 @@ public struct KalshiBookStream: Sendable {
     }
 
     static let channel = "orderbook_delta"
+    /// What was asked for so long ago, and of which later frames come, has lost its first one: the venue answers in
+    /// order.
+    static let beginning = Duration.seconds(1)
 
     public private(set) var books: [MarketID: OrderBook] = [:]
     public private(set) var counts: [Count: Int] = [:]
@@ -50,6 +53,8 @@ public struct KalshiBookStream: Sendable {
     public private(set) var venueErrors: [Int64: Int] = [:]
     /// Markets that the venue would not serve on this connection.
     public private(set) var refused: Set<MarketID> = []
+    /// Whether a book has stood on this connection.
+    public private(set) var hasServed = false
 
     private let notices: [String]
     private let commandTimeout: Duration
@@ -60,6 +65,8 @@ public struct KalshiBookStream: Sendable {
     private var stream: Stream = .none
     private var pending: (id: Int64, update: Update, since: MachineInstant)?
     private var awaited: [MarketID: MachineInstant] = [:]
+    /// Streams of this connection that are of no more use.
+    private var left: Set<Int64> = []
     /// Markets whose snapshot did not come once already.
     private var late: Set<MarketID> = []
     private var noticeIDs: [Int64: String] = [:]
@@ -98,6 +105,7 @@ public struct KalshiBookStream: Sendable {
     public mutating func connected(at now: MachineInstant) -> [Effect] {
         forget()
         isConnected = true
+        hasServed = false
         refused = []
         late = []
         asksSingly = false
@@ -126,8 +134,10 @@ public struct KalshiBookStream: Sendable {
         case .unsubscribed(_, let sid, let sequence):
             return advance(sid, sequence, at: now) { _ in [] }
         case .snapshot(let sid, let sequence, let market, let book):
+            if let again = unanswered(sid, at: now) { return again }
             return advance(sid, sequence, at: now) { $0.snapshot(market, book) }
         case .delta(let sid, let sequence, let delta):
+            if let again = unanswered(sid, at: now) { return again }
             return advance(sid, sequence, at: now) { $0.apply(delta, at: now) }
         case .trade(let sid, let sequence, let trade):
             follow(sid, sequence)
@@ -201,6 +211,7 @@ public struct KalshiBookStream: Sendable {
 
     private mutating func leave(_ sid: Int64) -> [Effect] {
         stream = .none
+        left.insert(sid)
         subscribed = []
         awaited = [:]
         return [.send(.unsubscribe(id: nextID(), sid: sid))]
@@ -282,6 +293,17 @@ public struct KalshiBookStream: Sendable {
         return [.invalidated(markets, .refused)] + reconcile(at: now)
     }
 
+    /// A stream that we asked for and whose beginning was lost is asked for anew, rather than waited for.
+    ///
+    /// - Returns: nil for any other frame.
+    private mutating func unanswered(_ sid: Int64, at now: MachineInstant) -> [Effect]? {
+        guard case .subscribing(_, _, let since) = stream, now.since(since) >= Self.beginning,
+            noticeStreams[sid] == nil, left.insert(sid).inserted
+        else { return nil }
+        count(.otherStream)
+        return [.send(.unsubscribe(id: nextID(), sid: sid))] + resync(.snapshotMissing, at: now)
+    }
+
     // MARK: Books
 
     /// Checks the number of a frame of the books' stream, then does what the frame says.
@@ -310,6 +332,7 @@ public struct KalshiBookStream: Sendable {
     private mutating func snapshot(_ market: MarketID, _ book: OrderBook) -> [Effect] {
         guard desired.contains(market) else { return [] }
         books[market] = book
+        hasServed = true
         awaited[market] = nil
         late.remove(market)
         return [.changed(market, at: nil)]
@@ -321,7 +344,8 @@ public struct KalshiBookStream: Sendable {
                 delta.hundredths, to: delta.outcome, at: delta.price)
             guard known != nil else {
                 count(.deltaWithoutBook)
-                return []
+                let isLost = awaited[delta.market].map { now.since($0) >= Self.beginning } ?? false
+                return isLost ? resync(.snapshotMissing, at: now) : []
             }
         } catch {
             return resync(.corruptBook, at: now)
@@ -358,6 +382,7 @@ public struct KalshiBookStream: Sendable {
         subscribed = []
         awaited = [:]
         pending = nil
+        left = []
         noticeIDs = [:]
         noticeStreams = [:]
         tradeMarkets = []

@@ -24,6 +24,12 @@ public final class KalshiMarketFeed: MarketFeed {
         var status = MarketFeedStatus()
     }
 
+    /// How long a venue is left alone at most that serves us and from which frames are missing again and again.
+    ///
+    /// A venue that cannot be reached is left alone for longer each time; this one is there, and games have no book
+    /// until it is asked again. Each connection asks for its books six times at most.
+    static let stormPause = Duration.seconds(2)
+
     private let url: WebSocketURL
     private let limits: WebSocketLimits
     private let notices: [String]
@@ -101,9 +107,14 @@ public final class KalshiMarketFeed: MarketFeed {
             try Task.checkCancellation()
             var delay = Duration.milliseconds(100)
             if reconnection.withLockedValue({ $0.attempt(at: clock.now) }) {
-                let failure = await session()
+                let (failure, hasServed) = await session()
                 delay = random.withGenerator { generator in
-                    reconnection.withLockedValue { $0.failed(at: clock.now, using: &generator) }
+                    reconnection.withLockedValue { reconnection in
+                        guard failure.code == .resyncStorm, hasServed else {
+                            return reconnection.failed(at: clock.now, using: &generator)
+                        }
+                        return reconnection.gaveUp(at: clock.now, waitingAtMost: Self.stormPause, using: &generator)
+                    }
                 }
                 try Task.checkCancellation()
                 note(failure)
@@ -121,8 +132,8 @@ public final class KalshiMarketFeed: MarketFeed {
         }
     }
 
-    /// One connection from its beginning to its end; returns why it ended.
-    private func session() async -> FeedFailure {
+    /// One connection from its beginning to its end; returns why it ended, and whether any book has stood on it.
+    private func session() async -> (FeedFailure, hasServed: Bool) {
         let mailbox = Mailbox<Wake>(itemBound: 100_000, byteBound: limits.messageBytes * 4)
         let connection: WebSocketConnection
         do {
@@ -137,11 +148,11 @@ public final class KalshiMarketFeed: MarketFeed {
                 return connection
             }
         } catch is DeadlineExceeded {
-            return FeedFailure(.handshakeTimeout, "no connection in time")
+            return (FeedFailure(.handshakeTimeout, "no connection in time"), false)
         } catch let failure as FeedFailure {
-            return failure
+            return (failure, false)
         } catch {
-            return FeedFailure(.connectFailed, "\(error)")
+            return (FeedFailure(.connectFailed, "\(error)"), false)
         }
         defer { connection.close() }
         reconnection.withLockedValue { $0.connected(at: clock.now) }
@@ -166,7 +177,7 @@ public final class KalshiMarketFeed: MarketFeed {
         }
         _ = carryOut(session.stream.disconnected(), &session, connection)
         publish(&session)
-        return failure ?? FeedFailure(.stopped)
+        return (failure ?? FeedFailure(.stopped), session.stream.hasServed)
     }
 
     /// One batch; returns why the connection must end, if it must.
