@@ -121,6 +121,9 @@ final class ScriptedShard: Sendable {
 
     var games: [GameID: Epoch] { state.withLockedValue { $0.games } }
 
+    /// The number of its last heartbeat.
+    var lastBeat: Int64 { state.withLockedValue { $0.beat } }
+
     private func beat() async {
         let now = state.withLockedValue { state in
             state.beat += 1

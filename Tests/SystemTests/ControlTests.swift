@@ -211,7 +211,7 @@ import Wire
         try await OrchestratorRig.run { rig in
             let (one, two) = (try FreePort.find(), try FreePort.find())
             let grants = try await rig.peer.listen(to: Channels.grants("shard-01"))
-            _ = try await ScriptedShard("shard-01", on: rig.peer)
+            let shard = try await ScriptedShard("shard-01", on: rig.peer)
             let first = try rig.spawn(
                 "orchestrator", named: "one", ["STATUS_PORT": "\(one)", "SERVICE_INSTANCE": "1"])
             try await eventually(within: .seconds(60), "the first grants") { grants.all.contains { $0.term == 1 } }
@@ -221,6 +221,7 @@ import Wire
                 try await OrchestratorRig.status(two) != nil
             }
             first.signal(SIGSTOP)
+            let beat = shard.lastBeat
             try await eventually(within: .seconds(60), "the second grants") { grants.all.contains { $0.term == 2 } }
             let before = grants.all.filter { $0.term == 1 }.count
             first.signal(SIGCONT)
@@ -230,7 +231,10 @@ import Wire
             // Everything that it had to say has been said when a later grant of the second has arrived.
             let heard = grants.all.count
             try await eventually(within: .seconds(30), "ten more grants") { grants.all.count >= heard + 10 }
-            #expect(grants.all.filter { $0.term == 1 }.count == before)
+            // It has one in its hands at a time, which the stop may have met between its last look and its write. The
+            // shard, which knows a later term, refuses it (LeaseTests).
+            let late = grants.all.filter { $0.term == 1 }.dropFirst(before)
+            #expect(late.count <= 1 && late.allSatisfy { $0.beat <= beat }, "\(late)")
             #expect(await first.terminate() == .exited(0))
             #expect(await second.terminate() == .exited(0))
         }
