@@ -176,7 +176,8 @@ public final class PostgresTransaction: PostgresQuerying {
         guard !reply.isCancelled else { return refuse(.cancelled, "the task was cancelled") }
         if let failureAhead { return reply(.failure(failureAhead)) }
         let operation = Operation(body, phase: .transaction, name: name, deadline: until(timeout)) { outcome in
-            reply(outcome.mapError { self.explained($0) })
+            // What failed ahead of it is why it failed.
+            reply(outcome.mapError { self.failureAhead ?? self.explained($0) })
         }
         reply.whenCancelled = { [self] in
             abortAheads()
@@ -289,7 +290,7 @@ public final class PostgresTransaction: PostgresQuerying {
                             .permanent, "rolled back: a statement had failed and its error was not passed on\(cause)",
                             context: "\(name): COMMIT", sqlState: "25P02")))
             case .failure(let error):
-                rollBack { reply(.failure(self.explained(error))) }
+                rollBack { reply(.failure(self.failureAhead ?? self.explained(error))) }
             }
         }
         // The bare COMMIT is short, and nothing is won by cancelling it.

@@ -21,7 +21,10 @@ import Testing
 
     private func isLocked(_ key: Int, _ pool: PostgresPool) async throws -> Bool {
         let row = try await pool.first(
-            "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND objid::int8 = \(key) AND granted")
+            """
+            SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND objid::int8 = \(key) AND granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """)
         return try row?.int("n") == 1
     }
 
@@ -46,7 +49,8 @@ import Testing
                         try $0?.int("n") ?? 0
                     })
                 try await eventually("the lock is taken") { try await isLocked(8, pool) }
-                let second = try await transaction.ask(.first("SELECT 2 AS n") { try $0?.int("n") ?? 0 })
+                let next = PostgresQuestion<Int>.first("SELECT 2 AS n") { try $0?.int("n") ?? 0 }
+                let second = try await transaction.ask(next)
                 return try first() + second
             }
             #expect(sum == 42)
@@ -123,7 +127,11 @@ import Testing
                     }
                 }
                 try await eventually("it waits for the lock") {
-                    let row = try await holder.first("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")
+                    let row = try await holder.first(
+                        """
+                        SELECT count(*) AS n FROM pg_locks
+                        WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
+                        """)
                     return try row?.int("n") == 1
                 }
                 waiter.cancel()

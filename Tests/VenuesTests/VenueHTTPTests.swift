@@ -36,7 +36,7 @@ import Testing
     func `a cancelled request is given up`(isEarly: Bool) async throws {
         let server = try await ScriptedServer { _, _ in .hang }
         let http = Fixture.http()
-        let request = Task { () async throws(VenueError) in
+        let request = Task {
             if isEarly { while !Task.isCancelled { await Task.yield() } }
             _ = try await http.send("POST", "http://127.0.0.1:\(server.port)/orders", body: [])
         }

@@ -79,8 +79,9 @@ public final class VenueHTTP: Sendable {
         // Trying again is decided by whoever knows what was asked.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
-        client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
         loop = group.next()
+        // A client of many loops that is told which one to use opens a connection for each request.
+        client = HTTPClient(eventLoopGroupProvider: .shared(loop), configuration: configuration)
         self.limits = limits
         self.time = time
     }
@@ -151,7 +152,7 @@ public final class VenueHTTP: Sendable {
                     let task = client.execute(
                         request: request,
                         delegate: ResponseAccumulator(request: request, maxBodySize: limits.bodyBytes),
-                        eventLoop: .delegateAndChannel(on: loop), deadline: .now() + TimeAmount(bound))
+                        eventLoop: .delegate(on: loop), deadline: .now() + TimeAmount(bound))
                     exchange.began(task)
                     task.futureResult.whenComplete { continuation.resume(with: $0) }
                 }
