@@ -1,5 +1,6 @@
 import Domain
 import ExecutionServiceEngine
+import Faults
 import Foundation
 import Hosting
 import Postgres
@@ -111,6 +112,74 @@ struct LegDeskTests {
                 try await path.rig.text("SELECT ending AS t FROM plans") == "complete"
             }
             try await path.rig.expectEvenLegs()
+        }
+    }
+
+    @Test func `only so many plans are worked on at once, and the others wait for their turn`() async throws {
+        try await withOrderPath { path in
+            try await path.rig.addGame("game-2")
+            let (away, other) = (try await path.startPlanning(["MAX_OPEN_PLANS": "1"]), "game-2-AWAY" as MarketID)
+            #expect(try await path.rig.addAwayMarket("game-2") == other)
+            func tellAll() async throws {
+                for market in ["game-1-HOME", away] { try await path.tell(market, ask: 45) }
+                for market in ["game-2-HOME", other] { try await path.tell(market, ask: 45, game: "game-2") }
+            }
+            func plan(_ column: SQL, of game: GameID) async throws -> String? {
+                try await path.rig.text("SELECT \(column)::text AS t FROM plans WHERE game_id = \(game.rawValue)")
+            }
+            path.venue.will(.losesAnswer)
+            path.venue.failPages(true)
+            try await path.publish(path.rig.arbitrage("a1", away: away))
+            try await eventually("the first one's order is unknown") {
+                try await tellAll()
+                return try await path.rig.number("SELECT count(*) AS n FROM orders WHERE state = 'unknown'") == 1
+            }
+            try await path.publish(path.rig.arbitrage("a2", game: "game-2", away: other))
+            try await eventually("the second is approved") { try await plan("state", of: "game-2") != nil }
+            var looks: Set<String> = []
+            try await eventually("the first was looked after for many sweeps") {
+                try await tellAll()
+                // Each look renews the lease.
+                if let held = try await plan("held_until", of: "game-1") { looks.insert(held) }
+                return looks.count > 20
+            }
+            #expect(try await plan("state", of: "game-2") == "approved")
+            #expect(path.gauge("plans_at_work", of: "execution-service") == 1)
+            path.venue.failPages(false)
+            try await eventually("both are complete") {
+                try await tellAll()
+                return try await path.rig.number("SELECT count(*) AS n FROM plans WHERE ending = 'complete'") == 2
+            }
+            try await path.rig.expectEvenLegs()
+        }
+    }
+
+    @Test func `a leg that stands alone while the database is away is told of, and made even when it is back`()
+        async throws
+    {
+        try await withOrderPath { path in
+            let (proxy, url) = try await path.rig.behindProxy()
+            let away = try await path.startPlanning(["DATABASE_URL": url])
+            path.venue.will(.losesAnswer)
+            path.venue.failPages(true)
+            try await path.publish(path.rig.arbitrage("a1", away: away))
+            try await path.telling(Self.asks, until: "an order is unknown") {
+                try await path.rig.number("SELECT count(*) AS n FROM orders WHERE state = 'unknown'") == 1
+            }
+            // Its leg was bought after all, and nobody tells a price any more.
+            path.venue.failPages(false)
+            try await path.untilAlert("nakedLeg:game-1")
+            #expect(try path.alerts("nakedLegHeldBack:game-1") == 0)
+            try await proxy.refuse()
+            try await proxy.reset()
+            try await path.untilAlert("nakedLegHeldBack:game-1")
+            #expect(path.venue.submits.count == 1)
+            try await proxy.listen()
+            try await path.untilPlan("complete", Self.asks)
+            try await eventually("its end is told") { try path.alerts("nakedLegHeldBack:game-1") == 2 }
+            try await path.rig.expectEvenLegs()
+            await path.stop()
+            try await proxy.close()
         }
     }
 }

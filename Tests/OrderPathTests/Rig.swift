@@ -1,6 +1,7 @@
 import Bus
 import Domain
 import ExecutionServiceEngine
+import Faults
 import Hosting
 import Logging
 import NIOConcurrencyHelpers
@@ -101,6 +102,14 @@ struct Rig: Sendable {
         settings.minConnections = 0
         settings.maxConnections = 8
         return Self.pool(settings)
+    }
+
+    /// The way to the same database over a proxy that can lose it.
+    func behindProxy() async throws -> (proxy: FaultProxy, url: String) {
+        let colon = try #require(tcp.lastIndex(of: ":"))
+        let (head, tail) = (tcp[..<colon], tcp[tcp.index(after: colon)...])
+        let proxy = try await FaultProxy.start(to: try #require(Int(tail.prefix { $0 != "/" })))
+        return (proxy, "\(head):\(proxy.port)\(tail.drop { $0 != "/" })")
     }
 
     func addGame(_ game: GameID = "game-1", sport: Sport = .nba, epoch: Int64 = 1) async throws {

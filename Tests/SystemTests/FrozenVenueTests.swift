@@ -101,6 +101,9 @@ import Testing
                 try await eventually(within: .seconds(60), "the shard says why there is no signal") {
                     try await desk.refusals() > before
                 }
+                try await eventually(within: .seconds(60), "whoever looks is told that not all is well") {
+                    try await fleet.status()?.isAllWell == false
+                }
                 let thawed = try await fleet.venueTime()
                 #expect(try await desk.signals(after: latest) == 0)
                 #expect(try await desk.orders(after: latest) == 0)
@@ -113,6 +116,9 @@ import Testing
                     let unknown = "SELECT count(*) FROM orders WHERE state = 'unknown'"
                     let open = try await desk.number(unknown)
                     return try await desk.orders(after: thawed) >= 3 && open == 0
+                }
+                try await eventually(within: .seconds(60), "all is well again") {
+                    try await fleet.status()?.isAllWell == true
                 }
                 try await fleet.arm(#"{"kind":"sequenceGap","target":"orderbook_delta"}"#)
                 try await eventually(within: .seconds(60), "the gap is seen, and the book fetched afresh") {
