@@ -128,7 +128,8 @@ extension Scenario {
         ),
         Scenario(
             "query-retry", "Back ends are ended again and again: each transaction is tried again, none is done twice.",
-            [Step(.terminate, .postgres, holds: .seconds(8))], recoversIn: .seconds(5), mayAlert: withoutDatabase,
+            // An order whose storing was in doubt is proven absent at the venue first: NON_ACCEPTANCE_WAIT_SECS.
+            [Step(.terminate, .postgres, holds: .seconds(8))], recoversIn: .seconds(15), mayAlert: withoutDatabase,
             control: Fault(.kill, .postgres)),
         Scenario(
             "database-disk-full", "The database's disk is full: nothing is stored or sent, and nothing is lost.",
