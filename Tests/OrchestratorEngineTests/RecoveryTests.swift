@@ -146,9 +146,10 @@ import Testing
     @Test func `while nobody knows who was stored, nobody else is, and PostgreSQL is asked until it answers`() {
         var fleet = givingAway()
         fleet.send(.commitFailed(batch: 2, stored: nil))
-        fleet.pass(.milliseconds(900), hearing: [.init(shard: "s2"), .init(shard: "s3")])
+        // A second from when the commit began.
+        fleet.pass(.milliseconds(400), hearing: [.init(shard: "s2"), .init(shard: "s3")])
         #expect(!fleet.effects.contains(.readDesiredState))
-        fleet.pass(.milliseconds(2_500), hearing: [.init(shard: "s2"), .init(shard: "s3")])
+        fleet.pass(.milliseconds(3_000), hearing: [.init(shard: "s2"), .init(shard: "s3")])
         #expect(fleet.effects.filter { $0 == .readDesiredState }.count == 3)
         #expect(fleet.changes.isEmpty)
         fleet.send(.rehydrated([Fleet.desired("g000", on: "s2", epoch: 2)], term: 1))
@@ -160,6 +161,29 @@ import Testing
         fleet.send(.rehydrated([Fleet.desired("g000", on: "s1", epoch: 1)], term: 1))
         fleet.pass(.milliseconds(200), hearing: [.init(shard: "s2")])
         #expect(fleet.changes.flatMap(\.self).map(\.to) == [Seat(shard: "s2", epoch: Fleet.epoch(3))])
+    }
+
+    // The mistake of seed 1351: a shard that came back watched its old games for a second more than it had to.
+    @Test func `a commit that hung until its time-out has waited long enough, and PostgreSQL is asked at once`() {
+        var fleet = givingAway()
+        fleet.pass(.milliseconds(1_500), hearing: [.init(shard: "s2"), .init(shard: "s3")])
+        fleet.send(.commitFailed(batch: 2, stored: nil))
+        fleet.pass(.milliseconds(100), hearing: [.init(shard: "s2"), .init(shard: "s3")])
+        #expect(fleet.effects.filter { $0 == .readDesiredState }.count == 1)
+        fleet.send(.rehydrated([Fleet.desired("g000", on: "s1", epoch: 1)], term: 1))
+        fleet.pass(.milliseconds(100), hearing: [.init(shard: "s2")])
+        #expect(fleet.changes.flatMap(\.self).map(\.to.epoch) == [Fleet.epoch(3)])
+        // Again and again without an answer it is still asked for once a second.
+        fleet = givingAway()
+        for batch in 2...4 {
+            _ = fleet.take()
+            fleet.send(.commitFailed(batch: batch, stored: nil))
+            fleet.pass(.milliseconds(batch == 2 ? 400 : 800), hearing: [.init(shard: "s2")])
+            #expect(fleet.changes.isEmpty && !fleet.effects.contains(.readDesiredState), "\(batch)")
+            fleet.pass(.milliseconds(300), hearing: [.init(shard: "s2")])
+            fleet.send(.rehydrated([Fleet.desired("g000", on: "s1", epoch: 1)], term: 1))
+            fleet.pass(.milliseconds(100), hearing: [.init(shard: "s2")])
+        }
     }
 
     @Test func `a first owner of whom nobody knows is stored again after a reread that does not show the game`() {

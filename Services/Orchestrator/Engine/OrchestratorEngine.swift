@@ -20,7 +20,7 @@ public struct OrchestratorEngine: Sendable {
     var shards: [ShardID: Shard] = [:]
     var services: [Service.Name: Service] = [:]
     var revokes: [ShardID: [GameID: Revoke]] = [:]
-    var batches: [Int: [AssignmentChange]] = [:]
+    var batches: [Int: Batch] = [:]
     /// How many games of each shard get another owner in these batches.
     var givenAway: [ShardID: Int] = [:]
     var detector: DeadlineDetector<ShardID>

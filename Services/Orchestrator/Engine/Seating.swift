@@ -27,26 +27,28 @@ extension OrchestratorEngine {
         }
         // What failed before is tried alone, so that one bad row cannot hold the others back.
         let fresh = changes.filter { games[$0.game.id]?.notBefore == nil }
-        if !fresh.isEmpty { commit(fresh, term: term, into: &effects) }
+        if !fresh.isEmpty { commit(fresh, term: term, at: now, into: &effects) }
         for change in changes where games[change.game.id]?.notBefore != nil {
-            commit([change], term: term, into: &effects)
+            commit([change], term: term, at: now, into: &effects)
         }
     }
 
-    private mutating func commit(_ changes: [AssignmentChange], term: Int64, into effects: inout [Effect]) {
+    private mutating func commit(
+        _ changes: [AssignmentChange], term: Int64, at now: MachineInstant, into effects: inout [Effect]
+    ) {
         batchesMade += 1
-        batches[batchesMade] = changes
+        batches[batchesMade] = Batch(changes: changes, began: now)
         for case let from? in changes.map(\.from) { givenAway[from, default: 0] += 1 }
         effects.append(.commitAssignments(batch: batchesMade, changes, term: term))
     }
 
-    private mutating func takeBatch(_ batch: Int) -> [AssignmentChange] {
-        let changes = batches.removeValue(forKey: batch) ?? []
-        for case let from? in changes.map(\.from) {
+    private mutating func takeBatch(_ number: Int) -> Batch? {
+        guard let batch = batches.removeValue(forKey: number) else { return nil }
+        for case let from? in batch.changes.map(\.from) {
             let rest = (givenAway[from] ?? 0) - 1
             givenAway[from] = rest > 0 ? rest : nil
         }
-        return changes
+        return batch
     }
 
     /// Live games first, then by their start: what is being played must not wait for what is not.
@@ -103,7 +105,7 @@ extension OrchestratorEngine {
     mutating func settle(
         _ batch: Int, _ pregame: [GameID: Probability], at now: MachineInstant, into effects: inout [Effect]
     ) {
-        for change in takeBatch(batch) where games[change.game.id]?.placement == .committing(change.to) {
+        for change in takeBatch(batch)?.changes ?? [] where games[change.game.id]?.placement == .committing(change.to) {
             settle(change, pregame[change.game.id], at: now, into: &effects)
         }
     }
@@ -136,7 +138,10 @@ extension OrchestratorEngine {
         _ batch: Int, _ stored: [GameID: Seat]?, at now: MachineInstant, into effects: inout [Effect]
     ) {
         counters.failedCommits += 1
-        for change in takeBatch(batch) {
+        guard let taken = takeBatch(batch) else { return }
+        // A commit that hung has had its pause.
+        let retry = max(now, taken.began.advanced(by: policy.commitRetryAfter))
+        for change in taken.changes {
             let id = change.game.id
             guard let game = games[id], game.placement == .committing(change.to) else { continue }
             // Only the answer was lost.
@@ -145,7 +150,7 @@ extension OrchestratorEngine {
                 continue
             }
             if let epoch = stored?[id]?.epoch, epoch > change.to.epoch { games[id]?.epoch = epoch }
-            games[id]?.notBefore = now.advanced(by: policy.commitRetryAfter)
+            games[id]?.notBefore = retry
             games[id]?.isDoubted = stored == nil
             games[id]?.isTakenBack = false
             if game.needsNoSeat {
@@ -159,4 +164,10 @@ extension OrchestratorEngine {
             }
         }
     }
+}
+
+/// Owners that are being stored in one transaction.
+struct Batch: Hashable, Sendable {
+    let changes: [AssignmentChange]
+    let began: MachineInstant
 }
