@@ -106,8 +106,24 @@ extension OrderPath {
     }
 
     func untilPlan(_ ending: String, _ asks: [MarketID: Int64]) async throws {
-        try await telling(asks, until: "a plan that ended \(ending)") {
-            try await rig.number("SELECT count(*) AS n FROM plans WHERE ending = \(ending)") == 1
+        do {
+            try await telling(asks, until: "a plan that ended \(ending)") {
+                try await rig.number("SELECT count(*) AS n FROM plans WHERE ending = \(ending)") == 1
+            }
+        } catch let error as NeverCame {
+            throw NeverCame(description: "\(error), but \(try await planStory())")
         }
+    }
+
+    /// How plans stand, and what became of each of their orders.
+    private func planStory() async throws -> String {
+        let plans = try await rig.text(
+            "SELECT string_agg(concat_ws(' ', plan_id, state, ending), ', ' ORDER BY created_at) AS t FROM plans")
+        let orders = try await rig.text(
+            """
+            SELECT string_agg(concat_ws(' ', o.attempt, o.purpose, o.market_id, o.state, o.reason, o.filled), ', '
+                ORDER BY o.stored_at) AS t FROM orders o
+            """)
+        return "\(plans ?? "no plan"): \(orders ?? "no order")"
     }
 }
