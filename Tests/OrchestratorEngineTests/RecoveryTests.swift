@@ -180,7 +180,8 @@ import Testing
             fleet.send(.commitFailed(batch: batch, stored: nil))
             fleet.pass(.milliseconds(batch == 2 ? 400 : 800), hearing: [.init(shard: "s2")])
             #expect(fleet.changes.isEmpty && !fleet.effects.contains(.readDesiredState), "\(batch)")
-            fleet.pass(.milliseconds(300), hearing: [.init(shard: "s2")])
+            fleet.pass(.milliseconds(batch == 2 ? 700 : 300), hearing: [.init(shard: "s2")])
+            #expect(fleet.effects.contains(.readDesiredState), "\(batch)")
             fleet.send(.rehydrated([Fleet.desired("g000", on: "s1", epoch: 1)], term: 1))
             fleet.pass(.milliseconds(100), hearing: [.init(shard: "s2")])
         }

@@ -96,11 +96,13 @@ extension OrderPath {
     }
 
     /// Tells prices, again and again, until the condition holds.
+    ///
+    /// In the order of their names: what covers the home leg is told before what it could be sold at.
     func telling(
         _ asks: [MarketID: Int64], until what: String, _ condition: () async throws -> Bool
     ) async throws {
         try await eventually(what) {
-            for (market, ask) in asks { try await tell(market, ask: ask) }
+            for (market, ask) in asks.sorted(by: { $0.key < $1.key }) { try await tell(market, ask: ask) }
             return try await condition()
         }
     }

@@ -85,7 +85,8 @@ extension OrchestratorEngine {
             place(game, .watched(seat))
         }
         guard (givenAway[id] ?? 0) > 0 else { return }
-        for change in batches.values.flatMap(\.changes) where change.from == id && (isNewLife || change.reason == .dead) {
+        for change in batches.values.flatMap(\.changes)
+        where change.from == id && (isNewLife || change.reason == .dead) {
             games[change.game.id]?.isTakenBack = true
         }
     }
