@@ -52,7 +52,7 @@ enum Plant: String, CaseIterable, Sendable {
     case planReservationEnds
     /// A bet is taken for no bet against a leg of an arbitrage.
     case legUnseen
-    /// Nobody is told of an order whose answer was lost.
+    /// What must be told is not committed with the booking: whoever dies then has told nobody.
     case alertForgotten
 
     /// Whether it is in the fleet, and found without an order path.

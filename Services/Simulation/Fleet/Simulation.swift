@@ -122,6 +122,7 @@ struct Simulation {
             check()
             watchAllShards()
             watchLosses()
+            watchAlerts()
             agenda.plan(.check, at: now.advanced(by: .milliseconds(250)))
         }
     }
@@ -139,7 +140,8 @@ struct Simulation {
         case .lookForLosses(let index, let life): lookForLosses(index, life, happening)
         case .decide(let index, let life, let place, let signal): decide(index, life, place, signal)
         case .discoveryAsked, .discoveryListed, .discoveryBeat: discoveryHappens(happening)
-        case .priceToExecutor, .intentToExecutor, .sweep, .swept, .claimed, .book, .booked: orderHappens(happening)
+        case .priceToExecutor, .intentToExecutor, .sweep, .swept, .claimed, .book, .booked, .tellUntold:
+            orderHappens(happening)
         case .claim(let index, let life, let intent, let began): claim(index, life, intent, began)
         case .arrive(let index, let life, let claimed, let replyBy): arrive(index, life, claimed, replyBy: replyBy)
         case .lookForExits, .exitAsked: exitHappens(happening)

@@ -188,6 +188,7 @@ indirect enum PathHappening {
     case conclude(FillID, isTrue: Bool)
     case followFills(Int, life: Int)
     case cancelAll(Int, life: Int)
+    case tellUntold(Int, life: Int)
     case sweep(Int, life: Int)
     case swept(Int, life: Int, open: [SimulatedBooks.OpenOrder], waiting: [OrderQueue.Item])
     case claim(Int, life: Int, IntentID, began: MachineInstant)

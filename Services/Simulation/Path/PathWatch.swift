@@ -7,9 +7,10 @@ import SignalProcessorEngine
 /// What must hold on the order path after every step, looked at from outside where both sides are seen.
 struct PathWatch {
     private(set) var violations: [String] = []
-    /// Orders that became unknown with somebody alive to tell, and those that were told of.
-    var unknown: Set<OrderID> = []
-    var told: Set<OrderID> = []
+    /// What was committed and people must still be told of, and since when.
+    var owed: [ExecutionAlert: MachineInstant] = [:]
+    /// Since when somebody has been there to tell it.
+    var tellersSince: MachineInstant?
     private var decided: Set<SignalID> = []
     var approved = 0
     var plans = 0
@@ -167,23 +168,6 @@ extension Simulation {
         }
     }
 
-    /// Who sees that an order is unknown tells it.
-    mutating func watchAlerts(_ booking: OrderBooking) {
-        guard !booking.alerts.isEmpty else { return }
-        for alert in booking.alerts {
-            if case .orderUnknown(let id, _) = alert {
-                path.watch.unknown.insert(id)
-                if plant != .alertForgotten { path.watch.told.insert(id) }
-            }
-            if case .overfilled(let id, _, _) = alert, !path.venue.takenFrom.contains(id) {
-                violated("\(id) is overfilled")
-            }
-        }
-        let silent = path.watch.unknown.subtracting(path.watch.told).sorted()
-        for id in silent { violated("nobody is told that \(id) is unknown") }
-        path.watch.unknown = path.watch.told
-    }
-
     mutating func watchJudgement(_ judgement: ReconciliationJudgement) {
         for difference in judgement.lasting { violated("the venue's books differ for good: \(difference.name)") }
     }
@@ -234,6 +218,7 @@ extension Simulation {
         let held = books.openPositions.mapValues(\.position.netHundredths).filter { $0.value != 0 }
         let theirs = path.venue.positions.mapValues(\.netHundredths).filter { $0.value != 0 }
         if held != theirs { violated("in the end positions differ") }
+        watchAlerts(isEnd: true)
         watchFillsEnd()
         watchPlansEnd()
         if path.executors.contains(where: { !$0.isReconciled }) { violated("in the end the books are not compared") }

@@ -37,17 +37,20 @@ extension Simulation {
         let byOrder = Dictionary(grouping: reversed.compactMap { path.books.fills[$0] }, by: \.order)
         for (order, fills) in byOrder.sorted(by: { $0.key < $1.key }) {
             let fate = fate(of: process)
-            if fate.isDone { reverse(fills, of: order, by: index) }
+            let booking = fate.isDone ? reverse(fills, of: order, by: index) : nil
             guard fate.isAnswered else { return }
+            tell(booking.map { [$0.alert] } ?? [])
         }
     }
 
-    private mutating func reverse(_ fills: [Fill], of order: OrderID, by index: Int) {
+    private mutating func reverse(_ fills: [Fill], of order: OrderID, by index: Int) -> ReversalBooking? {
         let here = venueClock(of: path.executors[index].process)
-        guard let booking = path.books.reverse(Set(fills.map(\.id)), of: order, at: here) else { return }
+        guard let booking = path.books.reverse(Set(fills.map(\.id)), of: order, at: here) else { return nil }
         log.add("\(order) loses \(booking.reversed.map(\.id.rawValue))")
         record("e\(index) takes \(booking.reversed.map(\.id.rawValue)) of \(order) back")
         watchReversal(booking)
         watchBooks()
+        oweAlerts([booking.alert])
+        return booking
     }
 }

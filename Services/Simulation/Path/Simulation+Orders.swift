@@ -19,6 +19,7 @@ extension Simulation {
         if profile.hasArbitrage { planPath(.sweepPlans(index, life: life), within: 100...1_000) }
         if path.venue.takesFillsBack { planPath(.followFills(index, life: life), within: 100...5_000) }
         if path.books.budgetLimits != nil { planPath(.cancelAll(index, life: life), within: 100...1_000) }
+        planPath(.tellUntold(index, life: life), after: .seconds(2))
         planPath(.payOut(index, life: life), within: 1_000...5_000)
         planPath(.reconcile(index, life: life), within: 10...100)
     }
@@ -68,6 +69,7 @@ extension Simulation {
             guard path.executors[index].isReconciled else { return }
             for item in waiting { _ = path.executors[index].lanes.offer(item) }
             startLanes(index)
+        case .tellUntold(let index, let life): tellUntold(index, life, happening)
         case .claimed(let index, let life, let intent, let began, let claim):
             guard isThere(executor: index, life, happening) else { return }
             guard let claimed = claim?.claimed else { return landed(index, intent) }
@@ -266,6 +268,7 @@ extension Simulation {
         watchBooking(before, booked)
         watchPosition(held, booked)
         watchBooks()
+        oweAlerts(booked?.alerts ?? [])
         record("e\(index) books \(told) of \(id): \(booked?.order.state.rawValue ?? "nothing")")
         if let booked { log.add("\(id) \(booked.order.state.rawValue) \(booked.order.filled)") }
         return booked
@@ -280,7 +283,7 @@ extension Simulation {
         } else if booking.order.state.isTerminal {
             path.executors[index].engine.resolved(id)
         }
-        watchAlerts(booking)
+        tell(booking.alerts)
     }
 }
 

@@ -313,7 +313,7 @@ extension Simulation {
     private mutating func conclude(
         _ booking: OrderBooking, _ driver: inout SimulatedDriver, _ index: Int
     ) throws -> LegPlanEvent? {
-        watchAlerts(booking)
+        tell(booking.alerts)
         let id = booking.order.request.id
         guard let number = driver.open?.number else { return nil }
         switch booking.order.state {

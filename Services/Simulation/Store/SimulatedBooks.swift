@@ -104,6 +104,8 @@ struct SimulatedBooks {
     var positions: [MarketID: PositionRow] = [:]
     /// Grows with every booking: `OrderStore.mark`.
     var mark = 0
+    /// `alerts_to_tell`: alerts of bookings until somebody has them, and since when.
+    var untold: [ExecutionAlert: MachineInstant] = [:]
     /// What the last transaction touched, for whoever watches.
     var touched: [IntentID] = []
 
