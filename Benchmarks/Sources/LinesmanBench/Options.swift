@@ -67,6 +67,8 @@ struct Options {
     var fleetParts: Set<FleetFaults.Part> = []
     /// How many times a shard fails.
     var fleetRounds = 50
+    /// How many games the fleet watches.
+    var games = 20
     /// Orders that are sent to a venue on a bad day.
     var submits = 100_000
     /// How often each fault is made.
@@ -109,6 +111,8 @@ struct Options {
                 faultRounds = try Self.number(argument, rest.popFirst(), in: 4...1_000)
             case "--submits":
                 submits = try Self.number(argument, rest.popFirst(), in: 100...10_000_000)
+            case "--games":
+                games = try Self.number(argument, rest.popFirst(), in: 2...400)
             case "--away":
                 away = try Self.number(argument, rest.popFirst(), in: 1...3_600)
             case "--minutes":

@@ -7,7 +7,7 @@ import Foundation
 // `linesman-bench order-faults [--submits N] [--seed N]`
 // `linesman-bench kill-switch [--rounds N]`
 // `linesman-bench fleet-faults [failover] [redis-away] [busy] [alerts] [storm] [leadership] [recovery]
-//     [--rounds N] [--away SECONDS] [--minutes N]`
+//     [--rounds N] [--away SECONDS] [--minutes N] [--games N]`
 //
 // Exit code: 0 when every bar that was measured is met, 1 when one is missed, a promise is broken or something cannot
 // be measured, 64 for a command line that is wrong. All that was asked for runs before a missed bar counts.

@@ -19,7 +19,7 @@ enum FleetFaults {
     }
 
     static func run(_ options: Options) async throws -> Report {
-        var report = Report(title: "fleet faults: two shards, \(FleetBench.games) games, seed \(options.seed)")
+        var report = Report(title: "fleet faults: two shards, \(options.games) games, seed \(options.seed)")
         for part in Part.allCases where options.fleetParts.isEmpty || options.fleetParts.contains(part) {
             let bench = FleetBench(options: options, part: part)
             bench.say("load \(FleetBench.load)")
@@ -42,8 +42,6 @@ enum FleetFaults {
 
 /// What every part needs.
 struct FleetBench: Sendable {
-    static let games = 20
-
     let options: Options
     let part: FleetFaults.Part
     let clock = MachineClock.real
@@ -98,7 +96,7 @@ struct FleetBench: Sendable {
     ) async throws -> R {
         let kept = ProcessInfo.processInfo.environment["LINESMAN_KEEP_LOGS"] == "1"
         return try await FaultyFleet.run(
-            executables: Self.executables, games: Self.games, isKept: kept
+            executables: Self.executables, games: options.games, isKept: kept
         ) { fleet in
             let log = AlertLog(path: fleet.alertFile)
             let reading = Task { await log.run() }
