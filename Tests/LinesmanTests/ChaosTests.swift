@@ -32,7 +32,8 @@ import Testing
         try old.write(toFile: path, atomically: true, encoding: .utf8)
         let kill = try #require(Scenario.named("redis-kill"))
         let kept = try KeptRounds(path: path)
-        #expect(kept.report.missingControls(of: kill) == [.lostMessages], "the other one is held")
+        #expect(kept.report.missingControls(of: kill) == [.lostMessages], "the other is held")
+        #expect(kept.report.missingControls(of: kill, onBusySuite: false).isEmpty)
         for build in ["v1", "v1", "v2"] {
             try kept.add(
                 ChaosReport.Round(
@@ -105,6 +106,11 @@ import Testing
                 #expect(script.undo.contains { $0.contains(container.name) }, "\(kind)")
             }
         }
+        // Docker starts no container that is paused, and whoever is interrupted leaves it so.
+        for kind in [Fault.Kind.freeze, .stutter] {
+            let undo = ComposeTarget.script(kind, containers, memory: "").undo
+            #expect(undo.allSatisfy { $0.joined(separator: " ").contains("docker unpause") }, "\(kind)")
+        }
         for kind in [Fault.Kind.flush, .terminate] {
             #expect(!ComposeTarget.script(kind, containers, memory: "").make.isEmpty, "\(kind)")
         }
@@ -118,5 +124,43 @@ import Testing
                 #expect(!ComposeTarget.script(fault.kind, [container], memory: "0").make.isEmpty, "\(scenario.name)")
             }
         }
+    }
+
+    @Test func `what was left out stands in the report until it is held`() throws {
+        let folder = try TemporaryDirectory("chaos")
+        defer { folder.remove() }
+        let path = "\(folder.path)/chaos.json"
+        let kept = try KeptRounds(path: path)
+        let crash = try #require(Scenario.named("shard-crash"))
+        try kept.leaveOut(crash, "needs the right to mount (root)")
+        let report = try ChaosReport.load(path)
+        #expect(report.leftOut == ["shard-crash": "needs the right to mount (root)"] && !report.hasPassed)
+        #expect(report.markdown.contains("| shard-crash | 0 | left out |"), "\(report.markdown)")
+        #expect(report.markdown.hasSuffix("What was left out:\n\n- shard-crash: needs the right to mount (root)"))
+        try kept.add(
+            ChaosReport.Round(try Self.verdict("shard-crash", 1, recovered: 700), took: .zero, of: Self.build))
+        #expect(try ChaosReport.load(path).leftOut == [:] && kept.report.hasPassed)
+    }
+
+    @Test func `alert files are read as they grow, each line once and whole`() throws {
+        let folder = try TemporaryDirectory("alerts")
+        defer { folder.remove() }
+        let files = AlertFiles(in: folder.path)
+        #expect(files.read().isEmpty)
+        func line(_ kind: String, _ state: String, _ more: String = "") -> String {
+            "{\"kind\":\"\(kind)\",\"state\":\"\(state)\"\(more)}\n"
+        }
+        let path = "\(folder.path)/critical_alerts.log"
+        var text = line("AllShardsUnhealthy", "firing") + String(line("orderUnknown", "firing").dropLast(5))
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(files.read() == [.init("AllShardsUnhealthy", isFiring: true)])
+        text += String(line("orderUnknown", "firing").suffix(5)) + line("auditHead", "firing", ",\"file_only\":true")
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        // Another process with the same path.
+        try line("AllShardsUnhealthy", "recovered").write(
+            toFile: "\(folder.path)/critical_alerts.other-1.log", atomically: true, encoding: .utf8)
+        #expect(
+            files.read() == [.init("orderUnknown", isFiring: true), .init("AllShardsUnhealthy", isFiring: false)])
+        #expect(files.read().isEmpty)
     }
 }

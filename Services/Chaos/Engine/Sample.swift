@@ -157,17 +157,22 @@ public struct Sample: Hashable, Sendable {
     /// Kinds that have reached the sink since the last sample; nil where nobody sees the sink.
     public var delivered: Set<String>?
 
+    /// What processes have written into their alert files since the last sample; nil where nobody reads them.
+    public var filed: [Alert]?
+
     /// Nil where no venue can be asked.
     public var orders: Orders?
     /// Nil until somebody has listened.
     public var messages: Messages?
     /// By process and its life, as the newest heartbeat of each says.
     public var streams: [String: Streams]
+    /// How long ago the rules of the books were held against all of them; nil when they never were.
+    public var booksAge: Duration?
 
     public init(
         truth: Truth?, shards: [Beat], services: [Beat], checks: [String: Bool]?, alerts: [Alert] = [],
-        delivered: Set<String>? = nil, orders: Orders? = nil, messages: Messages? = nil,
-        streams: [String: Streams] = [:]
+        delivered: Set<String>? = nil, filed: [Alert]? = nil, orders: Orders? = nil, messages: Messages? = nil,
+        streams: [String: Streams] = [:], booksAge: Duration? = .zero
     ) {
         self.truth = truth
         self.shards = shards
@@ -175,9 +180,11 @@ public struct Sample: Hashable, Sendable {
         self.checks = checks
         self.alerts = alerts
         self.delivered = delivered
+        self.filed = filed
         self.orders = orders
         self.messages = messages
         self.streams = streams
+        self.booksAge = booksAge
     }
 
     /// A shard is dead after 2 s, and what is older was said of another time.

@@ -61,6 +61,8 @@ public struct Scenario: Hashable, Sendable {
     public let counterproofs: [Finding: [Step]]
     /// Whether every stream of a process that lives on is handed one gap, and no more, before all is steady again.
     public let givesOneGap: Bool
+    /// So long after it was broken, and until that is undone, the venue takes no order of ours; nil where it may.
+    public let stillAfter: Duration?
     public let needsStandby: Bool
 
     /// In the order in which they are held.
@@ -82,7 +84,7 @@ public struct Scenario: Hashable, Sendable {
         atSink deliver: Duration? = nil, recovery: Start = .undo, recoversIn recover: Duration,
         alerts: Set<String> = [], mayAlert: Set<String> = [],
         control: Fault? = nil, counterproofs: [Finding: [Step]] = [:], givesOneGap: Bool = false,
-        needsStandby: Bool = false
+        stillAfter: Duration? = nil, needsStandby: Bool = false
     ) {
         self.name = name
         self.shows = shows
@@ -97,6 +99,7 @@ public struct Scenario: Hashable, Sendable {
         self.control = control ?? steps.first?.fault ?? Fault(.kill, .allShards)
         self.counterproofs = counterproofs
         self.givesOneGap = givesOneGap
+        self.stillAfter = stillAfter
         self.needsStandby = needsStandby
     }
 

@@ -78,6 +78,10 @@ public struct ScenarioRun: Sendable {
     private var troubles: [String: MachineInstant] = [:]
     private var delivered: Set<String> = []
     private var seesSink = false
+    private var filed: Set<String> = []
+    private var readsFiles = false
+    /// Of the venue, when orders had to stand still.
+    private var takenWhenStill: Int?
     private var unrest: [String] = ["nothing was seen"]
 
     public init(
@@ -128,6 +132,7 @@ public struct ScenarioRun: Sendable {
         case .over: return []
         case .hurt(let hurt):
             detect(sample, hurt, at: now)
+            countOrders(since: hurt, at: now)
             if verdict.control == .unsteady {
                 // As it is at the end: some faults are not felt at once.
                 if case .standing? = stages.first { verdict.recovered = isCalm ? steadySince?.since(hurt) : nil }
@@ -138,7 +143,9 @@ public struct ScenarioRun: Sendable {
         case .healed(let healed, let hurt):
             detect(sample, hurt, at: now)
             if !verdict.isControl { recover(from: scenario.recovery == .fault ? hurt : healed, isCalm: isCalm) }
-            let isWhole = isCalm && sample.healthyShards >= shardsBefore && isTold && hasOrders
+            let areBooksRead = sample.booksAge.map { now.since(healed) >= $0 } ?? false
+            let isWhole =
+                isCalm && sample.healthyShards >= shardsBefore && isTold && hasOrders && areBooksRead
             if isWhole, takenWhenWhole == nil {
                 takenWhenWhole = newestOrders?.taken ?? 0
                 owedWhenWhole = newestMessages?.owed ?? 0
@@ -150,6 +157,7 @@ public struct ScenarioRun: Sendable {
             if sample.healthyShards < shardsBefore {
                 verdict.note("only \(sample.healthyShards) of \(shardsBefore) shards are back")
             }
+            if !areBooksRead { verdict.note("nobody held the books against their rules in the end") }
             if verdict.recovered != nil, !unrest.isEmpty {
                 verdict.note("not steady in the end: \(unrest.joined(separator: "; "))")
             }
@@ -184,7 +192,7 @@ public struct ScenarioRun: Sendable {
         for game in truth.games { owners[game.id] = game.owner }
         // What was told before is of another fault.
         verdict.messagesLost = 0
-        (fired, ended, delivered) = ([], [], [])
+        (fired, ended, delivered, filed) = ([], [], [], [])
         verdict.falseAlerts = []
         verdict.problems = []
         steadySince = nil
@@ -227,6 +235,9 @@ public struct ScenarioRun: Sendable {
         if verdict.delivered == nil, !scenario.alerts.isEmpty, scenario.alerts.isSubset(of: delivered) {
             verdict.delivered = now.since(hurt)
         }
+        if verdict.filed == nil, !scenario.alerts.isEmpty, scenario.alerts.isSubset(of: filed) {
+            verdict.filed = now.since(hurt)
+        }
         guard verdict.detected == nil, let detection = scenario.detection else { return }
         let isDetected =
             switch detection {
@@ -237,6 +248,16 @@ public struct ScenarioRun: Sendable {
             case .unrest: !unrest.isEmpty
             }
         if isDetected { verdict.detected = now.since(hurt) }
+    }
+
+    /// What the venue takes while the first fault stands and no order may leave.
+    private mutating func countOrders(since hurt: MachineInstant, at now: MachineInstant) {
+        guard let still = scenario.stillAfter, now.since(hurt) >= still, case .standing? = stages.first,
+            let taken = newestOrders?.taken
+        else { return }
+        let before = takenWhenStill ?? taken
+        takenWhenStill = before
+        verdict.ordersMeanwhile = taken - before
     }
 
     /// To the first moment of the calm that lasted.
@@ -276,8 +297,14 @@ public struct ScenarioRun: Sendable {
         }
         for alert in sample.alerts {
             if alert.isFiring { fired.insert(alert.kind) } else { ended.insert(alert.kind) }
+        }
+        if let written = sample.filed {
+            readsFiles = true
+            filed.formUnion(written.filter(\.isFiring).map(\.kind))
+        }
+        for alert in sample.alerts + (sample.filed ?? []) where alert.isFiring {
             let isExpected = scenario.isDrawn || scenario.alerts.union(scenario.mayAlert).contains(alert.kind)
-            if alert.isFiring, !isExpected, !verdict.isControl, !verdict.falseAlerts.contains(alert.kind) {
+            if !isExpected, !verdict.isControl, !verdict.falseAlerts.contains(alert.kind) {
                 verdict.falseAlerts.append(alert.kind)
             }
         }
@@ -374,6 +401,9 @@ public struct ScenarioRun: Sendable {
         case .lostMessages:
             verdict.note("\(verdict.messagesLost) of \(verdict.messages) messages were found to be lost")
             return [.finish(verdict)]
+        case .orders:
+            verdict.note("\(verdict.ordersMeanwhile) orders left meanwhile")
+            return [.finish(verdict)]
         case .moreGaps:
             verdict.note("\(verdict.gaps) gaps were found on \(verdict.streams) streams")
             return [.finish(verdict)]
@@ -383,6 +413,12 @@ public struct ScenarioRun: Sendable {
         if let newestOrders {
             verdict.duplicated = newestOrders.strange - (earlierOrders?.strange ?? 0)
             verdict.lost += newestOrders.missing - (earlierOrders?.missing ?? 0) + forgotten
+        }
+        if scenario.stillAfter != nil, newestOrders != nil, takenWhenStill == nil {
+            verdict.note("nobody saw whether orders stood still")
+        }
+        if verdict.ordersMeanwhile > 0 {
+            verdict.note("\(verdict.ordersMeanwhile) orders left though none may")
         }
         if verdict.lost > 0 { verdict.note("\(verdict.lost) rows or orders are lost") }
         if verdict.duplicated > 0 { verdict.note("\(verdict.duplicated) orders at the venue are not ours") }
@@ -401,6 +437,12 @@ public struct ScenarioRun: Sendable {
             verdict.note("the end of \(kind) was not told")
         }
         if verdict.moved > 0, !scenario.mayMoveGames { verdict.note("\(verdict.moved) games moved") }
+        if readsFiles {
+            for kind in scenario.alerts.subtracting(filed).sorted() { verdict.note("\(kind) is in no alert file") }
+            if case .alert? = scenario.detection, let filed = verdict.filed, filed > scenario.detectWithin {
+                verdict.note("in the file after \(filed.wholeMilliseconds) ms, later than allowed")
+            }
+        }
         if seesSink {
             for kind in scenario.alerts.subtracting(delivered).sorted() {
                 verdict.note("\(kind) did not reach the sink")

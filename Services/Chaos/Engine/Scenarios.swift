@@ -111,7 +111,8 @@ extension Scenario {
             "database-drop", "PostgreSQL is away: nothing is approved, nothing ends, and the alert comes in time.",
             [Step(.stop, .postgres, holds: .seconds(40))],
             detection: .alert("DatabaseConnectivityIssue"), within: .seconds(45), atSink: .seconds(45),
-            recoversIn: .seconds(10), alerts: ["DatabaseConnectivityIssue"], mayAlert: withoutDatabase),
+            recoversIn: .seconds(10), alerts: ["DatabaseConnectivityIssue"], mayAlert: withoutDatabase,
+            stillAfter: .seconds(4)),
         Scenario(
             "database-restart", "PostgreSQL is restarted: what was under way is done again, once.",
             [Step(.restart, .postgres, holds: .seconds(1))], recoversIn: .seconds(10), mayAlert: withoutDatabase,
@@ -124,8 +125,8 @@ extension Scenario {
         Scenario(
             "database-half-open", "PostgreSQL stands still, its connections open: calls end by their deadline.",
             [Step(.freeze, .postgres, holds: .seconds(8))],
-            detection: .checkFails("database"), within: .seconds(8), recoversIn: .seconds(10), mayAlert: withoutDatabase
-        ),
+            detection: .checkFails("database"), within: .seconds(8), recoversIn: .seconds(10),
+            mayAlert: withoutDatabase, stillAfter: .seconds(4)),
         Scenario(
             "query-retry", "Back ends are ended again and again: each transaction is tried again, none is done twice.",
             // An order whose storing was in doubt is proven absent at the venue first: NON_ACCEPTANCE_WAIT_SECS.
@@ -135,8 +136,7 @@ extension Scenario {
             "database-disk-full", "The database's disk is full: nothing is stored or sent, and nothing is lost.",
             [Step(.fillDisk, .postgres, holds: .seconds(10))],
             detection: .checkFails("database"), within: .seconds(10), recoversIn: .seconds(15),
-            mayAlert: withoutDatabase,
-            control: Fault(.kill, .postgres)),
+            mayAlert: withoutDatabase, control: Fault(.kill, .postgres), stillAfter: .seconds(7)),
     ]
 
     private static let orchestrators: [Scenario] = [
@@ -179,8 +179,9 @@ extension Scenario {
     private static let venue: [Scenario] = [
         Scenario(
             "venue-mute", "The venue's connections stay open and say nothing: nobody trades on what was.",
-            [Step(.mute, .venue, holds: .seconds(10))], detection: .unrest, within: .seconds(10),
-            recoversIn: .seconds(15), mayAlert: deaf),
+            // A silence is found after 7 s; until then a price may be as old.
+            [Step(.mute, .venue, holds: .seconds(14))], detection: .unrest, within: .seconds(10),
+            recoversIn: .seconds(15), mayAlert: deaf, stillAfter: .seconds(10)),
         Scenario(
             "venue-resets", "The venue closes every connection: each is opened again, with fresh books.",
             [Step(.disconnect, .venue, holds: .seconds(1))], recoversIn: .seconds(10), mayAlert: deaf,
@@ -213,8 +214,10 @@ extension Scenario {
             mayAlert: ["CapacityExhausted", "alertDeliveryFailing"], control: Fault(.kill, .allShards)),
         Scenario(
             "clock-step", "The execution-service's clock jumps a minute ahead: nothing is sent until it is right.",
-            [Step(.stepClock, .executionService, holds: .seconds(10))], recoversIn: .seconds(15),
-            control: Fault(.kill, .executionService)),
+            [Step(.stepClock, .executionService, holds: .seconds(12))], recoversIn: .seconds(15),
+            control: Fault(.kill, .executionService),
+            // Whose end stops no order.
+            counterproofs: [.orders: [Step(.kill, .marketDiscovery, holds: .seconds(12))]], stillAfter: .seconds(6)),
         Scenario(
             "busy-machine", "A shard dies while the machine is busy: nobody else is taken for dead.",
             [

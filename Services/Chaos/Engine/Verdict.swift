@@ -8,6 +8,8 @@ public enum Finding: String, Hashable, Sendable, CaseIterable {
     case lostMessages = "lost-messages"
     /// A stream was handed more gaps than one.
     case moreGaps = "more-gaps"
+    /// Orders went on where none may.
+    case orders
 }
 
 /// What came of one round, in figures.
@@ -33,6 +35,10 @@ public struct Verdict: Hashable, Sendable {
     public var delivered: Duration?
     /// That were stored meanwhile; where none was, nothing is shown of orders.
     public var orders = 0
+    /// That the venue took while none was to leave.
+    public var ordersMeanwhile = 0
+    /// From the fault until every alert that must be told was in a file.
+    public var filed: Duration?
     /// Games whose owner changed.
     public var moved = 0
     /// Rows that were committed and are not there any more, and orders of ours that the venue does not have.
@@ -70,6 +76,7 @@ public struct Verdict: Hashable, Sendable {
         case .unsteady: recovered == nil && !problems.isEmpty
         case .lostMessages: messagesLost > 0
         case .moreGaps: gaps > streams && streams > 0
+        case .orders: ordersMeanwhile > 0
         }
     }
 

@@ -46,6 +46,9 @@ struct ChaosCommand: AsyncParsableCommand {
     @Flag(help: "First break the suite beyond recovery once for each, to see that the checks can fail.")
     var control = false
 
+    @Flag(help: "Scenarios that cannot be held here, for want of a right or of a program, are no failure.")
+    var allowLeftOut = false
+
     @Flag(help: "Only a few scenarios, each kind of loss once.")
     var core = false
 
@@ -74,7 +77,8 @@ struct ChaosCommand: AsyncParsableCommand {
         if target == .local { await SmallDisk.enterOwnNamespace() }
         let session = ChaosSession(
             scenarios: chosen, rounds: rounds, kept: try KeptRounds(path: report), holdsControls: control,
-            suites: suites, build: ChaosBuild(build ?? ProcessInfo.processInfo.environment["BUILD_VERSION"] ?? "dev"))
+            suites: suites, build: ChaosBuild(build ?? ProcessInfo.processInfo.environment["BUILD_VERSION"] ?? "dev"),
+            allowsLeftOut: allowLeftOut)
         let (place, name) = (self.target, self.project)
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let holding = Task {

@@ -30,7 +30,11 @@ struct ChaosReport: Codable, Sendable {
         let recoveredMs: Int64?
         /// From the fault to the sink; nil without a sink or an alert.
         let deliveredMs: Int64?
+        /// From the fault to an alert file; nil without one, and in reports that do not say so.
+        let filedMs: Int64?
         let orders: Int
+        /// That left while none may; nil in reports that do not count them.
+        let ordersMeanwhile: Int?
         let moved: Int
         let lost: Int
         let duplicated: Int
@@ -61,7 +65,9 @@ struct ChaosReport: Codable, Sendable {
             detectedMs = verdict.detected?.wholeMilliseconds
             recoveredMs = verdict.recovered?.wholeMilliseconds
             deliveredMs = verdict.delivered?.wholeMilliseconds
+            filedMs = verdict.filed?.wholeMilliseconds
             orders = verdict.orders
+            ordersMeanwhile = verdict.ordersMeanwhile
             moved = verdict.moved
             lost = verdict.lost
             duplicated = verdict.duplicated
@@ -83,15 +89,19 @@ struct ChaosReport: Codable, Sendable {
     var rounds: [Round] = []
     /// Where the last of them was held.
     var machine: String?
+    /// Scenarios that could not be held there, each with why; nil in reports that do not say so.
+    var leftOut: [String: String]?
 
     /// Rounds of a scenario that are held already, controls apart.
     func held(_ scenario: String) -> Int { rounds.count { $0.scenario == scenario && !$0.isControl } }
 
     /// Controls that were not held yet, in their order.
-    func missingControls(of scenario: Scenario) -> [Finding] {
+    ///
+    /// Whatever counts messages or orders needs a suite that is busy all the time.
+    func missingControls(of scenario: Scenario, onBusySuite isBusy: Bool = true) -> [Finding] {
         let held = rounds.filter { $0.scenario == scenario.name && $0.isControl }
             .map { $0.finding ?? Finding.unsteady.rawValue }
-        return scenario.controls.filter { !held.contains($0.rawValue) }
+        return scenario.controls.filter { !held.contains($0.rawValue) && (isBusy || $0 == .unsteady) }
     }
 
     var hasPassed: Bool { !rounds.isEmpty && rounds.allSatisfy(\.passed) }
@@ -145,7 +155,10 @@ struct ChaosReport: Codable, Sendable {
         Scenario.all.compactMap { scenario in
             let own = rounds.filter { $0.scenario == scenario.name && !$0.isControl }
             let controls = rounds.filter { $0.scenario == scenario.name && $0.isControl }
-            guard !own.isEmpty || !controls.isEmpty else { return nil }
+            guard !own.isEmpty || !controls.isEmpty else {
+                guard leftOut?[scenario.name] != nil else { return nil }
+                return [scenario.name, "0", "left out"] + Self.columns.dropFirst(3).map { _ in "-" }
+            }
             let isCaught = controls.allSatisfy(\.passed)
             return [
                 scenario.name, "\(own.count)", "\(own.count { $0.passed })", Self.spread(own.map(\.detectedMs)),
@@ -197,12 +210,14 @@ struct ChaosReport: Codable, Sendable {
             "- \(round.scenario), \(round.isControl ? "control" : "round \(round.round)"): "
                 + round.problems.joined(separator: "; ")
         }
+        let missing = (leftOut ?? [:]).sorted { $0.key < $1.key }.map { "- \($0.key): \($0.value)" }
         return
             ([
                 "| \(Self.columns.joined(separator: " | ")) |",
                 "|" + String(repeating: "---|", count: Self.columns.count),
             ]
-            + lines + (failures.isEmpty ? [] : ["", "What did not hold:", ""] + failures)).joined(separator: "\n")
+            + lines + (failures.isEmpty ? [] : ["", "What did not hold:", ""] + failures)
+            + (missing.isEmpty ? [] : ["", "What was left out:", ""] + missing)).joined(separator: "\n")
     }
 }
 
@@ -226,9 +241,10 @@ final class KeptRounds: Sendable {
 
     var report: ChaosReport { kept.withLockedValue { $0 } }
 
-    func isDue(_ scenario: Scenario, _ rounds: Int, withControl: Bool) -> Bool {
+    func isDue(_ scenario: Scenario, _ rounds: Int, withControl: Bool, onBusySuite isBusy: Bool) -> Bool {
         let report = report
-        return report.held(scenario.name) < rounds || (withControl && !report.missingControls(of: scenario).isEmpty)
+        let controls = withControl ? report.missingControls(of: scenario, onBusySuite: isBusy) : []
+        return report.held(scenario.name) < rounds || !controls.isEmpty
     }
 
     private static let machine: String = {
@@ -241,6 +257,15 @@ final class KeptRounds: Sendable {
         try kept.withLockedValue { kept in
             kept.rounds.append(round)
             kept.machine = Self.machine
+            kept.leftOut?[round.scenario] = nil
+            if let path { try kept.save(path) }
+        }
+    }
+
+    /// Notes that a scenario cannot be held here.
+    func leaveOut(_ scenario: Scenario, _ why: String) throws {
+        try kept.withLockedValue { kept in
+            kept.leftOut = (kept.leftOut ?? [:]).merging([scenario.name: why]) { $1 }
             if let path { try kept.save(path) }
         }
     }

@@ -14,6 +14,8 @@ struct ChaosSession: Sendable {
     let suites: Int
     /// Of what is rehearsed.
     let build: ChaosBuild
+    /// Whether a scenario that cannot be held here is no failure.
+    var allowsLeftOut = false
 
     /// On suites of their own, one for the rounds of each scenario, which are taken down again.
     ///
@@ -47,12 +49,12 @@ struct ChaosSession: Sendable {
     /// False when a suite could not be started three times.
     private func holdLocally(_ scenario: Scenario) async throws -> Bool {
         var failures = 0
-        while isDue(scenario) {
+        while isDue(scenario, onBusySuite: true) {
             do {
                 let target = try await LocalTarget.start()
                 try await Self.stopping(target) { try await hold(scenario, on: target) }
             } catch let obstacle as Obstacle {
-                Console.say("\(scenario.name): left out, \(obstacle.why)")
+                try leaveOut(scenario, obstacle)
                 return true
             } catch let failure where !(failure is CancellationError) && !Task.isCancelled {
                 Console.complain("\(scenario.name): \(failure)")
@@ -77,22 +79,35 @@ struct ChaosSession: Sendable {
     ///
     /// - Returns: whether every round has held.
     func hold(on target: some ChaosTarget) async throws -> Bool {
-        for scenario in scenarios where isDue(scenario) {
+        for scenario in scenarios where isDue(scenario, onBusySuite: target.isBusy) {
             do {
                 try await hold(scenario, on: target)
             } catch let obstacle as Obstacle {
-                Console.say("\(scenario.name): left out, \(obstacle.why)")
+                try leaveOut(scenario, obstacle)
             }
         }
         return conclude()
     }
 
+    private func leaveOut(_ scenario: Scenario, _ obstacle: Obstacle) throws {
+        Console.say("\(scenario.name): left out, \(obstacle.why)")
+        try kept.leaveOut(scenario, obstacle.why)
+    }
+
+    /// What was not held proves nothing, so it does not pass for held.
     private func conclude() -> Bool {
         Console.say("\n" + kept.report.table)
+        let leftOut = scenarios.map(\.name).filter { kept.report.leftOut?[$0] != nil }
+        if !leftOut.isEmpty, !allowsLeftOut {
+            Console.complain("left out: \(leftOut.joined(separator: ", ")); --allow-left-out takes it for a success")
+            return false
+        }
         return kept.report.hasPassed
     }
 
-    private func isDue(_ scenario: Scenario) -> Bool { kept.isDue(scenario, rounds, withControl: holdsControls) }
+    private func isDue(_ scenario: Scenario, onBusySuite isBusy: Bool) -> Bool {
+        kept.isDue(scenario, rounds, withControl: holdsControls, onBusySuite: isBusy)
+    }
 
     /// Until every round is held, or one has failed on a suite of its own.
     private func hold(_ scenario: Scenario, on target: some ChaosTarget) async throws {
@@ -104,8 +119,9 @@ struct ChaosSession: Sendable {
         // Ends with this function.
         let looking = Task { try await sampler.run() }
         defer { looking.cancel() }
-        while isDue(scenario) {
-            let control = holdsControls ? kept.report.missingControls(of: scenario).first : nil
+        while isDue(scenario, onBusySuite: target.isBusy) {
+            let missing = kept.report.missingControls(of: scenario, onBusySuite: target.isBusy)
+            let control = holdsControls ? missing.first : nil
             let number = control == nil ? kept.report.held(scenario.name) + 1 : 0
             let hasPassed = try await hold(scenario, number, control: control, run)
             if !hasPassed, target.isOwn { return }

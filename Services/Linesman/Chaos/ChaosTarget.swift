@@ -50,6 +50,9 @@ protocol ChaosTarget: Sendable {
 
     /// Kinds of alerts that the sink has got since it was asked last; nil where nobody sees the sink.
     func delivered() -> Set<String>?
+
+    /// What every process has written into its alert file since it was asked last; nil where nobody reads them.
+    func filed() -> [Sample.Alert]?
 }
 
 /// A fault whose undoing is certain before it is made.

@@ -95,6 +95,8 @@ struct ComposeTarget: ChaosTarget {
 
     func delivered() -> Set<String>? { nil }
 
+    func filed() -> [Sample.Alert]? { nil }
+
     /// Docker starts them again; the samples tell.
     func troubles() -> [String] { [] }
 
@@ -168,7 +170,8 @@ struct ComposeTarget: ChaosTarget {
         case .freeze: return FaultScript(make: [["docker", "pause"] + names], undo: awake)
         case .stutter:
             let once = names.map { ["sh", "-c", "docker pause \"$1\" && sleep 0.15; docker unpause \"$1\"", "sh", $0] }
-            return FaultScript(make: once, undo: started)
+            // Whoever is interrupted between both leaves it paused, and Docker starts none that is.
+            return FaultScript(make: once, undo: awake)
         case .partition:
             return FaultScript(
                 make: containers.map { ["docker", "network", "disconnect", $0.network, $0.name] },

@@ -11,9 +11,9 @@ enum FalseClock {
     static var isThere: Bool { library != nil }
 
     /// For a process that is to be lied to; empty where the library is not there.
-    static func environment(in folder: String) -> [String: String] {
+    static func environment(in folder: String) throws -> [String: String] {
         guard let library else { return [:] }
-        set(.zero, in: folder)
+        try set(.zero, in: folder)
         return [
             "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": "\(folder)/clock", "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
@@ -21,8 +21,7 @@ enum FalseClock {
     }
 
     /// How far it is ahead from now on; it is looked at each second.
-    static func set(_ offset: Duration, in folder: String) {
-        // A file that cannot be written shows as a clock that was not hurt.
-        try? "+\(offset.components.seconds)\n".write(toFile: "\(folder)/clock", atomically: true, encoding: .utf8)
+    static func set(_ offset: Duration, in folder: String) throws {
+        try "+\(offset.components.seconds)\n".write(toFile: "\(folder)/clock", atomically: true, encoding: .utf8)
     }
 }

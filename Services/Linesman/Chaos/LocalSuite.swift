@@ -148,7 +148,7 @@ final class LocalSuite: Sendable {
         for name in ["market-discovery", "signal-processor", "execution-service"] {
             members[name] = Member(program: try Executables.path(of: name), environment: common)
         }
-        members["execution-service"]?.environment.merge(FalseClock.environment(in: folder.path)) { $1 }
+        members["execution-service"]?.environment.merge(try FalseClock.environment(in: folder.path)) { $1 }
         for (name, own) in links {
             members[name] = Member(
                 program: try Executables.path(of: "game-shard"),

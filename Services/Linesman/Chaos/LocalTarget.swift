@@ -11,6 +11,7 @@ final class LocalTarget: ChaosTarget {
     private let suite: LocalSuite
     private let clock: MachineClock
     private let arrivalsSeen = NIOLockedValueBox(0)
+    private let alertFiles: AlertFiles
 
     let hasStandby = true
     let isBusy = true
@@ -22,6 +23,7 @@ final class LocalTarget: ChaosTarget {
 
     private init(_ suite: LocalSuite, _ clock: MachineClock) {
         self.suite = suite
+        alertFiles = AlertFiles(in: suite.folder.path)
         self.clock = clock
     }
 
@@ -43,6 +45,8 @@ final class LocalTarget: ChaosTarget {
         let kinds = taken.dropFirst(seen).flatMap { $0.text.matches(of: /[A-Za-z]{6,}/).map { String($0.0) } }
         return Set(kinds)
     }
+
+    func filed() -> [Sample.Alert]? { alertFiles.read() }
 
     func obstacle(to fault: Fault) -> String? {
         switch fault.kind {
@@ -132,8 +136,8 @@ final class LocalTarget: ChaosTarget {
                 })
         case .stepClock:
             return OwnFault(
-                making: { FalseClock.set(.seconds(60), in: suite.folder.path) },
-                undoing: { FalseClock.set(.zero, in: suite.folder.path) })
+                making: { try FalseClock.set(.seconds(60), in: suite.folder.path) },
+                undoing: { try FalseClock.set(.zero, in: suite.folder.path) })
         default: throw ChaosFailure("\(kind) is not known of processes")
         }
     }

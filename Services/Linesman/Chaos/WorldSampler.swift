@@ -22,6 +22,8 @@ final class WorldSampler: Sendable {
     private struct State {
         var truth: (at: MachineInstant, value: Sample.Truth)?
         var brokenRules: [String] = []
+        /// When they were held against the books; nil when they never were.
+        var booksReadAt: MachineInstant?
         /// Nil until the venue was asked.
         var orders: Sample.Orders?
         var shards: [String: Heard] = [:]
@@ -52,8 +54,8 @@ final class WorldSampler: Sendable {
 
     /// This moment; alerts are handed out once.
     ///
-    /// `delivered` is what has reached the sink since the last time.
-    func take(delivered: Set<String>?) -> Sample {
+    /// `delivered` is what has reached the sink since the last time, `filed` what the alert files have got.
+    func take(delivered: Set<String>?, filed: [Sample.Alert]?) -> Sample {
         let now = clock.now
         return state.withLockedValue { state in
             var truth = state.truth.flatMap { now.since($0.at) < Self.life ? $0.value : nil }
@@ -64,7 +66,8 @@ final class WorldSampler: Sendable {
             return Sample(
                 truth: truth, shards: state.shards.map { Self.beat($0.key, $0.value, at: now) },
                 services: Self.services(state.services.values, at: now), checks: page.map(Self.checks), alerts: alerts,
-                delivered: delivered, orders: state.orders, messages: tap.sum, streams: Self.streams(in: state))
+                delivered: delivered, filed: filed, orders: state.orders, messages: tap.sum,
+                streams: Self.streams(in: state), booksAge: state.booksReadAt.map { now.since($0) })
         }
     }
 
@@ -157,8 +160,13 @@ final class WorldSampler: Sendable {
     /// The rules that hold at every committed state; they read whole tables, so once a second.
     private func watchBooks(_ pool: PostgresPool) async {
         repeat {
+            let begin = clock.now
+            // Not answered: what was read grows old, and no round ends without a newer look.
             guard let broken = try? await BooksCheck.broken(BooksCheck.always + BooksCheck.sums, pool) else { continue }
-            state.withLockedValue { $0.brokenRules = broken }
+            state.withLockedValue { state in
+                state.brokenRules = broken
+                state.booksReadAt = begin
+            }
         } while await pause(.seconds(1))
     }
 
@@ -179,6 +187,7 @@ final class WorldSampler: Sendable {
         var ledger = OrderLedger()
         var read = 0
         var begin: Int64?
+        func note(_ ledger: OrderLedger) { state.withLockedValue { $0.orders = ledger.sum } }
         func readVenue() async throws {
             let answer: VenueOrders = try await http.get("\(venue)/orders?after=\(read)")
             read = answer.total
@@ -193,14 +202,15 @@ final class WorldSampler: Sendable {
                     continue
                 }
                 try await readVenue()
+                // Also where PostgreSQL does not answer next.
+                note(ledger)
                 let asked = ledger.asked
                 let known = try await Self.known(asked, pool)
                 ledger.databaseKnows(of: asked, known)
                 let placed = try await Self.placed(since: since, pool)
                 try await readVenue()
                 ledger.databaseHasPlaced(placed)
-                let sum = ledger.sum
-                state.withLockedValue { $0.orders = sum }
+                note(ledger)
             } catch {
                 // Whoever does not answer now is asked again; what was read stays.
             }
