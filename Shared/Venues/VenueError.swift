@@ -14,6 +14,8 @@ public struct VenueError: Error, Hashable, Sendable, CustomStringConvertible {
         case missingField = "missing_field"
         case invalidField = "invalid_field"
         case unexpectedStatus = "unexpected_status"
+        /// A list that names a page again which was read already: how it goes on is not known.
+        case repeatedCursor = "repeated_cursor"
         // The venue said so.
         case rateLimited = "rate_limited"
         case authentication
@@ -68,7 +70,9 @@ public struct VenueError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether reading again may help.
     public var isTransient: Bool {
         switch code {
-        case .timeout, .connectionFailed, .connectionReset, .serverError, .rateLimited, .exchangePaused: true
+        case .timeout, .connectionFailed, .connectionReset, .serverError, .rateLimited, .exchangePaused,
+            .repeatedCursor:
+            true
         default: false
         }
     }

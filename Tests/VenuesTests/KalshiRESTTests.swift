@@ -185,6 +185,41 @@ import Testing
         await server.stop()
     }
 
+    @Test(arguments: [["a", "a"], ["a", "b", "a"]])
+    func `a list that leads back to one of its pages is no whole list`(_ cursors: [String]) async throws {
+        let server = try await ScriptedServer { request, number in
+            let (cursor, name) = (cursors[number % cursors.count], request.path.contains("fills") ? "fills" : "orders")
+            return .json(#"{"\#(name)":[],"cursor":"\#(cursor)"}"#)
+        }
+        let http = Fixture.http()
+        let rest = Fixture.rest(server, http)
+        let orders = await failure { () async throws(VenueError) in _ = try await rest.orders(market: "M-1") }
+        #expect(orders?.code == .repeatedCursor && orders?.isTransient == true && orders?.detail == "orders")
+        #expect(server.requests.count == cursors.count)
+        // Neither is an order absent whose place may be behind it.
+        guard
+            case .unknown(let error) = await KalshiGateway(rest: rest, time: ShownTime().time)
+                .find("order-1", market: "M-1")
+        else {
+            Issue.record("half a list proved something")
+            return
+        }
+        #expect(error.code == .repeatedCursor)
+        await http.shutdown()
+        await server.stop()
+    }
+
+    @Test func `a list that has no end is an error after as many pages as a call reads`() async throws {
+        let server = try await ScriptedServer { _, number in .json(#"{"fills":[],"cursor":"c\#(number)"}"#) }
+        let http = Fixture.http()
+        let rest = Fixture.rest(server, http)
+        let fills = await failure { () async throws(VenueError) in _ = try await rest.fills() }
+        #expect(fills?.code == .unexpectedStatus && fills?.detail == "fills")
+        #expect(server.requests.count == KalshiREST.pagesPerCall)
+        await http.shutdown()
+        await server.stop()
+    }
+
     @Test func `the venue's time is passed on`() async throws {
         let server = try await ScriptedServer { _, _ in
             .reply(

@@ -190,6 +190,7 @@ public struct KalshiREST: Sendable {
         }
     }
 
+    /// Reads a list to the page that names no other; one that leads back to a page is no whole list, but an error.
     private func pages<Item: Sendable>(
         _ path: String, _ query: [(String, String)], _ key: String,
         _ decode: (JSONValue) throws(VenueError) -> Item
@@ -197,13 +198,15 @@ public struct KalshiREST: Sendable {
         var items: [Item] = []
         var refused: [VenueError] = []
         var cursor: String?
+        var seen: Set<String> = []
         for _ in 0..<Self.pagesPerCall {
             let body = try await read(path, query + (cursor.map { [("cursor", $0)] } ?? []))
             let page = try KalshiDecoding.page(body, key, decode)
             items += page.items
             refused += page.refused
-            guard let next = page.cursor, next != cursor else {
-                return KalshiPage(items: items, cursor: nil, refused: refused)
+            guard let next = page.cursor else { return KalshiPage(items: items, cursor: nil, refused: refused) }
+            guard seen.insert(next).inserted else {
+                throw VenueError(.repeatedCursor, detail: key, message: "page \(seen.count + 1) leads back to \(next)")
             }
             cursor = next
         }
