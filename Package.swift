@@ -261,7 +261,7 @@ let package = Package(
             [
                 "SignalProcessor", "ExecutionService", "GameShard", "SignalProcessorEngine", "ExecutionServiceEngine",
                 "GameShardEngine", "OrchestratorEngine", "Linesman", "Servers", "Simulation", "OrderTestKit",
-                "VenueSimulator", "Recording", "Faults",
+                "VenueSimulator", "Recording", "Faults", "Venues",
             ] + hosted),
         test(
             "VenueSimulator",

@@ -72,9 +72,36 @@ struct AccountBudgetTests {
         budget.accepted()
         budget.refused(retryAfter: .seconds(7), limits, at: 0)
         same(budget.take(.order, limits, at: 0), .wait(.seconds(7)))
+        budget.refused(retryAfter: .seconds(1_800), limits, at: 0)
+        same(budget.take(.order, limits, at: 0), .wait(.seconds(1_800)))
+        same(budget.take(.cancel, limits, at: 61_000_000), .granted)
         budget.refused(retryAfter: .seconds(100_000), limits, at: 0)
-        same(budget.take(.order, limits, at: 0), .wait(.seconds(60)))
-        same(budget.take(.order, limits, at: 61_000_000), .granted)
+        same(budget.take(.order, limits, at: 0), .wait(AccountBudget.longestAsked))
+        same(budget.take(.order, limits, at: 3_600_000_000), .granted)
+    }
+
+    @Test func `reads pause for as long as the venue says, and longer each time where it does not`() {
+        var pause = ReadPause()
+        var now = MachineInstant.origin
+        #expect(pause.left(at: now) == nil)
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] as [Int64] {
+            pause.refused(retryAfter: nil, at: now)
+            // It was on its way already.
+            pause.refused(retryAfter: nil, at: now)
+            #expect(pause.left(at: now) == .seconds(seconds))
+            now = now.advanced(by: .seconds(seconds))
+            #expect(pause.left(at: now) == nil)
+        }
+        pause.refused(retryAfter: .seconds(600), at: now)
+        pause.answered(at: now)
+        pause.refused(retryAfter: .seconds(30), at: now)
+        #expect(pause.left(at: now) == .seconds(600), "an answer that was on its way ends nothing")
+        now = now.advanced(by: .seconds(600))
+        pause.answered(at: now)
+        pause.refused(retryAfter: nil, at: now)
+        #expect(pause.left(at: now) == .seconds(1))
+        pause.refused(retryAfter: .seconds(100_000), at: now)
+        #expect(pause.left(at: now) == AccountBudget.longestAsked)
     }
 
     @Test func `a clock that was set back waits for one bucket at most`() {

@@ -51,6 +51,10 @@ public struct AccountBudget: Hashable, Sendable, Codable {
         }
     }
 
+    /// The longest that a venue's `Retry-After` is heeded, as with the alert sinks: more is a mistake, or will be said
+    /// again at the next request.
+    public static let longestAsked = Duration.seconds(3_600)
+
     /// In microseconds of the database's time.
     public private(set) var fullAt: Int64
     public private(set) var blockedUntil: Int64
@@ -80,11 +84,19 @@ public struct AccountBudget: Hashable, Sendable, Codable {
     /// The venue said that it was too much: a 429, with or without a time, whatever its body looks like.
     public mutating func refused(retryAfter: Duration?, _ limits: Limits, at now: Int64) {
         refusals = min(refusals + 1, 30)
-        let doubled = limits.pause * Int(1 << min(refusals - 1, 20))
-        let pause = min(max(retryAfter ?? doubled, limits.pause), limits.longestPause)
+        let pause = Self.pause(
+            afterRefusals: refusals, retryAfter: retryAfter, first: limits.pause, longest: limits.longestPause)
         let (seconds, attoseconds) = pause.components
         blockedUntil = max(blockedUntil, now + seconds * 1_000_000 + attoseconds / 1_000_000_000_000)
         fullAt = max(fullAt, now + time(for: limits.burst, limits))
+    }
+
+    /// How long a venue is left alone: as long as it said, else longer after each refusal in a row.
+    static func pause(
+        afterRefusals refusals: Int, retryAfter: Duration?, first: Duration, longest: Duration
+    ) -> Duration {
+        if let retryAfter { return min(max(retryAfter, first), longestAsked) }
+        return min(first * Int(1 << min(max(refusals, 1) - 1, 20)), longest)
     }
 
     /// The venue took a request: the next refusal begins at the first pause again.

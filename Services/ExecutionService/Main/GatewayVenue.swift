@@ -14,6 +14,8 @@ struct GatewayVenue: ExecutionVenue {
     /// True for money: then the venue's balance counts beside our books.
     let keepsBalance: Bool
     let clock: MachineClock
+    /// Every question but those about an order that is sent or taken back goes through it.
+    let reads: VenueReads
     /// Of the venue's clock; nil where there is none to keep in step with.
     var watch: VenueClockWatch?
     /// What the account may ask of the venue; nil where nobody counts.
@@ -28,7 +30,7 @@ struct GatewayVenue: ExecutionVenue {
                 return .accepted(receipt.venueOrder, fills: [], reported: .zero, rests: rests)
             }
             // Fills that cannot be read yet leave the order unknown, and the resolver reads them.
-            let fills = (try? await gateway.fills(of: order, venueOrder: receipt.venueOrder)) ?? []
+            let fills = (try? await reads { try await gateway.fills(of: order, venueOrder: receipt.venueOrder) }) ?? []
             return .accepted(receipt.venueOrder, fills: fills, reported: receipt.filled, rests: rests)
         case .refused(let error):
             await note(error)
@@ -53,7 +55,9 @@ struct GatewayVenue: ExecutionVenue {
         }
     }
 
-    func find(_ order: OrderRecord) async throws -> OrderNews? {
+    func find(_ order: OrderRecord) async throws -> OrderNews? { try await reads { try await look(for: order) } }
+
+    private func look(for order: OrderRecord) async throws -> OrderNews? {
         switch await gateway.find(order.request.id, market: order.request.market) {
         case .found(let found):
             let fills = try await gateway.fills(of: order.request, venueOrder: found.venueOrder)
@@ -68,7 +72,7 @@ struct GatewayVenue: ExecutionVenue {
     }
 
     func outcome(of market: MarketID) async throws -> MarketOutcome {
-        let found = try await gateway.market(market)
+        let found = try await reads { try await gateway.market(market) }
         switch (found.status, found.yesValue) {
         case (.active, _): return .open
         case (.settled, let value?): return .settled(yesValue: value)
@@ -80,7 +84,7 @@ struct GatewayVenue: ExecutionVenue {
 
     func snapshot(since: VenueInstant?) async throws -> VenueSnapshot? {
         guard keepsPositions else { return nil }
-        let account = try await gateway.account(since: since)
+        let account = try await reads { try await gateway.account(since: since) }
         return VenueSnapshot(
             orders: account.orders.map { order in
                 VenueOrderState(
@@ -96,12 +100,16 @@ struct GatewayVenue: ExecutionVenue {
             balance: account.balance)
     }
 
-    func balance() async throws -> Money? { keepsBalance ? try await gateway.balance() : nil }
+    func balance() async throws -> Money? {
+        keepsBalance ? try await reads { try await gateway.balance() } : nil
+    }
 
-    func book(of market: MarketID) async throws -> OrderBook? { try await rest.orderBook(market).book }
+    func book(of market: MarketID) async throws -> OrderBook? {
+        try await reads { try await rest.orderBook(market).book }
+    }
 
     func ping() async throws {
-        _ = try await rest.exchangeStatus()
+        _ = try await reads { try await rest.exchangeStatus() }
         try watch?.permitOrder()
     }
 }

@@ -48,24 +48,26 @@ enum VenueFactory {
                 store, at: .kalshi, database: host.database, clock: host.clock, metrics: host.context.metrics,
                 log: host.log)
         }
+        let reads = VenueReads(clock: host.clock, metrics: host.context.metrics, log: host.log)
         if settings.service.host.trading.mode == .live {
             let rest = rest(settings.kalshi.baseURL, signer, watch)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: true,
-                clock: host.clock, watch: watch, budget: budget)
+                clock: host.clock, reads: reads, watch: watch, budget: budget)
         }
         if let simulator = settings.service.paperVenue {
             // Unsigned: whatever stands at that address, nothing sent there can be an order with money.
             let rest = rest(withPath(simulator), nil, nil)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: false,
-                clock: host.clock, budget: budget)
+                clock: host.clock, reads: reads, budget: budget)
         }
         let rest = rest(settings.kalshi.baseURL, signer, watch)
         let paper = PaperGateway(
             source: rest, balance: settings.service.order.initialBankroll, clock: host.clock)
         return GatewayVenue(
-            gateway: paper, rest: rest, keepsPositions: false, keepsBalance: false, clock: host.clock)
+            gateway: paper, rest: rest, keepsPositions: false, keepsBalance: false, clock: host.clock,
+            reads: reads)
     }
 
     /// The address of a simulator may be given as host and port alone.
