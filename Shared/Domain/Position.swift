@@ -95,11 +95,19 @@ public struct Position: Hashable, Sendable, Codable {
 
     /// The position that a market's fills make, in the order in which they were booked, paid out when it was settled.
     ///
-    /// For what cannot be undone in place: a fill that its venue takes back (PITFALLS 8, row 14).
-    public static func rebuilt(_ market: MarketID, from fills: [Fill], settledAt yesValue: Price? = nil) -> Position {
-        var position = Position(market: market)
-        for fill in fills { position.apply(fill) }
+    /// For what cannot be undone in place: a fill that its venue takes back (PITFALLS 8, row 14). Of a market that was
+    /// void without a value, what is open in the end is paid back with its fees, from the fill that opened it.
+    public static func rebuilt(
+        _ market: MarketID, from fills: [Fill], settledAt yesValue: Price? = nil, isRefunded: Bool = false
+    ) -> Position {
+        var (position, fees) = (Position(market: market), Money.zero)
+        for fill in fills {
+            let side = position.netHundredths.signum()
+            position.apply(fill)
+            fees = position.netHundredths.signum() == side ? fees + fill.fee : fill.fee
+        }
         if let yesValue { position.settle(at: yesValue) }
+        if isRefunded, !position.isFlat { position.refund(fees: fees) }
         return position
     }
 

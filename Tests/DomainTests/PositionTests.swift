@@ -79,6 +79,20 @@ private func fill(
         #expect(Position.rebuilt(market, from: [first], settledAt: .one).realised == .dollars(6))
     }
 
+    @Test func `of a void market what was closed counts, and what is open is paid back with its fees`() throws {
+        let bought = try fill(.yes, .buy, .cents(40), .contracts(10), fee: .cents(17), id: 1)
+        let sold = try fill(.yes, .sell, .cents(55), .contracts(10), fee: .cents(18), id: 2)
+        let again = try fill(.yes, .buy, .cents(50), .contracts(4), fee: .cents(7), id: 3)
+        let more = try fill(.yes, .buy, .cents(60), .contracts(4), fee: .cents(8), id: 4)
+        let paidBack = Position.rebuilt(market, from: [bought, sold, again, more], isRefunded: true)
+        #expect(paidBack.isFlat && paidBack.realised == .cents(150) && paidBack.fees == .cents(35))
+        // Turned over at once: what is open since is of the fill that turned it.
+        let turned = try fill(.yes, .sell, .cents(55), .contracts(20), fee: .cents(30), id: 5)
+        #expect(Position.rebuilt(market, from: [bought, turned], isRefunded: true).fees == .cents(17))
+        let closed = Position.rebuilt(market, from: [bought, sold], isRefunded: true)
+        #expect(closed == Position.rebuilt(market, from: [bought, sold]))
+    }
+
     @Test func `a market settles at any value from nothing to a dollar`() throws {
         var position = Position(market: market)
         position.apply(try fill(.yes, .buy, .cents(40), .contracts(10)))

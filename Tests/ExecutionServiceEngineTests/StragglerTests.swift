@@ -78,6 +78,20 @@ struct StragglerTests {
         #expect(reversal.account.cash == .dollars(-15) + fills[1].fee)
     }
 
+    @Test func `a fill that is taken back after its market was paid back changes no money and opens nothing`() throws {
+        let order = try makeOrder(state: .filled, filled: .contracts(40))
+        let fills = try [
+            makeFill("f1", of: order, contracts: 10, cents: 40), makeFill("f2", of: order, contracts: 30, cents: 50),
+        ]
+        let refunded = Position.rebuilt(market, from: fills, isRefunded: true)
+        #expect(refunded == Position(market: market))
+        let reversal = try #require(
+            ReversalBooking(order: order, position: refunded, fills: fills, reversing: ["f2"], isRefunded: true))
+        #expect(reversal.position == refunded && reversal.account == AccountChange())
+        #expect(reversal.order.state == .partiallyFilled && reversal.order.filled == .contracts(10))
+        #expect(Piggybank.replayed(market, [fills[0]], settledAt: nil, isRefunded: true, percent: 50) == Piggybank())
+    }
+
     @Test(arguments: FillStanding.allCases, FillStanding.allCases)
     func `a fill's standing changes once`(from: FillStanding, to: FillStanding) {
         #expect(from.permits(to) == (from == .provisional && to != .provisional))

@@ -109,6 +109,24 @@ struct ReversalTests {
         }
     }
 
+    @Test func `a fill taken back in a market that was paid back opens nothing and costs nothing`() async throws {
+        try await withStore { rig, store in
+            try await rig.buy(10, at: 40, store, name: "s2")
+            let fills = try await store.provisionalFills()
+            #expect(fills.count == 2)
+            #expect(try await store.settle(market, at: nil, voided: true, now: later) == .paid)
+            #expect(try await rig.number("SELECT cash AS n FROM bankroll") == 1_000_000_000)
+            for fill in fills {
+                let booking = try #require(try await store.reverse([fill.id], of: fill.order, now: later))
+                #expect(booking.account == AccountChange() && booking.position.isFlat)
+                #expect(try await rig.number("SELECT cash AS n FROM bankroll") == 1_000_000_000)
+                #expect(try await rig.number("SELECT net_quantity + cost + fees AS n FROM positions") == 0)
+                #expect(try await rig.text("SELECT state AS t FROM positions") == "settled")
+                try await rig.expectBooksToBalance()
+            }
+        }
+    }
+
     @Test func `the service asks until a fill is confirmed or taken back, and tells of it`() async throws {
         try await withOrderPath { path in
             try await path.rig.addGame("game-2")

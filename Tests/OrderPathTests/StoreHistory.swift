@@ -283,9 +283,11 @@ struct StoreHistory {
 
     private mutating func settle() async throws -> [String] {
         guard let id = pick(of: books.markets.keys.sorted()) else { return [] }
-        let value = Price.cents(Int64([0, 100, 50, 37][roll(0...3)]))
-        let real = try await orders.settle(id, at: value, voided: false, now: now)
-        return note("settle \(id) at \(value)", real == .paid, books.settle(id, at: value))
+        // Without a value it is void, and paid back.
+        let cents: Int64? = [0, 100, 50, 37, nil][roll(0...4)]
+        let value = cents.map { Price.cents($0) }
+        let real = try await orders.settle(id, at: value, voided: value == nil, now: now)
+        return note("settle \(id) at \(value.map { "\($0)" } ?? "refund")", real == .paid, books.settle(id, at: value))
     }
 
     /// Some fills are certain, or never were; also those that were concluded before, or are of another order.
@@ -480,7 +482,8 @@ struct StoreHistory {
         found.insert("account \(cash) \(realised) \(books.fees.microdollars) \(books.saved.microdollars)")
         for (id, row) in books.markets {
             let value = row.value.map { "\($0.tenThousandths)" } ?? "-"
-            found.insert("market \(id) \(row.isActive ? "active" : "settled") \(value)")
+            let status = row.isActive ? "active" : (row.isRefunded ? "voided" : "settled")
+            found.insert("market \(id) \(status) \(value)")
         }
         return found
     }

@@ -31,15 +31,15 @@ public struct Piggybank: Hashable, Sendable {
 
     /// What would have been put aside if only these fills had been booked: for a fill that its venue takes back.
     public static func replayed(
-        _ market: MarketID, _ fills: [Fill], settledAt: Price?, percent: Int64
+        _ market: MarketID, _ fills: [Fill], settledAt: Price?, isRefunded: Bool = false, percent: Int64
     ) -> Piggybank {
         var (piggybank, position) = (Piggybank(), Position(market: market))
         for fill in fills {
             position.apply(fill)
             piggybank.note(position, percent: percent)
         }
-        if let settledAt { position.settle(at: settledAt) }
-        piggybank.note(position, percent: percent)
+        let end = Position.rebuilt(market, from: fills, settledAt: settledAt, isRefunded: isRefunded)
+        piggybank.note(end, percent: percent)
         return piggybank
     }
 }

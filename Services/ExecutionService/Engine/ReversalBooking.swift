@@ -45,16 +45,18 @@ public struct ReversalBooking: Hashable, Sendable {
     ///   - fills: every fill of the market that is booked and was not taken back before, in the order of booking.
     ///   - identifiers: the fills to take back; those of other orders and unknown ones are ignored.
     ///   - settledAt: what YES was worth when the market was settled; nil while it is not.
+    ///   - isRefunded: whether the market was voided without a value: then what stays was paid back as well.
     public init?(
         order: OrderRecord, position: Position, fills: [Fill], reversing identifiers: Set<FillID>,
-        settledAt: Price? = nil
+        settledAt: Price? = nil, isRefunded: Bool = false
     ) {
         let isReversed: (Fill) -> Bool = { $0.order == order.request.id && identifiers.contains($0.id) }
         reversed = fills.filter(isReversed)
         remaining = fills.filter { !isReversed($0) }
         if reversed.isEmpty { return nil }
         self.order = order
-        self.position = Position.rebuilt(position.market, from: remaining, settledAt: settledAt)
+        self.position = Position.rebuilt(
+            position.market, from: remaining, settledAt: settledAt, isRefunded: isRefunded)
         account.add(from: position, to: self.position)
         // Not what it had less what is gone: a row holds no more than was asked for, also of an order that was filled
         // anew before its venue told us what it took back.

@@ -21,7 +21,7 @@ extension OrderStore {
             let before = OrderBooking(
                 order: order, reservation: reservation,
                 position: position ?? Position(market: order.request.market), intent: stored.state,
-                knownFills: Set(booked.map(\.id)), settledAt: end?.value, isRefunded: end != nil && end?.value == nil,
+                knownFills: Set(booked.map(\.id)), settledAt: end?.value, isRefunded: end?.isRefunded ?? false,
                 isPartOfPlan: stored.plan != nil)
             var booking = before
             booking.apply(news)
@@ -56,6 +56,8 @@ extension OrderStore {
     /// What YES of a market was worth that we settled; without a value it was void and paid back.
     struct MarketEnd: Hashable, Sendable {
         let value: Price?
+
+        var isRefunded: Bool { value == nil }
     }
 
     /// How a market ended: a fill that comes afterwards is paid out, or back, with it.

@@ -43,9 +43,9 @@ extension OrderStore {
             guard
                 let booking = ReversalBooking(
                     order: order, position: position, fills: booked, reversing: fills.intersection(open),
-                    settledAt: end?.value)
+                    settledAt: end?.value, isRefunded: end?.isRefunded ?? false)
             else { return nil }
-            try await write(booking, settledAt: end?.value, stored, at: now, transaction)
+            try await write(booking, end, stored, at: now, transaction)
             return booking
         }
     }
@@ -71,7 +71,7 @@ extension OrderStore {
     }
 
     private func write(
-        _ booking: ReversalBooking, settledAt: Price?, _ stored: StoredIntent, at now: VenueInstant,
+        _ booking: ReversalBooking, _ end: MarketEnd?, _ stored: StoredIntent, at now: VenueInstant,
         _ transaction: PostgresTransaction
     ) async throws {
         let order = booking.order.request
@@ -84,8 +84,9 @@ extension OrderStore {
         try booking.position.write(game: stored.intent.game, openedAt: now, transaction)
         try apply(booking.account, transaction)
         try await correctSavings(
-            .replayed(order.market, booking.remaining, settledAt: settledAt, percent: savedPercent), of: order.market,
-            transaction)
+            .replayed(
+                order.market, booking.remaining, settledAt: end?.value, isRefunded: end?.isRefunded ?? false,
+                percent: savedPercent), of: order.market, transaction)
         try await statistics.add(
             [
                 "fills:reversed": Int64(booking.reversed.count),
@@ -94,7 +95,7 @@ extension OrderStore {
             ], at: now, transaction)
         let told = try await transaction.ask(fills(of: order.id))
         try await announce(booking.order, stored, told, transaction)
-        try await announce(booking.position, of: stored, settledAt: settledAt, transaction)
+        try await announce(booking.position, of: stored, settledAt: end?.value, transaction)
         try await announce(booking.alert, of: stored, transaction)
         try await AuditEntry(
             .fillReversed, intent: stored.intent.id, order: order.id, market: order.market, game: stored.intent.game,

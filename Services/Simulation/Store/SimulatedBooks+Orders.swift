@@ -182,7 +182,7 @@ extension SimulatedBooks {
             order: row.record, reservation: reservation(of: intent.intent),
             position: positions[request.market]?.position ?? Position(market: request.market), intent: intent.state,
             knownFills: Set(fills.values.lazy.filter { $0.order == id }.map(\.id)),
-            settledAt: plant == .settlementForgotten ? nil : market?.value,
+            settledAt: plant == .settlementForgotten ? nil : market?.value, isRefunded: market?.isRefunded ?? false,
             isPartOfPlan: intent.plan != nil && plant != .planReservationEnds)
         var booking = before
         booking.apply(news)
@@ -240,18 +240,30 @@ extension SimulatedBooks {
     }
 
     /// Pays a position out, once; false when it was paid already.
-    mutating func settle(_ market: MarketID, at value: Price) -> Bool {
+    ///
+    /// Without a value the market is void, and what is open is paid back with the fees since it was opened.
+    mutating func settle(_ market: MarketID, at value: Price?) -> Bool {
         touched = []
         guard let row = positions[market], row.state == .open || plant == .paidTwice else { return false }
-        let booking = SettlementBooking(row.position, at: value)
+        let booking =
+            value.map { SettlementBooking(row.position, at: $0) }
+            ?? SettlementBooking(refunding: row.position, fees: feesSince(row.openedAt, in: market))
         if plant != .paidTwice { positions[market]?.position = booking.position }
         positions[market]?.state = .settled
         apply(booking.account)
         save(from: booking.position)
         markets[market]?.isActive = false
         markets[market]?.value = value
+        markets[market]?.isRefunded = value == nil
         mark += 1
         return true
+    }
+
+    private func feesSince(_ opening: VenueInstant, in market: MarketID) -> Money {
+        (tape[market] ?? []).reduce(.zero) { sum, id in
+            guard let fill = fills[id], !reversed.contains(id), fill.at >= opening else { return sum }
+            return sum + fill.fee
+        }
     }
 
     /// Our side of what the venue named, with everything that is open.

@@ -19,7 +19,7 @@ extension SimulatedBooks {
         let booked = (tape[market] ?? []).compactMap { reversed.contains($0) ? nil : fills[$0] }
         let booking = ReversalBooking(
             order: row.record, position: held.position, fills: booked, reversing: taken.intersection(provisional),
-            settledAt: markets[market]?.value)
+            settledAt: markets[market]?.value, isRefunded: markets[market]?.isRefunded ?? false)
         guard let booking else { return nil }
         for fill in booking.reversed {
             provisional.remove(fill.id)
@@ -39,7 +39,8 @@ extension SimulatedBooks {
     private mutating func correctSavings(of market: MarketID, _ remaining: [Fill]) {
         guard let before = positions[market]?.piggybank else { return }
         let after = Piggybank.replayed(
-            market, remaining, settledAt: markets[market]?.value, percent: Self.savedPercent)
+            market, remaining, settledAt: markets[market]?.value, isRefunded: markets[market]?.isRefunded ?? false,
+            percent: Self.savedPercent)
         saved = max(.zero, saved + after.saved - before.saved)
         positions[market]?.piggybank = after
     }

@@ -59,6 +59,8 @@ struct SimulatedBooks {
         var isActive = true
         /// What YES was worth; nil while it is not settled.
         var value: Price?
+        /// Void without a value: what was open was paid back.
+        var isRefunded = false
     }
 
     struct ReservationRow: Hashable {
