@@ -1,5 +1,6 @@
 import Domain
 import ExecutionServiceEngine
+import Hosting
 import Runtime
 import Testing
 import Wire
@@ -203,15 +204,43 @@ extension VenueReadings {
                 try await desk.claim(entry, seen: VenueReadings(isReconciled: true, balance: balance)).decision
             }
             #expect(try await claim(.unread) == .wait)
-            #expect(try await claim(.read(.dollars(1_000), age: .seconds(120))) == .wait)
+            #expect(try await claim(.read(.dollars(1_000), age: .seconds(120), asked: 0)) == .wait)
             #expect(try await desk.state(entry) == "approved")
-            #expect(try await claim(.read(.dollars(50), age: .zero)) == .refuse(.insufficientBalance))
+            #expect(try await claim(.read(.dollars(50), age: .zero, asked: 0)) == .refuse(.insufficientBalance))
             #expect(try await desk.state(entry) == "refused")
             try await desk.rig.addGame("game-2")
             let other = try await desk.entry("s2", game: "game-2")
-            let rich = VenueReadings(isReconciled: true, balance: .read(.dollars(1_000_000), age: .seconds(119)))
+            let rich = VenueReadings(
+                isReconciled: true, balance: .read(.dollars(1_000_000), age: .seconds(119), asked: 0))
             try await desk.rig.pool.execute("UPDATE bankroll SET cash = 50000000")
             #expect(try await desk.claim(other, seen: rich).decision == .refuse(.insufficientBalance))
+        }
+    }
+
+    // CHECKLIST R88, DOMAIN 2.8.
+    @Test func `what was bought since the venue told its balance is spent, and what it knew is not twice`() async throws
+    {
+        try await withDesk { desk in
+            let asked = try await VenueBalances.now(desk.rig.pool)
+            func seen(_ asked: Int64) -> VenueReadings {
+                VenueReadings(isReconciled: true, balance: .read(.dollars(150), age: .zero, asked: asked))
+            }
+            func order(_ number: Int) async throws -> IntentID {
+                let game = GameID(stringLiteral: "game-\(number)")
+                if number > 1 { try await desk.rig.addGame(game) }
+                return try await desk.rig.approve(100, at: 95, in: game, name: "s\(number)")
+            }
+            let first = try await order(1)
+            try await desk.rig.force("UPDATE reservations SET amount = 100000000")
+            let sent = try await desk.claim(first, seen: seen(asked))
+            try await desk.fill(try #require(sent.claimed).order)
+            #expect(try await desk.rig.number("SELECT cash AS n FROM bankroll") > 900_000_000, "our books have more")
+
+            let second = try await order(2)
+            #expect(try await desk.claim(second, seen: seen(asked)).decision == .refuse(.insufficientBalance))
+            let later = try await VenueBalances.now(desk.rig.pool)
+            let third = try await order(3)
+            #expect(try await desk.claim(third, seen: seen(later)).decision == .send(attempt: 1))
         }
     }
 

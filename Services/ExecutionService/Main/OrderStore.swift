@@ -117,7 +117,7 @@ struct OrderStore: Sendable {
             let key = StoredIntent.Key.intent(id)
             let (cash, killSwitch, found, earlier, reservation, held, figures, busy) = try await transaction.ask(
                 account.locked, KillSwitchStore.question, key.locked, orders(of: id), key.reservation, key.position,
-                figures(key, at: now), busy(key))
+                figures(key, seen.balance, at: now), busy(key))
             guard var stored = found, !stored.state.isTerminal else { return (.wait, nil) }
             stored.reservation = reservation
             let intent = stored.intent
@@ -197,6 +197,10 @@ struct OrderStore: Sendable {
         }
     }
 
+    /// Whose fills are looked at for what was bought since a balance was read: an order trades at once, and a balance
+    /// is old long before.
+    private static let trading = Duration.seconds(600)
+
     /// What was sent lately, and what other intents hold.
     struct Figures: Sendable {
         let lastMinute: Int
@@ -204,9 +208,14 @@ struct OrderStore: Sendable {
         let exits: Int
         let today: Int
         let reserved: Money
+        /// Bought there since the venue was asked for its balance, with fees.
+        let bought: Money
     }
 
-    func figures(_ key: StoredIntent.Key, at now: VenueInstant) -> PostgresQuestion<Figures?> {
+    func figures(
+        _ key: StoredIntent.Key, _ balance: VenueReadings.Balance, at now: VenueInstant
+    ) -> PostgresQuestion<Figures?> {
+        let recent = now.advanced(by: .zero - Self.trading).microseconds
         let minute = now.advanced(by: .seconds(-60)).microseconds
         let hour = now.advanced(by: .seconds(-3_600)).microseconds
         return .first(
@@ -217,14 +226,19 @@ struct OrderStore: Sendable {
                 \(statistics.orders(account, at: key.venue, now)) AS today,
                 (SELECT coalesce(sum(amount - released), 0)::int8 FROM reservations
                     WHERE state = 'held' AND reservation_id IS DISTINCT FROM
-                        (SELECT reservation_id FROM intents WHERE intent_id = \(key.sql))) AS reserved
+                        (SELECT reservation_id FROM intents WHERE intent_id = \(key.sql))) AS reserved,
+                (SELECT coalesce(sum(f.price * f.quantity + f.fee), 0)::int8 FROM orders o JOIN fills f USING (order_id)
+                    WHERE \(balance.asked as Int64?)::int8 IS NOT NULL AND o.venue_at > \(recent)
+                        AND o.venue = \(key.venue) AND f.action = 'buy' AND f.standing <> 'reversed'
+                        AND f.booked_at >= to_timestamp(\(balance.asked as Int64?)::float8 / 1000000)) AS bought
             FROM orders WHERE venue_at > \(hour)
             """
         ) { row in
             try row.map { row in
                 Figures(
                     lastMinute: try row.int("minute"), lastHour: try row.int("hour"), exits: try row.int("exits"),
-                    today: try row.int("today"), reserved: try Money(microdollars: row.int64("reserved")))
+                    today: try row.int("today"), reserved: try Money(microdollars: row.int64("reserved")),
+                    bought: try Money(microdollars: row.int64("bought")))
             }
         }
     }
@@ -244,9 +258,10 @@ struct OrderStore: Sendable {
         switch seen.balance {
         case .own: context.balance = cash - figures.reserved
         case .unread: context.balance = nil
-        case .read(let money, let age):
+        case .read(let money, let age, _):
             // Ours may know of an order that the venue has not charged yet, and the venue of one that we do not know.
-            context.balance = min(cash, money) - figures.reserved
+            // What the answer held already counts twice until the next one, never not at all (DOMAIN 2.8).
+            context.balance = min(cash, money - figures.bought) - figures.reserved
             context.balanceAge = age
         }
         return context

@@ -173,7 +173,7 @@ extension OrderStore {
                 sql: "(SELECT intent_id FROM intents WHERE plan_id = \(plan.id.rawValue) AND leg = \(order.leg + 1))")
             let (cash, killSwitch, found, legs, figures, others) = try await transaction.ask(
                 account.locked, KillSwitchStore.question, standing(of: plan.id, for: holder, in: order.market),
-                legs(of: plan.id), figures(key, at: now), heldByOthers(besides: plan.id))
+                legs(of: plan.id), figures(key, seen.balance, at: now), heldByOthers(besides: plan.id))
             // Its number is free as long as nobody else has sent one for the plan.
             guard let standing = found, standing.orders == order.number - 1, legs.indices.contains(order.leg) else {
                 return .lost

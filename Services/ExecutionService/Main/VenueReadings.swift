@@ -13,7 +13,10 @@ struct VenueReadings: Sendable {
         case own
         /// It has not been read yet.
         case unread
-        case read(Money, age: Duration)
+        /// `asked` is the database's time before the question: what is booked later is not in it.
+        case read(Money, age: Duration, asked: Int64)
+
+        var asked: Int64? { if case .read(_, _, let asked) = self { asked } else { nil } }
     }
 
     var isReconciled: Bool
@@ -70,7 +73,7 @@ final class BalanceReader: Sendable {
     private enum State {
         case unread
         case own
-        case read(Money, at: MachineInstant)
+        case read(Money, at: MachineInstant, asked: Int64)
     }
 
     private let host: ServiceHost
@@ -89,13 +92,11 @@ final class BalanceReader: Sendable {
             var pause = interval
             do {
                 let began = host.clock.now
-                // Nil while the database is away: then nobody sizes an intent either.
-                let asked = try? await VenueBalances.now(host.database)
+                // While the database is away nothing is bought: what the venue says is of use once it is there again.
+                let asked = try await VenueBalances.now(host.database)
                 let balance = try await venue.balance()
-                state.withLockedValue { $0 = balance.map { .read($0, at: began) } ?? .own }
-                if let balance, let asked {
-                    try await stored.record(balance, at: .kalshi, asked: asked, host.database)
-                }
+                state.withLockedValue { $0 = balance.map { .read($0, at: began, asked: asked) } ?? .own }
+                if let balance { try await stored.record(balance, at: .kalshi, asked: asked, host.database) }
             } catch  where !Task.isCancelled {
                 host.log.warning("balance not read", metadata: [Key.reason: "\(error)"])
                 pause = min(interval, .seconds(1))
@@ -108,7 +109,7 @@ final class BalanceReader: Sendable {
         switch state.withLockedValue({ $0 }) {
         case .unread: .unread
         case .own: .own
-        case .read(let money, let at): .read(money, age: now.since(at))
+        case .read(let money, let at, let asked): .read(money, age: now.since(at), asked: asked)
         }
     }
 }

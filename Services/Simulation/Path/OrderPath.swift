@@ -121,7 +121,8 @@ struct SimulatedExecutor {
     var reconciliation: ReconciliationEngine
     var isReconciled = false
     var prices: [MarketID: PricePublication] = [:]
-    var balance: (money: Money, at: MachineInstant)?
+    /// As it was read last, by the clocks of the process and of the database.
+    var balance: (money: Money, at: MachineInstant, asked: MachineInstant)?
     /// When an exit was last asked for, and of how much: one that nobody takes is not asked for at every look.
     var exitsAsked: [MarketID: (at: MachineInstant, net: Int64)] = [:]
     /// The plans that it works on.
@@ -204,7 +205,7 @@ indirect enum PathHappening {
         Int, life: Int, OrderRecord, started: MachineInstant, found: OrderNews?, isWhole: Bool,
         rest: [SimulatedBooks.OpenOrder])
     case readBalance(Int, life: Int)
-    case balanceRead(Int, life: Int, Money?, asked: MachineInstant)
+    case balanceRead(Int, life: Int, Money?, at: MachineInstant, asked: MachineInstant)
     case payOut(Int, life: Int)
     case reconcile(Int, life: Int)
     case reconcileAtVenue(Int, life: Int, started: MachineInstant, mark: Int?, unread: Set<MarketID>)

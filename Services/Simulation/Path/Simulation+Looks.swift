@@ -37,14 +37,14 @@ extension Simulation {
             step(index, life, rest)
         case .readBalance(let index, let life):
             guard isThere(executor: index, life, happening) else { return }
-            let asked = clock(of: path.executors[index].process)
+            let at = clock(of: path.executors[index].process)
             let isRead = reachesVenue()
             planPath(
-                .balanceRead(index, life: life, isRead ? path.venue.cash : nil, asked: asked),
+                .balanceRead(index, life: life, isRead ? path.venue.cash : nil, at: at, asked: now),
                 after: isRead ? path.milliseconds(10...60) : .seconds(2))
-        case .balanceRead(let index, let life, let money, let asked):
+        case .balanceRead(let index, let life, let money, let at, let asked):
             guard isThere(executor: index, life, happening) else { return }
-            if let money { path.executors[index].balance = (money, asked) }
+            if let money { path.executors[index].balance = (money, at, asked) }
             planPath(.readBalance(index, life: life), after: money == nil ? .seconds(1) : .seconds(10))
         case .payOut(let index, let life):
             guard isThere(executor: index, life, happening) else { return }

@@ -150,8 +150,8 @@ extension Simulation {
             seen.ask = intent.outcome == .yes ? price.yesAsk?.price : price.yesBid?.price.complement
         }
         seen.balance = .unread
-        if let (money, at) = executor.balance {
-            seen.balance = .read(money, age: clock(of: executor.process).since(at))
+        if let (money, at, asked) = executor.balance {
+            seen.balance = .read(money, age: clock(of: executor.process).since(at), asked: asked)
         }
         return seen
     }

@@ -9,7 +9,8 @@ extension SimulatedBooks {
         enum Balance: Hashable {
             case own
             case unread
-            case read(Money, age: Duration)
+            /// `asked` by the database's clock.
+            case read(Money, age: Duration, asked: MachineInstant)
         }
 
         var isReconciled = true
@@ -130,11 +131,22 @@ extension SimulatedBooks {
         switch seen.balance {
         case .own: context.balance = spendable - others
         case .unread: context.balance = nil
-        case .read(let money, let age):
-            context.balance = min(spendable, money) - others
+        case .read(let money, let age, let asked):
+            context.balance = min(spendable, money - bought(since: asked, at: now)) - others
             context.balanceAge = age
         }
         return context
+    }
+
+    /// What was paid for purchases that were booked from then on, with fees; an order trades at once.
+    private func bought(since asked: MachineInstant, at now: VenueInstant) -> Money {
+        let recent = now.advanced(by: .seconds(-600))
+        return bookedAt.reduce(.zero) { sum, booked in
+            guard booked.value >= asked, !reversed.contains(booked.key), let fill = fills[booked.key],
+                fill.action == .buy, let order = orders[fill.order], order.venueAt > recent
+            else { return sum }
+            return sum + fill.price * fill.quantity + fill.fee
+        }
     }
 
     mutating func close(_ row: IntentRow, as end: IntentState) {
@@ -198,6 +210,7 @@ extension SimulatedBooks {
         orders[id]?.record.limitFilled()
         for fill in booking.newFills {
             fills[fill.id] = fill
+            bookedAt[fill.id] = databaseNow
             tape[fill.market, default: []].append(fill.id)
             if fillStanding == .provisional { provisional.insert(fill.id) }
         }

@@ -91,6 +91,8 @@ struct SimulatedBooks {
     /// The database's clock, for what it dates itself.
     var databaseNow = MachineInstant.origin
     var fills: [FillID: Fill] = [:]
+    /// When each was booked, by the database's clock.
+    var bookedAt: [FillID: MachineInstant] = [:]
     /// Of fills when they are first told.
     var fillStanding = FillStanding.confirmed
     /// Fills that their venue may still take back, and those that it did.
