@@ -51,7 +51,7 @@ public final class TemporaryDirectory: Sendable {
 
     // MARK: - What others have left
 
-    /// One that is younger may not be locked yet.
+    /// An empty one that is younger may not be locked yet.
     private static let youth: Double = 5
 
     /// Removes directories of this prefix that processes have left which were killed together with their guards.
@@ -68,7 +68,11 @@ public final class TemporaryDirectory: Sendable {
             guard stat(path, &facts) == 0, facts.st_uid == geteuid() else { continue }
             var now = timespec()
             clock_gettime(CLOCK_REALTIME, &now)
-            guard Double(now.tv_sec - facts.st_mtim.tv_sec) > youth, let lock = locked(path) else { continue }
+            // Nothing is written into one before it is locked, and much until its owner is killed.
+            let isNew =
+                Double(now.tv_sec - facts.st_mtim.tv_sec) <= youth
+                && (try? FileManager.default.contentsOfDirectory(atPath: path))?.isEmpty != false
+            guard !isNew, let lock = locked(path) else { continue }
             try? FileManager.default.removeItem(atPath: path)
             close(lock)
         }

@@ -101,21 +101,23 @@ import Testing
         let base = URL(filePath: outer.path).deletingLastPathComponent().path
         let own = try TemporaryDirectory(prefix)
         defer { own.remove() }
-        func left(_ name: String, secondsAgo age: Double) throws -> String {
+        func left(_ name: String, secondsAgo age: Double, isEmpty: Bool = false) throws -> String {
             let path = "\(base)/\(prefix)-\(name)"
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-            try Data("x".utf8).write(to: URL(filePath: "\(path)/file"))
+            if !isEmpty { try Data("x".utf8).write(to: URL(filePath: "\(path)/file")) }
             try Self.age(path, by: age)
             return path
         }
-        let (old, young, other) = (
-            try left("aaaaaa", secondsAgo: 60), try left("bbbbbb", secondsAgo: 0), try left("kept", secondsAgo: 60)
-        )
-        defer { for path in [old, young, other] { try? FileManager.default.removeItem(atPath: path) } }
+        let old = try left("aaaaaa", secondsAgo: 60)
+        let used = try left("cccccc", secondsAgo: 0)
+        let young = try left("bbbbbb", secondsAgo: 0, isEmpty: true)
+        let other = try left("kept", secondsAgo: 60)
+        defer { for path in [old, used, young, other] { try? FileManager.default.removeItem(atPath: path) } }
         try Self.age(own.path, by: 60)
         TemporaryDirectory.removeAbandoned(prefix)
         let files = FileManager.default
         #expect(!files.fileExists(atPath: old))
+        #expect(!files.fileExists(atPath: used), "it was written to a moment ago, and nobody holds it")
         #expect(files.fileExists(atPath: young), "its owner may be about to lock it")
         #expect(files.fileExists(atPath: other), "it is not ours")
         #expect(files.fileExists(atPath: own.path), "its owner lives")
