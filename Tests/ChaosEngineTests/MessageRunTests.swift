@@ -4,19 +4,13 @@ import Testing
 
 /// What a round says of journaled messages and of gaps.
 @Suite struct MessageRunTests {
-    private static let services = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
-        .map { Sample.Beat($0, isHealthy: true, age: .zero) }
-
     private static func well(
         _ messages: Sample.Messages? = nil, _ streams: [String: Sample.Streams] = [:]
     ) -> Sample {
-        Sample(
-            truth: Sample.Truth(
-                term: 1, games: [.init("a", owner: "shard-01", epoch: 1), .init("b", owner: "shard-02", epoch: 1)]),
-            shards: [
-                Sample.Beat("shard-01", isHealthy: true, age: .zero, games: ["a": 1]),
-                Sample.Beat("shard-02", isHealthy: true, age: .zero, games: ["b": 1]),
-            ], services: services, checks: ["redis": true], messages: messages, streams: streams)
+        var sample = Sample.steady
+        sample.messages = messages
+        sample.streams = streams
+        return sample
     }
 
     /// One round: `before` until the fault is made, then each sample for its time, then `end` to the verdict.

@@ -4,18 +4,12 @@ import Testing
 
 /// What a round says of orders that must not leave, of alert files, and of books that nobody reads.
 @Suite struct PromiseRunTests {
-    private static let services = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
-        .map { Sample.Beat($0, isHealthy: true, age: .zero) }
-
     private static func well(taken: Int = 0, filed: [Sample.Alert]? = nil, booksAge: Duration? = .zero) -> Sample {
-        Sample(
-            truth: Sample.Truth(
-                term: 1, games: [.init("a", owner: "shard-01", epoch: 1), .init("b", owner: "shard-02", epoch: 1)]),
-            shards: [
-                Sample.Beat("shard-01", isHealthy: true, age: .zero, games: ["a": 1]),
-                Sample.Beat("shard-02", isHealthy: true, age: .zero, games: ["b": 1]),
-            ], services: services, checks: ["redis": true, "database": true], filed: filed,
-            orders: Sample.Orders(taken: taken), booksAge: booksAge)
+        var sample = Sample.steady
+        sample.filed = filed
+        sample.orders = Sample.Orders(taken: taken)
+        sample.booksAge = booksAge
+        return sample
     }
 
     /// The verdict of a round whose sample follows from the time since the fault and whether it stands; at most 300 s.

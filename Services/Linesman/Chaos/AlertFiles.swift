@@ -27,6 +27,7 @@ final class AlertFiles: Sendable {
 
     /// The alerts that were written since the last time; what is not a whole line yet comes with the next.
     func read() -> [Sample.Alert] {
+        // A folder that is not there yet, or not any more, has no files.
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         let files = names.filter { $0.hasPrefix("critical_alerts") && $0.hasSuffix(".log") }.sorted()
         return offsets.withLockedValue { offsets in
@@ -40,6 +41,7 @@ final class AlertFiles: Sendable {
         guard let end = fresh.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
         offset = end + 1
         return fresh[...end].split(separator: UInt8(ascii: "\n")).compactMap { text in
+            // What is no alert is none that could be false; whoever is expected and does not come is missed.
             guard let line = try? JSONDecoder().decode(Line.self, from: Data(text)), line.isOnlyForFile != true else {
                 return nil
             }
