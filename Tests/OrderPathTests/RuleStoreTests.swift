@@ -142,4 +142,38 @@ struct RuleStoreTests {
             try await path.untilAlert("tradingRuleRefused:broken")
         }
     }
+
+    /// Whoever writes a row, by plain SQL as an operator does, tells nobody.
+    @Test func `a rule that nobody announces counts all the same, and so do its next version and its end`() async throws
+    {
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            var count = 0
+            /// What becomes of a signal in a game of its own.
+            func verdict() async throws -> String? {
+                count += 1
+                let (game, id) = (GameID(stringLiteral: "fresh-\(count)"), SignalID(stringLiteral: "s\(count)"))
+                try await path.rig.addGame(game)
+                try await path.publish(try path.rig.signal(id, game: game))
+                try await eventually("\(id) is decided") {
+                    try await path.rig.number(
+                        "SELECT count(*) AS n FROM signals WHERE signal_id = \(id.rawValue)") == 1
+                }
+                return try await path.rig.text(
+                    "SELECT verdict AS t FROM signals WHERE signal_id = \(id.rawValue)")
+            }
+            let first = try await verdict()
+            #expect(first == "approved")
+            try await path.rig.write("none", #"{"all":true}"#)
+            try await eventually("the rule counts") { try await verdict() == "rule_blocked" }
+            try await path.rig.write("none", #"{"sport":"nhl"}"#)
+            try await eventually("its next version counts") { try await verdict() != "rule_blocked" }
+            try await path.rig.write("none", #"{"sprot":"nba"}"#)
+            try await path.untilAlert("tradingRuleRefused:none")
+            try await path.rig.write("none", #"{"all":true}"#)
+            try await eventually("it is understood again, and counts") { try await verdict() == "rule_blocked" }
+            try await path.rig.pool.execute("UPDATE trading_rules SET expires_at = now() WHERE rule_id = 'none'")
+            try await eventually("it is over") { try await verdict() != "rule_blocked" }
+        }
+    }
 }

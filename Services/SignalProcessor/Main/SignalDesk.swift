@@ -19,6 +19,10 @@ actor SignalDesk {
     private let rules: RuleStore
     private var engine: SignalProcessorEngine
     private var ruleAlarm = RuleAlarm()
+    /// As they were read last; nil before.
+    private var writtenRules: [WrittenRule]?
+    /// Looks at the rules that were begun, and the last of them whose answer was taken.
+    private var ruleLooks = (begun: 0, taken: 0)
     /// Under a lock of its own: a thousand prices a second wait for no signal, and no signal for them.
     private nonisolated let book = NIOLockedValueBox(MarkBook())
     private nonisolated let unmarked: Counter
@@ -47,8 +51,16 @@ actor SignalDesk {
 
     func change(_ limits: TradingLimits) { engine.change(limits) }
 
+    /// Reads what is written, and takes it when it is another than before.
     func reloadRules() async throws {
+        ruleLooks.begun += 1
+        let look = ruleLooks.begun
         let written = try await rules.load()
+        // Who looked later may have been answered first.
+        guard look > ruleLooks.taken else { return }
+        ruleLooks.taken = look
+        if written == writtenRules { return }
+        writtenRules = written
         let refused = engine.reloadRules(written)
         host.context.metrics.gauge("trading_rules_refused", "Rules that are not understood.").set(refused.count)
         for rule in refused {
@@ -58,12 +70,28 @@ actor SignalDesk {
         host.log.info("trading rules read", metadata: ["rules": "\(engine.rules.count)"])
     }
 
-    /// Reads the rules when it begins to listen, when told, and after a gap.
+    /// Reads the rules again and again, and at once when told or after a gap: whoever writes one need not tell.
     func followRules() async throws {
-        let changes = try await host.bus.subscribe(to: Channels.rules)
-        // What changed before the subscription was live was announced to nobody.
-        try await reloadRules()
-        for await _ in changes { try await reloadRules() }
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask {
+                while !Task.isCancelled {
+                    try await self.lookAtRules()
+                    try await self.host.clock.sleep(for: RuntimeLimits.interval)
+                }
+            }
+            group.addTask {
+                for await _ in try await self.host.bus.subscribe(to: Channels.rules) { try await self.lookAtRules() }
+            }
+        }
+    }
+
+    /// What was read last stays in force while the database is away.
+    private func lookAtRules() async throws {
+        do {
+            try await reloadRules()
+        } catch let error as PostgresError where error.isWorthAnotherTry && !Task.isCancelled {
+            host.log.warning("trading rules not read", metadata: [Key.reason: "\(error)"])
+        }
     }
 
     func run() async throws {

@@ -22,7 +22,7 @@ public struct ChangedLimit: Hashable, Sendable, Codable {
 /// command before it is stored, and again by each process before it counts. It lasts until it is taken back, over
 /// restarts.
 public enum RuntimeLimits {
-    /// How often a signal-processor reads them; one look at a table of a few rows.
+    /// How often a signal-processor reads them, and the rules beside them; one look at a table of a few rows.
     public static let interval = Duration.seconds(1)
 
     /// What may be changed: what decides about new entries, and stands in nobody's books.
