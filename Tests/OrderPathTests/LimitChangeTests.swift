@@ -1,6 +1,7 @@
 import Domain
 import Hosting
 import Runtime
+import SignalProcessorEngine
 import Testing
 
 @testable import SignalProcessor
@@ -26,6 +27,19 @@ struct LimitChangeTests {
         }
         return try await rig.number(
             "SELECT coalesce(sum(quantity), 0)::int8 / 100 AS n FROM intents WHERE signal_id = \(signal)")
+    }
+
+    @Test(arguments: [(nil, 10), ("0.25", 25), ("0.29", 29), ("1", 100)] as [(String?, Int64)])
+    func `the part of every size that is traded with real money is read from the settings`(
+        fraction: String?, percent: Int64
+    ) throws {
+        var environment = ["DATABASE_URL": "postgres://linesman@127.0.0.1/linesman"]
+        environment["LIVE_SIZE_FRACTION"] = fraction
+        let paper = try RuntimeLimits.settings([:], over: environment, nil)
+        #expect(TradingLimits(paper).sizePercent == 100)
+        environment.merge(["PAPER_TRADING": "false", "LIVE_TRADING_AUTHORIZED": "true"]) { $1 }
+        let live = try RuntimeLimits.settings([:], over: environment, nil)
+        #expect(TradingLimits(live).sizePercent == percent)
     }
 
     @Test func `a changed limit counts for the next signal, over a restart, until it is taken back`() async throws {

@@ -48,6 +48,42 @@ struct ArbitrageTests {
         #expect(plan.signal.profit(of: plan.quantity) == (try Money(dollars: "3.603600")))
     }
 
+    @Test(
+        arguments: [(10_000, [100, 60], 48), (1_000, [100, 60], 48), (10_000, [100, 30], 24)]
+            as [(Int64, [Int64], Int64)])
+    func `under the limits as they stand, real money trades a tenth of what paper trades`(
+        bankroll: Int64, available: [Int64], pairs: Int64
+    ) throws {
+        var view = bothKnown()
+        view.cash = .dollars(bankroll)
+        var limits = TradingLimits()
+        let signal = try makeArbitrage(available: available)
+        guard case .approved(let paper) = decide(signal, view, limits) else {
+            Issue.record("refused on paper")
+            return
+        }
+        limits.sizePercent = 10
+        guard case .approved(let live) = decide(signal, view, limits) else {
+            Issue.record("refused")
+            return
+        }
+        #expect(paper.quantity == .contracts(pairs) && live.quantity == .contracts(pairs / 10))
+        // What one leg may lose is an amount of its own.
+        let cost = signal.legs.reduce(live.maximumLoss) { $0 + $1.cost(of: live.quantity) }
+        #expect(live.reserved == cost)
+    }
+
+    @Test func `an arbitrage of which a tenth is no pair is refused`() throws {
+        var limits = wideLimits()
+        (limits.minimumLiquidity, limits.sizePercent) = (.dollar, 10)
+        let thin = try makeArbitrage(available: [100, 12])
+        #expect(decide(thin, bothKnown(), limits) == .refused(.insufficientLiquidity))
+        limits.orderValue = .dollars(4)
+        #expect(decide(try makeArbitrage(), bothKnown(), limits) == .refused(.orderValue))
+        limits.sizePercent = 100
+        #expect(decide(thin, bothKnown(), limits).name == "approved")
+    }
+
     @Test(arguments: [(53, true), (54, false)] as [(Int64, Bool)])
     func `what is left after both fees decides, not the sum of the prices`(away: Int64, passes: Bool) throws {
         // With 43 and 53: 4 cents less 1.716 and 0.747 leave 1.53; with 54: 0.54 and so below a cent.

@@ -62,6 +62,52 @@ struct SizingTests {
         #expect(intent.quantity == .contracts(9), "$5 of $50")
     }
 
+    private struct Size: Equatable {
+        let contracts: Int64
+        let reserved: Money
+    }
+
+    /// What is stored of a signal, at a part of every size; nil when it is refused.
+    private func size(
+        _ signal: Signal, _ portfolio: PortfolioView, percent: Int64, _ limits: TradingLimits = TradingLimits()
+    ) -> Size? {
+        var limits = limits
+        limits.sizePercent = percent
+        let verdict = SignalProcessorEngine(limits: limits).decide(signal, portfolio: portfolio, as: names, at: tipOff)
+        guard case .approved(let intent, let reserved) = verdict else { return nil }
+        return Size(contracts: intent.quantity.hundredths / 100, reserved: reserved)
+    }
+
+    @Test(arguments: [(10_000, 50), (10_000, 20), (1_000, 50), (1_000, 20), (500, 50)] as [(Int64, Int64)])
+    func `under the limits as they stand, real money trades a tenth of what paper trades of the same signal`(
+        bankroll: Int64, cents: Int64
+    ) throws {
+        var view = freshPortfolio()
+        view.cash = .dollars(bankroll)
+        let signal = try makeSignal(cents: cents)
+        let paper = try #require(size(signal, view, percent: 100))
+        let live = try #require(size(signal, view, percent: 10))
+        #expect(live.contracts == paper.contracts / 10 && live.contracts > 0)
+        #expect(live.reserved == Sizing.cost(live.contracts, at: .cents(cents), fees: .kalshi))
+    }
+
+    @Test func `the part that is traded is an order by itself, or the limit that made it small refuses`() throws {
+        let signal = try makeSignal()
+        var view = freshPortfolio()
+        view.cash = .dollars(200)
+        // $10 are 19 contracts, and one of them is half a dollar.
+        #expect(size(signal, view, percent: 100)?.contracts == 19)
+        #expect(size(signal, view, percent: 10) == nil)
+        view.cash = .dollars(1_000)
+        view.gameExposure = .dollars(41)
+        var limits = TradingLimits()
+        limits.sizePercent = 10
+        #expect(size(signal, view, percent: 100) != nil)
+        #expect(
+            SignalProcessorEngine(limits: limits).decide(signal, portfolio: view, as: names, at: tipOff)
+                == .refused(.gameExposure))
+    }
+
     @Test func `no edge, no stake; and a stake below a dollar is no order`() throws {
         #expect(Sizing.kelly(try Probability(0.4), at: .cents(50)) == 0)
         #expect(Sizing.kelly(try Probability(0.9), at: .one) == 0)

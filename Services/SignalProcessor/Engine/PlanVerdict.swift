@@ -87,10 +87,11 @@ extension SignalProcessorEngine {
         let reason: RefusalReason
     }
 
-    /// The most pairs that every limit lets through; the first limit that leaves none refuses.
+    /// The most pairs that every limit lets through, and of those the part that is traded; the first limit that leaves
+    /// none refuses.
     private func size(_ signal: ArbitrageSignal, _ portfolio: PortfolioView) -> Result<Int64, Refusal> {
         var contracts = signal.available.hundredths * limits.liquidityPercent / 10_000
-        if contracts < 1 { return .failure(Refusal(reason: .insufficientLiquidity)) }
+        if limits.traded(contracts) < 1 { return .failure(Refusal(reason: .insufficientLiquidity)) }
         for (reason, fits) in bounds(signal, portfolio) {
             if fits(contracts) { continue }
             guard limits.trimsToLimits else { return .failure(Refusal(reason: reason)) }
@@ -100,12 +101,12 @@ extension SignalProcessorEngine {
                 let middle = (contracts + high + 1) / 2
                 if fits(middle) { contracts = middle } else { high = middle - 1 }
             }
-            if contracts < 1 { return .failure(Refusal(reason: reason)) }
+            if limits.traded(contracts) < 1 { return .failure(Refusal(reason: reason)) }
         }
         if signal.legs.contains(where: { !limits.priceBounds.contains($0.price) }) {
             return .failure(Refusal(reason: .priceOutOfBounds))
         }
-        return .success(contracts)
+        return .success(limits.traded(contracts))
     }
 
     private typealias Bound = (reason: RefusalReason, fits: (Int64) -> Bool)
@@ -117,7 +118,6 @@ extension SignalProcessorEngine {
             signal.legs.filter(counts).reduce(loss) { $0 + $1.cost(of: .contracts(contracts)) }
         }
         let share = portfolio.bankroll.scaled(Int64(limits.positionShare * 1_000_000), over: 1_000_000)
-            .scaled(limits.sizePercent, over: 100)
         var bounds: [Bound] = [(.sizeZero, { cost($0) - loss <= share })]
         if let limit = limits.gameExposure {
             bounds.append((.gameExposure, { portfolio.gameExposure + cost($0) <= limit }))

@@ -142,13 +142,15 @@ public struct SignalProcessorEngine: Sendable {
         case refused(RefusalReason)
     }
 
-    /// The stake, made to fit every limit in turn; the first that leaves less than the smallest order refuses.
+    /// The stake, made to fit every limit in turn, and of that the part that is traded; the first limit that leaves
+    /// less than the smallest order refuses.
     private func size(_ signal: Signal, _ portfolio: PortfolioView) -> Size {
         let price = signal.price
         let fees = FeeSchedule.taker(at: signal.venue)
         func fitting(_ budget: Money) -> Int64 { Sizing.contracts(within: budget, at: price, fees: fees) }
         func isEnough(_ contracts: Int64) -> Bool {
-            contracts > 0 && Sizing.cost(contracts, at: price, fees: fees) >= limits.minimumStake
+            let traded = limits.traded(contracts)
+            return traded > 0 && Sizing.cost(traded, at: price, fees: fees) >= limits.minimumStake
         }
 
         var contracts = fitting(Sizing.stake(signal, bankroll: portfolio.bankroll, limits: limits))
@@ -185,6 +187,7 @@ public struct SignalProcessorEngine: Sendable {
         if !limits.priceBounds.contains(price) { return .refused(.priceOutOfBounds) }
         let available = min(portfolio.available, portfolio.availableAt[signal.venue] ?? portfolio.available)
         if !keep(within: fitting(available)) { return .refused(.insufficientBalance) }
+        contracts = limits.traded(contracts)
         return .sized(contracts: contracts, cost: Sizing.cost(contracts, at: price, fees: fees))
     }
 

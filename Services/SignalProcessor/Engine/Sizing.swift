@@ -13,7 +13,7 @@ public enum Sizing {
     public static func stake(_ signal: Signal, bankroll: Money, limits: TradingLimits) -> Money {
         guard bankroll > .zero else { return .zero }
         let share = min(kelly(signal.probability, at: signal.price) * limits.kellyFraction, limits.positionShare)
-        return bankroll.scaled(Int64(share * 1_000_000), over: 1_000_000).scaled(limits.sizePercent, over: 100)
+        return bankroll.scaled(Int64(share * 1_000_000), over: 1_000_000)
     }
 
     /// What buying costs at most: the price, and the fee reserve.

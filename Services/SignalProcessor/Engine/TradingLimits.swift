@@ -10,7 +10,8 @@ public struct TradingLimits: Hashable, Sendable {
     public var kellyFraction = 0.25
     /// Of the bankroll, at most this share in one position, 0 to 1.
     public var positionShare = 0.10
-    /// Of every size, this many percent is really traded: `LIVE_SIZE_FRACTION`, 100 off the live venue.
+    /// Of every size that the limits let through, this many percent is really traded: `LIVE_SIZE_FRACTION`, 100 off
+    /// the live venue.
     public var sizePercent: Int64 = 100
     /// The smallest stake worth an order.
     public var minimumStake = Money.dollar
@@ -53,6 +54,9 @@ public struct TradingLimits: Hashable, Sendable {
     public var clockTolerance = Duration.seconds(5)
 
     public init() {}
+
+    /// How many of so many contracts are really traded; whole ones, so that a small size comes to none.
+    func traded(_ contracts: Int64) -> Int64 { contracts * sizePercent / 100 }
 
     func minimumEdge(for kind: SignalKind) -> Int {
         kind.isArbitrage ? minimumArbitrageBasisPoints : minimumEdgeBasisPoints
