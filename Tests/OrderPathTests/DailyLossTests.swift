@@ -67,6 +67,51 @@ struct DailyLossTests {
         }
     }
 
+    @Test func `a deeper limit engages the kill switch again, and what is told is what was done`() async throws {
+        try await withOrderPath { path in
+            let rig = path.rig
+            func release() async throws {
+                _ = try await rig.pool.transaction("release") {
+                    try await KillSwitchStore.change(engaged: false, reason: "seen", by: "op", $0)
+                }
+            }
+            /// What was told of the limit, in the order of telling.
+            func told() throws -> [Bool] {
+                try path.alertLines("dailyLossExceeded").filter { $0.contains("has reached its limit") }
+                    .map { $0.contains("the kill switch is engaged") }
+            }
+            path.startSignalProcessor(["DAILY_LOSS_INTERVAL_SECS": "0.05"])
+            try await path.publish(try rig.signal("s1", epoch: Epoch.first.next))
+            try await eventually("decided") { try await rig.number("SELECT count(*) AS n FROM signals") == 1 }
+            try await lose(100, rig)
+            try await path.untilAlert("dailyLossExceeded")
+            #expect(try await isEngaged(rig))
+            #expect(try told() == [true])
+
+            try await release()
+            let row = try await rig.pool.transaction("deeper") {
+                try await RuntimeLimits.set("MAX_DAILY_LOSS", to: "150", reason: "a test", by: "test", $0)
+            }
+            try await eventually("taken") {
+                try await RuntimeLimits.takers(since: row, rig.pool) == ["signal-processor/1"]
+            }
+            #expect(try await !isEngaged(rig))
+            try await lose(50, rig)
+            try await eventually("engaged again") { try await isEngaged(rig) }
+            try await eventually("told again") { try told() == [true, true] }
+            #expect(await path.stop() == [.ok])
+
+            try await release()
+            path.startSignalProcessor(["DAILY_LOSS_INTERVAL_SECS": "0.05"])
+            try await path.publish(try rig.signal("s2", epoch: Epoch.first.next))
+            try await eventually("told what stays released") { try told() == [true, true, false] }
+            #expect(try await !isEngaged(rig))
+            let engaged = try await rig.number(
+                "SELECT count(*) AS n FROM audit_log WHERE event = 'daily_loss_exceeded'")
+            #expect(engaged == 2)
+        }
+    }
+
     @Test func `a marked loss halts too, once for several processes`() async throws {
         let rig = try await Rig()
         try await rig.addGame()
@@ -78,15 +123,15 @@ struct DailyLossTests {
         let step = watch.observe(realised: standing.realised, marked: standing.marked, on: standing.day)
         guard case .halt(let loss) = step else { throw NeverCame(description: "a halt: \(step as Any)") }
         #expect(loss > .dollars(120))
-        let halts = try await withThrowingTaskGroup(of: Bool.self) { group in
+        let halts = try await withThrowingTaskGroup(of: LossHalt.self) { group in
             for number in 0..<5 {
                 group.addTask {
                     try await store.halt(for: loss, limit: .dollars(100), by: "signal-processor/\(number)", at: tipOff)
                 }
             }
-            return try await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+            return try await group.reduce(into: [LossHalt: Int]()) { $0[$1, default: 0] += 1 }
         }
-        #expect(halts == 1)
+        #expect(halts == [.engaged: 1, .stands: 4])
         #expect(try await isEngaged(rig))
         #expect(try await rig.number("SELECT count(*) AS n FROM outbox WHERE topic = 'trading:kill_switch'") == 1)
     }

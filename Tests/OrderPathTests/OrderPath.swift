@@ -79,17 +79,17 @@ final class OrderPath: Sendable {
     }
 
     /// How many firings and recoveries of a fingerprint were told.
-    func alerts(_ fingerprint: String) throws -> Int {
+    func alerts(_ fingerprint: String) throws -> Int { try alertLines(fingerprint).count }
+
+    /// The same as they stand in the files.
+    func alertLines(_ fingerprint: String) throws -> [String] {
         let files = try FileManager.default.contentsOfDirectory(atPath: directory.path).filter {
             $0.hasPrefix("alerts") && $0.hasSuffix(".log")
         }
-        return files.reduce(0) { count, name in
+        return files.sorted().flatMap { name in
             let text = FileManager.default.contents(atPath: "\(directory.path)/\(name)") ?? Data()
-            return count
-                + String(decoding: text, as: UTF8.self).split(separator: "\n").count {
-                    $0.contains("\"fingerprint\":\"\(fingerprint)\"")
-                }
-        }
+            return String(decoding: text, as: UTF8.self).split(separator: "\n").map(String.init)
+        }.filter { $0.contains("\"fingerprint\":\"\(fingerprint)\"") }
     }
 
     func startSignalProcessor(_ settings: [String: String] = [:]) {

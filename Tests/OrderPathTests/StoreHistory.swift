@@ -329,8 +329,9 @@ struct StoreHistory {
         let ours = (realised: books.realised - books.fees, marked: books.markedProfit(marks, at: at))
         var found = note("realised today", real.realised, ours.realised)
         found += note("marked today", real.marked, .some(ours.marked))
-        let isHalt = try await signals.halt(for: .dollars(100), limit: .dollars(100), by: "test", at: at)
-        return found + note("halt", isHalt, books.halt())
+        let limit = Money.dollars(Int64(roll(1...3)) * 50)
+        let halt = try await signals.halt(for: limit, limit: limit, by: "test", at: at)
+        return found + note("halt at \(limit)", halt, books.halt(at: limit))
     }
 
     mutating func marks() -> [MarketID: PortfolioMark.Mark] {

@@ -36,6 +36,16 @@ public enum PortfolioMark {
     }
 }
 
+/// What became of the kill switch when the loss of the day reached a limit.
+public enum LossHalt: String, Hashable, Sendable {
+    /// It was released, and is engaged now.
+    case engaged
+    /// It stood engaged already.
+    case stands
+    /// It was engaged for this limit, or a deeper one, and a person has released it since: it stays released.
+    case released
+}
+
 /// Watches the loss of the trading day: warns at 80 %, halts at 100 % (CHECKLIST R93).
 ///
 /// Legal transitions: `normal -> warned -> halted`, `normal -> halted`; a new day starts at `normal`. A halt engages

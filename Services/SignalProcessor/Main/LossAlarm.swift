@@ -55,16 +55,29 @@ actor LossAlarm {
                 fields: fields(loss, standing), severity: .warning)
             try await store.recordWarning(of: loss, limit: watch.limit)
         case .halt(let loss):
+            let halt = try await store.halt(for: loss, limit: watch.limit, by: host.source, at: now)
+            if halt == .engaged { host.outbox() }
+            // Of another limit, or another day: what was told of the one before is no longer true.
+            if lastState == .halted { resolveExceeded() }
             host.alerts.fire(
-                Self.exceeded, fingerprint: Self.exceeded,
-                "The loss of the day has reached its limit: the kill switch is engaged",
-                fields: fields(loss, standing))
-            if try await store.halt(for: loss, limit: watch.limit, by: host.source, at: now) { host.outbox() }
-            host.log.error("daily loss reached", metadata: ["loss": "\(loss)", "limit": "\(watch.limit)"])
+                Self.exceeded, fingerprint: Self.exceeded, Self.summary(of: halt), fields: fields(loss, standing))
+            host.log.error(
+                "daily loss reached",
+                metadata: ["loss": "\(loss)", "limit": "\(watch.limit)", "kill_switch": "\(halt.rawValue)"])
         case nil: break
         }
         watch = next
         tellRecovery()
+    }
+
+    /// What was done about it, and not what was meant to be.
+    private static func summary(of halt: LossHalt) -> String {
+        switch halt {
+        case .engaged, .stands: "The loss of the day has reached its limit: the kill switch is engaged"
+        case .released:
+            "The loss of the day has reached its limit; the kill switch, which a person has released since, stays "
+                + "released: no entries, but whatever else trades goes on"
+        }
     }
 
     private func fields(_ loss: Money, _ standing: SignalStore.DayStanding) -> [String: String] {
@@ -74,13 +87,17 @@ actor LossAlarm {
         ]
     }
 
-    /// A new day begins at nothing.
+    /// A new day begins at nothing, and another limit may be far.
     private func tellRecovery() {
         if watch.state == .normal, lastState != .normal {
             host.alerts.resolve(Self.warning, kind: Self.warning, "The loss of the day is far from its limit")
-            host.alerts.resolve(Self.exceeded, kind: Self.exceeded, "A new trading day, or another limit")
         }
+        if watch.state != .halted, lastState == .halted || lastState == nil { resolveExceeded() }
         lastState = watch.state
+    }
+
+    private func resolveExceeded() {
+        host.alerts.resolve(Self.exceeded, kind: Self.exceeded, "A new trading day, or another limit")
     }
 
     private func tellMissing(_ isMissing: Bool) {

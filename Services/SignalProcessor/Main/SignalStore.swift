@@ -169,21 +169,24 @@ extension SignalStore {
         }
     }
 
-    /// Engages the kill switch for the loss of the day, once a day for all processes and lives.
+    /// Engages the kill switch for the loss of the day, once a day and limit for all processes and lives.
     ///
-    /// Who releases it on the same day is not overruled: entries stay refused by the limit itself.
-    ///
-    /// - Returns: whether this call engaged it.
-    func halt(for loss: Money, limit: Money, by author: String, at now: VenueInstant) async throws -> Bool {
+    /// Who releases it on the same day is not overruled before a deeper limit is reached: entries stay refused by the
+    /// limit itself.
+    func halt(for loss: Money, limit: Money, by author: String, at now: VenueInstant) async throws -> LossHalt {
         try await pool.retryingTransaction("daily loss") { transaction in
             _ = try await account.lock(transaction)
             let marker = DailyStatistics.halted(account)
-            guard try await statistics.sum(of: [marker], at: now, transaction) == 0 else { return false }
-            try await statistics.add([marker: 1], at: now, transaction)
+            let deepest = try await statistics.sum(of: [marker], at: now, transaction)
+            guard limit.microdollars > deepest else {
+                return try await KillSwitchStore.read(transaction) == .released ? .released : .stands
+            }
+            try await statistics.add([marker: limit.microdollars - deepest], at: now, transaction)
             try await AuditEntry(.dailyLossExceeded, details: ["loss": "\(loss)", "limit": "\(limit)"])
                 .write(transaction)
-            return try await KillSwitchStore.change(
+            let changed = try await KillSwitchStore.change(
                 engaged: true, reason: "daily loss: \(loss) of \(limit)", by: author, transaction)
+            return changed ? .engaged : .stands
         }
     }
 }

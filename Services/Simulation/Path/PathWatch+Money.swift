@@ -29,7 +29,8 @@ extension Simulation {
         guard path.isOn else { return }
         let isSeen = path.processors.contains { $0.process.isRunning && !$0.process.isPaused && $0.process.hasDatabase }
         let isOver = path.books.realised - path.books.fees <= -path.limits.dailyLoss
-        guard isOver, isSeen, !path.books.isHalted, !path.trouble.isDiskFull, path.trouble.lostAnswers == 0 else {
+        guard isOver, isSeen, path.books.haltedFor == nil, !path.trouble.isDiskFull, path.trouble.lostAnswers == 0
+        else {
             path.watch.lossSince = nil
             return
         }

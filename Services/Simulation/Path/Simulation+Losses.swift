@@ -21,7 +21,7 @@ extension Simulation {
             if fate.isDone, plant != .haltForgotten {
                 record("p\(index) halts for a loss of \(loss)")
                 log.add("halt")
-                path.books.halt()
+                path.books.halt(at: next.limit)
             }
             // What could not be carried out is tried again by the next look.
             guard fate.isAnswered else { return }

@@ -13,15 +13,14 @@ extension SimulatedBooks {
             marks: marks, limit: .seconds(120), at: now)
     }
 
-    /// Engages the kill switch for the loss of the day, once; who releases it is not overruled.
-    ///
-    /// True when this call engaged it.
+    /// Engages the kill switch for the loss of the day, once a limit; who releases it is not overruled before a deeper
+    /// one is reached.
     @discardableResult
-    mutating func halt() -> Bool {
-        guard !isHalted else { return false }
-        isHalted = true
+    mutating func halt(at limit: Money) -> LossHalt {
+        guard limit > haltedFor ?? .zero else { return killSwitch == .released ? .released : .stands }
+        haltedFor = limit
         defer { killSwitch = .engaged }
-        return killSwitch != .engaged
+        return killSwitch == .engaged ? .stands : .engaged
     }
 
     // MARK: The budget

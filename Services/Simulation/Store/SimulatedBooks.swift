@@ -103,8 +103,8 @@ struct SimulatedBooks {
     /// What the account may ask of its venue; nil where nobody counts.
     var budgetLimits: AccountBudget.Limits?
     var budget = AccountBudget()
-    /// Whether the kill switch was engaged for the day's loss.
-    var isHalted = false
+    /// The deepest limit that the kill switch was engaged for by the day's loss.
+    var haltedFor: Money?
     var positions: [MarketID: PositionRow] = [:]
     /// Grows with every booking: `OrderStore.mark`.
     var mark = 0
