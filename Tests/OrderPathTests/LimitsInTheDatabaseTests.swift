@@ -79,21 +79,25 @@ struct LimitsInTheDatabaseTests {
     }
 
     // CHECKLIST R82.
-    @Test(arguments: [(60, 180), (45, 300)] as [(Int64, Int64)])
-    func `a team cools down from when its position was closed, longer after a loss`(
-        cents: Int64, seconds: Int64
+    @Test(arguments: [([60], 180), ([45], 300), ([90, 45], 300), ([20, 60], 180)] as [([Int64], Int64)])
+    func `a team cools down from when its position was closed, longer after a loss by the last trade alone`(
+        trades: [Int64], seconds: Int64
     ) async throws {
         let rig = try await Rig()
         try await rig.addGame()
         let orders = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
-        try await rig.buy(10, at: 50, orders, name: "first")
-        let exit = try await rig.addExit("exit", contracts: 10)
-        try await rig.force("UPDATE intents SET limit_price = \(cents * 100) WHERE intent_id = 'exit'")
-        let claimed = try await orders.claim(
-            exit, engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, marking: true, at: tipOff)
-        let order = try #require(claimed.claimed).order.request
-        _ = try await orders.book(order.id, await FakeVenue().submit(order, deadline: .origin), at: tipOff)
-        #expect(try await rig.text("SELECT state AS t FROM positions") == "closed")
+        for (number, cents) in trades.enumerated() {
+            try await rig.buy(10, at: 50, orders, name: "entry-\(number)")
+            let exit = try await rig.addExit(IntentID(stringLiteral: "exit-\(number)"), contracts: 10)
+            try await rig.force(
+                "UPDATE intents SET limit_price = \(cents * 100) WHERE intent_id = \(exit.rawValue)")
+            let claimed = try await orders.claim(
+                exit, engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, marking: true,
+                at: tipOff)
+            let order = try #require(claimed.claimed).order.request
+            _ = try await orders.book(order.id, await FakeVenue().submit(order, deadline: .origin), at: tipOff)
+            #expect(try await rig.text("SELECT state AS t FROM positions") == "closed")
+        }
         func verdict(_ id: SignalID, after seconds: Int64) async throws -> String? {
             let sample = try rig.signal(id)
             let now = tipOff.advanced(by: .seconds(seconds))

@@ -259,10 +259,21 @@ struct PortfolioReader {
     }
 
     /// Positions that were closed before the game's end; the last fill of one is its close.
+    ///
+    /// A position may be opened and closed several times: it was won or lost by what it has brought since it was flat
+    /// before, and not by all that its market ever brought.
     private func closedPositions(in game: GameID) -> PostgresQuestion<[ClosedPosition]> {
         .each(
             """
-            SELECT m.outcome_team, last.outcome, last.action, last.venue_at, p.realised > p.fees AS won
+            SELECT m.outcome_team, last.outcome, last.action, last.venue_at, p.realised - p.fees > coalesce((
+                SELECT brought FROM (
+                    SELECT number, sum(taken) OVER booked AS net,
+                        sum(-taken * yes_price - fee) OVER booked AS brought
+                    FROM (SELECT number, fee, CASE WHEN outcome = 'yes' THEN price ELSE 10000 - price END AS yes_price,
+                            CASE WHEN (outcome = 'yes') = (action = 'buy') THEN quantity ELSE -quantity END AS taken
+                        FROM fills f WHERE f.market_id = p.market_id AND f.standing <> 'reversed') AS fill
+                    WINDOW booked AS (ORDER BY number)) AS after
+                WHERE net = 0 ORDER BY number DESC OFFSET 1 LIMIT 1), 0) AS won
             FROM positions p JOIN market_mappings m USING (market_id) CROSS JOIN LATERAL (
                 SELECT outcome, action, venue_at FROM fills f
                 WHERE f.market_id = p.market_id AND f.standing <> 'reversed'

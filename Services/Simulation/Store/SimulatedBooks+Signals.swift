@@ -120,8 +120,20 @@ extension SimulatedBooks {
             guard let last, let team = markets[market]?.team else { return nil }
             let takesYes = (last.outcome == .yes) == (last.action == .buy)
             return ClosedPosition(
-                backs: takesYes ? team.opposite : team, won: row.position.realised > row.position.fees, at: last.at)
+                backs: takesYes ? team.opposite : team,
+                won: row.position.realised - row.position.fees > broughtBefore(market), at: last.at)
         }
         .sorted { ($0.at, $0.backs.rawValue) < ($1.at, $1.backs.rawValue) }
+    }
+
+    /// What a market had brought, after fees, when its position was flat for the last time but one.
+    private func broughtBefore(_ market: MarketID) -> Money {
+        var position = Position(market: market)
+        var brought: [Money] = []
+        for fill in (tape[market] ?? []) where !reversed.contains(fill) {
+            fills[fill].map { _ = position.apply($0) }
+            if position.isFlat { brought.append(position.realised - position.fees) }
+        }
+        return brought.dropLast().last ?? .zero
     }
 }
