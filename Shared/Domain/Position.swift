@@ -93,6 +93,13 @@ public struct Position: Hashable, Sendable, Codable {
         return takesYes ? netHundredths < 0 : netHundredths > 0
     }
 
+    /// How much of it no arbitrage counts on.
+    ///
+    /// `counted` is what arbitrages hold of the market, in 1/100 contract of YES, below zero of NO.
+    public func free(of counted: Int64) -> Quantity {
+        Quantity(unchecked: max(0, abs(netHundredths) - max(0, netHundredths > 0 ? counted : -counted)))
+    }
+
     /// The position that a market's fills make, in the order in which they were booked, paid out when it was settled.
     ///
     /// For what cannot be undone in place: a fill that its venue takes back (PITFALLS 8, row 14). Of a market that was

@@ -57,6 +57,17 @@ private func fill(
         #expect(position.isReduced(by: outcome, action, try Quantity(hundredths: hundredths)) == reduces)
     }
 
+    @Test(
+        arguments: [
+            (1_000, 0, 1_000), (1_000, 300, 700), (1_000, 1_000, 0), (1_000, 1_001, 0), (1_000, -300, 1_000),
+            (-1_000, -300, 700), (-1_000, -1_001, 0), (-1_000, 300, 1_000), (0, 300, 0), (0, -300, 0),
+        ] as [(Int64, Int64, Int64)])
+    func `what no arbitrage counts on is free, never less than none`(net: Int64, counted: Int64, free: Int64) throws {
+        let position = try Position(
+            market: market, netHundredths: net, cost: net == 0 ? .zero : .dollars(4), realised: .zero, fees: .zero)
+        #expect(position.free(of: counted) == (try Quantity(hundredths: free)))
+    }
+
     @Test func `a stored position that cannot be is refused`() throws {
         let refused: [(Int64, Money, Money)] = [
             (100, .cents(101), .zero), (0, .cents(1), .zero), (100, .cents(-1), .zero), (100, .cents(50), .cents(-1)),

@@ -96,13 +96,16 @@ struct DecisionTests {
             id: "exit-1", signal: "signal-1", reservation: "none", game: "game-1", sport: .nba, market: market,
             venue: .kalshi, epoch: .first, outcome: .yes, action: .sell, limit: .cents(50), quantity: .contracts(40),
             expiresAt: tipOff.advanced(by: .seconds(60)))
-        func decision(held: Int64) throws -> SendDecision {
+        func decision(held: Int64, counted: Int64 = 0) throws -> SendDecision {
             let position = try Position(
                 market: market, netHundredths: held * 100, cost: held == 0 ? .zero : .dollars(1), realised: .zero,
                 fees: .zero)
-            return engine.decide(sale, earlier: [], position: position, clearContext(), at: tipOff)
+            return engine.decide(
+                sale, earlier: [], position: position, counted: counted * 100, clearContext(), at: tipOff)
         }
         #expect(try decision(held: 40) == .send(attempt: 1))
+        #expect(try decision(held: 50, counted: 10) == .send(attempt: 1))
+        #expect(try decision(held: 49, counted: 10) == .refuse(.notHeld), "a leg of an arbitrage is among it")
         for held: Int64 in [39, 0, -40] { #expect(try decision(held: held) == .refuse(.notHeld)) }
         let other = engine.decide(sale, earlier: [], position: Position(market: "OTHER"), clearContext(), at: tipOff)
         #expect(other == .refuse(.notHeld))

@@ -161,7 +161,8 @@ struct OrderQueueTests {
 
 struct ExitTests {
     private func decide(
-        held: Int64, cost: Int64, bid: Int64, ask: Int64, age: Int64 = 60, bookAge: Int64 = 1, sport: Sport = .nba
+        held: Int64, cost: Int64, bid: Int64, ask: Int64, age: Int64 = 60, bookAge: Int64 = 1, sport: Sport = .nba,
+        counted: Int64 = 0
     ) throws -> ExitDecision {
         let position = try Position(
             market: market, netHundredths: held * 100, cost: .cents(cost), realised: .zero, fees: .zero)
@@ -171,7 +172,7 @@ struct ExitTests {
             try held >= 0
             ? OrderBook(yesBids: [own], noBids: [other]) : OrderBook(yesBids: [other], noBids: [own])
         return ExitRules().decide(
-            position, sport: sport, openedAt: tipOff.advanced(by: .seconds(-age)),
+            position, counted: counted * 100, sport: sport, openedAt: tipOff.advanced(by: .seconds(-age)),
             book: (book, tipOff.advanced(by: .seconds(-bookAge))), step: .linearCent, at: tipOff)
     }
 
@@ -184,6 +185,18 @@ struct ExitTests {
         #expect(
             try decide(held: -10, cost: 300, bid: 33, ask: 35)
                 == .sell(.no, .contracts(10), limit: .cents(32), .takeProfit))
+    }
+
+    @Test func `what the pairs of an arbitrage count on is not sold`() throws {
+        #expect(
+            try decide(held: 50, cost: 2_450, bid: 20, ask: 22, counted: 10)
+                == .sell(.yes, .contracts(40), limit: .cents(19), .stopLoss))
+        #expect(
+            try decide(held: -50, cost: 1_500, bid: 33, ask: 35, counted: -10)
+                == .sell(.no, .contracts(40), limit: .cents(32), .takeProfit))
+        for counted: Int64 in [10, 11] {
+            #expect(try decide(held: 10, cost: 450, bid: 20, ask: 22, counted: counted) == .keep(.hedged))
+        }
     }
 
     @Test func `each reason to keep is said`() throws {

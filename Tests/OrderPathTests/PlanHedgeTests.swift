@@ -13,14 +13,15 @@ import Wire
 struct PlanHedgeTests {
     private let later = tipOff.advanced(by: .seconds(20))
 
-    /// A plan that this life works on, in a store whose fills may be taken back.
+    /// A plan that this life works on, in a store whose fills may be taken back, after a bet in its first market.
     private func withPlan(
-        _ body: (Rig, OrderStore, ApprovedPlan, _ away: MarketID) async throws -> Void
+        after bet: Int64 = 0, _ body: (Rig, OrderStore, ApprovedPlan, _ away: MarketID) async throws -> Void
     ) async throws {
         let rig = try await Rig()
         try await rig.addGame()
         let away = try await rig.addAwayMarket("game-1")
-        let plan = try await rig.approvedPlan(rig.arbitrage("a1", away: away))
+        if bet > 0 { try await rig.buy(bet, at: 50, rig.orders, name: "bet") }
+        let plan = try await rig.approvedPlan(rig.arbitrage("a1", away: away), marks: rig.mark(45, of: "game-1"))
         var store = rig.orders
         store.fillStanding = .provisional
         #expect(try await store.takePlan(plan.id, for: "me", lease: .seconds(60)) != nil)
@@ -77,6 +78,48 @@ struct PlanHedgeTests {
             #expect(try await exit() == nil, "the pair pays its dollar whoever wins")
             #expect(try await store.heldPositions().isEmpty)
             #expect(try await store.waitingPlans(limit: 10).isEmpty)
+        }
+    }
+
+    /// CHECKLIST N33.
+    @Test func `an earlier bet keeps its stop when pairs are bought beside it, and the pairs stay`() async throws {
+        try await withPlan(after: 40) { rig, store, plan, _ in
+            let crash = try rig.price(of: "game-1", bid: 20, ask: 22, at: later)
+            func exit() async throws -> OrderQueue.Item? {
+                try await store.askExit(of: "game-1-HOME", ExitPolicy(), price: crash, at: later)
+            }
+            func sell(_ intent: IntentID) async throws -> (refusal: SendDecision, order: OrderRecord?) {
+                let engine = ExecutionServiceEngine(safeguards: Safeguards())
+                let (decision, claimed) = try await store.claim(intent, engine: engine, seen: .clear, at: tipOff)
+                guard let order = claimed?.order else { return (decision, nil) }
+                _ = try await store.book(order.request.id, .sent, at: tipOff)
+                let news = await FakeVenue().submit(order.request, deadline: .origin)
+                return (decision, try await store.book(order.request.id, news, at: tipOff).order)
+            }
+            try await buy(0, number: 1, of: plan, store)
+            #expect(try await exit() == nil, "the plan's driver sees to the market")
+            try await buy(1, number: 2, of: plan, store)
+            try await finish(plan, store)
+            #expect(try await store.heldPositions()["game-1-HOME"]?.free == .contracts(40))
+            let all = try #require(try await exit())
+            #expect(all.priority == .stopLoss)
+
+            // Something else is sold before it is stored: the rest would not leave the leg of 8 whole.
+            let other = try await sell(rig.addExit("other", contracts: 5))
+            #expect(other.order?.filled == .contracts(5))
+            let late = try await sell(all.intent)
+            #expect(late.refusal == .refuse(.notHeld) && late.order == nil)
+            let whole = try await sell(rig.addExit("whole", contracts: 43))
+            #expect(whole.refusal == .refuse(.notHeld), "nor is it sold on any other's word")
+
+            let rest = try #require(try await exit())
+            let sold = try await sell(rest.intent)
+            #expect(sold.order?.filled == .contracts(35))
+            let left = try await rig.number(
+                "SELECT net_quantity AS n FROM positions WHERE market_id = 'game-1-HOME'")
+            #expect(left == plan.quantity.hundredths)
+            #expect(try await exit() == nil)
+            #expect(try await store.heldPositions().isEmpty)
         }
     }
 

@@ -40,9 +40,9 @@ extension Rig {
     }
 
     /// An approved plan, without a signal-processor.
-    func approvedPlan(_ signal: ArbitrageSignal) async throws -> ApprovedPlan {
+    func approvedPlan(_ signal: ArbitrageSignal, marks: MarkBook.Marks = [:]) async throws -> ApprovedPlan {
         let engine = SignalProcessorEngine(limits: Self.planLimits)
-        let outcome = try await signals.process(signal, trace: nil, engine: engine, at: tipOff)
+        let outcome = try await signals.process(signal, trace: nil, engine: engine, marks: marks, at: tipOff)
         guard case .decided(.approved(let plan)) = outcome else { throw NeverCame(description: "\(outcome)") }
         return plan
     }

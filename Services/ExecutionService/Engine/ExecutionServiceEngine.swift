@@ -55,13 +55,13 @@ public struct ExecutionServiceEngine: Sendable {
     }
 
     /// The same, with what is held of the intent's market: a sale is an exit, or it is refused.
+    ///
+    /// `counted` is what arbitrages hold of it, in 1/100 contract of YES, below zero of NO: no exit sells that.
     public func decide(
-        _ intent: ApprovedIntent, earlier: [OrderRecord], position: Position, _ context: SendContext,
-        at now: VenueInstant
+        _ intent: ApprovedIntent, earlier: [OrderRecord], position: Position, counted: Int64 = 0,
+        _ context: SendContext, at now: VenueInstant
     ) -> SendDecision {
-        let reduces =
-            position.market == intent.market
-            && position.isReduced(by: intent.outcome, intent.action, intent.quantity)
+        let reduces = position.market == intent.market && position.isReduced(by: intent, counted: counted)
         let decision = decide(intent, earlier: earlier, reduces: reduces, context, at: now)
         if case .send = decision, intent.action == .sell, !reduces { return .refuse(.notHeld) }
         return decision
@@ -99,5 +99,13 @@ public struct ExecutionServiceEngine: Sendable {
         guard order.state == .unknown, let found = evidence[order.request.id] else { return .wait }
         guard found.isProven, order.venueOrder == nil, order.filled.isZero else { return .page }
         return .absent(retries: order.attempt < attempts && now < intentExpiresAt)
+    }
+}
+
+extension Position {
+    /// Whether an intent can only make this position smaller, and sells nothing that an arbitrage counts on.
+    public func isReduced(by intent: ApprovedIntent, counted: Int64) -> Bool {
+        isReduced(by: intent.outcome, intent.action, intent.quantity)
+            && (intent.action == .buy || intent.quantity <= free(of: counted))
     }
 }

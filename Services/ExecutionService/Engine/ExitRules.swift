@@ -10,12 +10,14 @@ public enum ExitReason: String, Hashable, Sendable, Codable, CaseIterable {
 
 /// Whether a position is kept or sold.
 public enum ExitDecision: Hashable, Sendable {
-    /// Sell all of it, at no less than `limit`.
+    /// Sell all of it that no arbitrage counts on, at no less than `limit`.
     case sell(Outcome, Quantity, limit: Price, ExitReason)
     case keep(KeepReason)
 
     public enum KeepReason: String, Hashable, Sendable, CaseIterable {
         case flat
+        /// All of it belongs to pairs of arbitrages: whoever sells it leaves the other leg alone.
+        case hedged
         /// Held too short a time: the price that it was bought at is still the news.
         case tooYoung = "too_young"
         case noBook = "no_book"
@@ -51,17 +53,20 @@ public struct ExitRules: Hashable, Sendable {
 
     /// - Parameters:
     ///   - position: what is held of the market.
+    ///   - counted: what arbitrages hold of it, in 1/100 contract of YES, below zero of NO.
     ///   - sport: of the game.
     ///   - openedAt: of the first fill since it was flat.
     ///   - book: the market's, with the time of its last confirmation; nil when there is none.
     ///   - step: of the market.
     ///   - now: venue time.
-    /// - Returns: what to do with all of it.
+    /// - Returns: what to do with all of it that no arbitrage counts on.
     public func decide(
-        _ position: Position, sport: Sport, openedAt: VenueInstant, book: (OrderBook, confirmedAt: VenueInstant)?,
-        step: PriceStep, at now: VenueInstant
+        _ position: Position, counted: Int64 = 0, sport: Sport, openedAt: VenueInstant,
+        book: (OrderBook, confirmedAt: VenueInstant)?, step: PriceStep, at now: VenueInstant
     ) -> ExitDecision {
         guard let outcome = position.outcome else { return .keep(.flat) }
+        let free = position.free(of: counted)
+        if free.isZero { return .keep(.hedged) }
         if openedAt.duration(to: now) < minimumHold { return .keep(.tooYoung) }
         guard let (levels, confirmedAt) = book, !levels.isCrossed, let bid = levels.bestBid(outcome)?.price else {
             return .keep(.noBook)
@@ -86,6 +91,6 @@ public struct ExitRules: Hashable, Sendable {
         }
         let least = bid.tenThousandths - (bid.tenThousandths * slippage + 9_999) / 10_000
         let limit = (try? Price(tenThousandths: max(1, least))).flatMap { step.down($0) } ?? bid
-        return .sell(outcome, position.quantity, limit: limit, reason)
+        return .sell(outcome, free, limit: limit, reason)
     }
 }

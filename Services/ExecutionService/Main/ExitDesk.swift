@@ -114,7 +114,7 @@ extension ExitDesk {
                 "The kill switch holds back an exit: the position stays at risk",
                 fields: [
                     "market": market.rawValue, "reason": reason.rawValue,
-                    "contracts": "\(held[market]?.position.quantity ?? .zero)",
+                    "contracts": "\(held[market]?.free ?? .zero)",
                     "cost": "\(held[market]?.position.cost ?? .zero)",
                     "release": "linesman kill-switch release --reason …",
                 ])

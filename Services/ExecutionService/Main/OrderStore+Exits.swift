@@ -8,6 +8,8 @@ import Wire
 /// An open position, with what it takes to judge whether to keep it.
 struct HeldPosition: Sendable {
     let position: Position
+    /// What arbitrages hold of it, in 1/100 contract of YES, below zero of NO.
+    let counted: Int64
     let sport: Sport
     let step: PriceStep
     /// Venue time of the first fill since it was flat.
@@ -27,13 +29,17 @@ struct HeldPosition: Sendable {
         }
     }
 
+    /// How much of it may be sold.
+    var free: Quantity { position.free(of: counted) }
+
     func decide(_ rules: ExitRules, _ price: PriceUpdate?, at now: VenueInstant) -> ExitDecision {
         let book = price.flatMap { price -> (OrderBook, confirmedAt: VenueInstant)? in
             let no = price.yesAsk.flatMap { try? BookLevel(price: $0.price.complement, quantity: $0.quantity) }
             let levels = try? OrderBook(yesBids: price.yesBid.map { [$0] } ?? [], noBids: no.map { [$0] } ?? [])
             return levels.map { ($0, price.at) }
         }
-        return rules.decide(position, sport: sport, openedAt: openedAt, book: book, step: step, at: now)
+        return rules.decide(
+            position, counted: counted, sport: sport, openedAt: openedAt, book: book, step: step, at: now)
     }
 
     /// Whether something is to be asked for that is not asked for yet.
@@ -53,27 +59,43 @@ struct ExitPolicy: Sendable {
 }
 
 extension OrderStore {
-    /// Whether the position `p` is a leg of an arbitrage that is at work, or that bought pairs: whoever sells it leaves
-    /// the other leg alone (CHECKLIST N13).
-    private static let isHedged: SQL = """
+    /// Whether the position `p` is a leg of an arbitrage that has not ended: its driver sees to it.
+    private static let isAtWork: SQL = """
         EXISTS (SELECT FROM intents l JOIN plans USING (plan_id) WHERE l.market_id = p.market_id
-            AND (plans.state <> 'finished' OR plans.pairs > 0))
+            AND plans.state <> 'finished')
         """
 
-    /// Every open position that is not hedged by another, with the exit that waits for it.
+    /// What arbitrages hold of a market, in 1/100 contract of YES, below zero of NO: whoever sells it leaves the other
+    /// leg alone (CHECKLIST N13).
+    ///
+    /// Of one whose other market was paid out before its leg was matched, it is the pairs: nobody sees to the rest.
+    static func counted(in market: SQL) -> SQL {
+        """
+        (SELECT coalesce(sum(CASE WHEN l.outcome = 'yes' THEN leg.held ELSE -leg.held END), 0)::int8
+            FROM intents l JOIN plans USING (plan_id), LATERAL (
+                SELECT CASE WHEN plans.ending = \(PlanEnding.naked) THEN plans.pairs ELSE coalesce(
+                        sum(CASE WHEN o.action = 'buy' THEN o.filled ELSE -o.filled END), 0) END AS held
+                FROM orders o WHERE o.intent_id = l.intent_id) AS leg
+            WHERE l.market_id = \(market))
+        """
+    }
+
+    /// Every open position that is not all hedged by another, with the exit that waits for it.
     func heldPositions() async throws -> [MarketID: HeldPosition] {
         let rows = try await pool.query(
             """
-            SELECT p.*, g.sport, m.price_step, i.exit_reason, i.limit_price, i.state AS intent_state
+            SELECT p.*, g.sport, m.price_step, i.exit_reason, i.limit_price, i.state AS intent_state,
+                \(Self.counted(in: "p.market_id")) AS counted
             FROM positions p JOIN market_mappings m USING (market_id) JOIN games g ON g.game_id = p.game_id
                 LEFT JOIN intents i ON i.market_id = p.market_id AND i.exit_reason IS NOT NULL
                     AND i.state IN ('approved', 'sending')
-            WHERE p.state = 'open' AND p.net_quantity <> 0 AND NOT \(Self.isHedged)
+            WHERE p.state = 'open' AND p.net_quantity <> 0 AND NOT \(Self.isAtWork)
             """)
-        return try Dictionary(uniqueKeysWithValues: rows.map { (try MarketID($0.text("market_id")), try .init($0)) })
+        let held = try rows.map { (try MarketID($0.text("market_id")), try HeldPosition($0)) }
+        return Dictionary(uniqueKeysWithValues: held.filter { !$0.1.free.isZero })
     }
 
-    /// Makes the intent to sell a position, when the rules still say so of what is held now.
+    /// Makes the intent to sell a position, less what pairs count on, when the rules still say so of what is held now.
     ///
     /// Once: while one that serves waits or is on its way there is no other, whoever asks and however often; what was
     /// not sold of it is asked for again. No exposure is reserved, since it can only shrink.
@@ -87,10 +109,11 @@ extension OrderStore {
             let waiting = try await liveExit(in: market, transaction)
             let row = try await transaction.first(
                 """
-                SELECT p.*, g.sport, m.price_step, m.venue, NULL AS exit_reason, a.epoch FROM positions p
+                SELECT p.*, g.sport, m.price_step, m.venue, NULL AS exit_reason, a.epoch,
+                    \(Self.counted(in: "p.market_id")) AS counted FROM positions p
                     JOIN market_mappings m USING (market_id) JOIN games g ON g.game_id = p.game_id
                     LEFT JOIN assignments a ON a.game_id = p.game_id
-                WHERE p.market_id = \(market.rawValue) AND p.state = 'open' AND NOT \(Self.isHedged)
+                WHERE p.market_id = \(market.rawValue) AND p.state = 'open' AND NOT \(Self.isAtWork)
                 FOR UPDATE OF p
                 """)
             guard let row else { return nil }
@@ -190,12 +213,13 @@ extension OrderStore {
 }
 
 extension HeldPosition {
-    /// Reads a row of `positions`, with `sport`, `price_step` and the exit that waits.
+    /// Reads a row of `positions`, with `sport`, `price_step`, `counted` and the exit that waits.
     init(_ row: Row) throws {
         position = try Position(
             market: MarketID(row.text("market_id")), netHundredths: row.int64("net_quantity"),
             cost: Money(microdollars: row.int64("cost")), realised: Money(microdollars: row.int64("realised")),
             fees: Money(microdollars: row.int64("fees")))
+        counted = try row.int64("counted")
         sport = try row.choice("sport")
         step = try row.choice("price_step")
         openedAt = try row.int64OrNil("opened_at").map { try VenueInstant(microseconds: $0) } ?? .epoch

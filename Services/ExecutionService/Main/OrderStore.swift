@@ -122,11 +122,12 @@ struct OrderStore: Sendable {
             stored.reservation = reservation
             let intent = stored.intent
             let position = held ?? Position(market: intent.market)
-            let reduces = position.isReduced(by: intent.outcome, intent.action, intent.quantity)
+            let reduces = position.isReduced(by: intent, counted: stored.counted)
             var context = sendContext(intent, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
             context.step = stored.step
-            var decision = engine.decide(intent, earlier: earlier, position: position, context, at: now)
+            var decision = engine.decide(
+                intent, earlier: earlier, position: position, counted: stored.counted, context, at: now)
             if stored.hasExpiredHere, decision != .wait { decision = .expire }
             switch decision {
             case .wait: return (decision, nil)

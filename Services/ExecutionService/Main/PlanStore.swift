@@ -226,7 +226,7 @@ extension OrderStore {
     private func legs(of plan: IntentID) -> PostgresQuestion<[StoredIntent]> {
         .each(
             """
-            SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired
+            SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired, 0::int8 AS counted
             FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
             WHERE i.plan_id = \(plan.rawValue) ORDER BY i.leg FOR UPDATE OF i
             """

@@ -14,8 +14,11 @@ struct StoredIntent: Sendable {
     let trace: TraceID?
     /// Whose leg it is.
     let plan: IntentID?
+    /// Of a sale: what arbitrages hold of its market, in 1/100 contract of YES, below zero of NO.
+    let counted: Int64
 
-    /// Reads a row of `intents`, with `sport`, `venue`, `price_step` and `has_expired`, without its reservation.
+    /// Reads a row of `intents`, with `sport`, `venue`, `price_step`, `has_expired` and `counted`, without its
+    /// reservation.
     init(_ row: Row) throws {
         intent = try ApprovedIntent(row)
         state = try row.choice("state")
@@ -23,6 +26,7 @@ struct StoredIntent: Sendable {
         step = try row.choice("price_step")
         trace = try? TraceID(row.text("trace"))
         plan = try row.textOrNil("plan_id").map { try IntentID($0) }
+        counted = try row.int64("counted")
     }
 
     /// An intent's row, locked; what is locked beside it is asked for after it.
@@ -40,7 +44,8 @@ struct StoredIntent: Sendable {
         var locked: PostgresQuestion<StoredIntent?> {
             .first(
                 """
-                SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired
+                SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired,
+                    CASE WHEN i.action = 'sell' THEN \(OrderStore.counted(in: "i.market_id")) ELSE 0 END AS counted
                 FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
                 WHERE i.intent_id = \(sql) FOR UPDATE OF i
                 """

@@ -8,7 +8,7 @@ extension SimulatedBooks {
     /// The best prices of a market as they were told last.
     typealias Quote = PricePublication
 
-    /// Makes the intent to sell a position, when the rules still say so of what is held now.
+    /// Makes the intent to sell a position, less what pairs count on, when the rules still say so of what is held now.
     ///
     /// Once: while one that serves waits or is on its way there is no other.
     mutating func askExit(
@@ -16,7 +16,7 @@ extension SimulatedBooks {
         as name: (Int, MarketID) -> IntentID, at now: VenueInstant, database: MachineInstant
     ) -> OrderQueue.Item? {
         touched = []
-        guard let row = positions[market], row.state == .open, let known = markets[market], !isHedged(market),
+        guard let row = positions[market], row.state == .open, let known = markets[market], !isAtWork(market),
             case .sell(let outcome, let quantity, let limit, let reason) = decide(row, rules, price, at: now)
         else { return nil }
         if let waiting = liveExit(in: market) {
@@ -41,7 +41,7 @@ extension SimulatedBooks {
 
     /// Whether something is to be asked for that is not asked for yet.
     func wantsExit(_ market: MarketID, _ rules: ExitRules, _ price: Quote, at now: VenueInstant) -> Bool {
-        guard let row = positions[market], row.state == .open, !row.position.isFlat, !isHedged(market),
+        guard let row = positions[market], row.state == .open, !row.position.isFlat, !isAtWork(market),
             case .sell(_, _, let limit, let reason) = decide(row, rules, price, at: now)
         else { return false }
         return liveExit(in: market).map { !serves($0, reason, at: limit) } ?? true
@@ -52,9 +52,10 @@ extension SimulatedBooks {
     ) -> ExitDecision {
         let no = price.yesAsk.flatMap { try? BookLevel(price: $0.price.complement, quantity: $0.quantity) }
         let levels = try? OrderBook(yesBids: price.yesBid.map { [$0] } ?? [], noBids: no.map { [$0] } ?? [])
+        let market = row.position.market
         return rules.decide(
-            row.position, sport: markets[row.position.market]?.sport ?? .nba, openedAt: row.openedAt,
-            book: levels.map { ($0, price.at) }, step: .linearCent, at: now)
+            row.position, counted: counted(in: market), sport: markets[market]?.sport ?? .nba,
+            openedAt: row.openedAt, book: levels.map { ($0, price.at) }, step: .linearCent, at: now)
     }
 
     private func liveExit(in market: MarketID) -> IntentRow? {

@@ -81,9 +81,11 @@ extension SimulatedBooks {
         guard let row = intents[id], !row.state.isTerminal else { return Claim(decision: .wait) }
         let intent = row.intent
         let position = positions[intent.market]?.position ?? Position(market: intent.market)
-        let reduces = position.isReduced(by: intent.outcome, intent.action, intent.quantity)
+        let counted = intent.action == .sell ? counted(in: intent.market) : 0
+        let reduces = position.isReduced(by: intent, counted: counted)
         let context = context(intent, seen, at: now)
-        var decision = engine.decide(intent, earlier: orders(of: id), position: position, context, at: now)
+        var decision = engine.decide(
+            intent, earlier: orders(of: id), position: position, counted: counted, context, at: now)
         if row.expiresAt <= database, decision != .wait { decision = .expire }
         switch decision {
         case .wait: return Claim(decision: .wait)

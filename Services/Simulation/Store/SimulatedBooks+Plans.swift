@@ -68,9 +68,24 @@ extension SimulatedBooks {
         return .decided(verdict)
     }
 
-    /// Whether a position is a leg of an arbitrage that is at work, or that bought pairs.
-    func isHedged(_ market: MarketID) -> Bool {
-        plans.values.contains { $0.has(market) && ($0.state != .finished || !$0.pairs.isZero) }
+    /// Whether a position is a leg of an arbitrage that has not ended.
+    func isAtWork(_ market: MarketID) -> Bool {
+        plans.values.contains { $0.has(market) && $0.state != .finished }
+    }
+
+    /// What arbitrages hold of a market, in 1/100 contract of YES, below zero of NO; their pairs where one was paid out
+    /// before its leg was matched.
+    func counted(in market: MarketID) -> Int64 {
+        intents.values.reduce(0) { sum, leg in
+            guard leg.intent.market == market, let plan = leg.plan.flatMap({ plans[$0] }) else { return sum }
+            var held = plan.pairs.hundredths
+            if plan.ending != Self.naked {
+                held = orders(of: leg.intent.id).reduce(0) {
+                    $0 + ($1.request.action == .buy ? $1.filled.hundredths : -$1.filled.hundredths)
+                }
+            }
+            return sum + (leg.intent.outcome == .yes ? held : -held)
+        }
     }
 
     // MARK: What a plan has sent
