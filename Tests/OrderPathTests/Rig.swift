@@ -91,7 +91,10 @@ struct Rig: Sendable {
     }
 
     static func pool(_ settings: PostgresSettings) -> PostgresPool {
-        PostgresPool(
+        var settings = settings
+        // Sixty calls at once wait for each other's locks on a machine of any speed.
+        settings.acquireTimeout = .seconds(120)
+        return PostgresPool(
             settings: settings, application: "test", clock: .real, random: .seeded(1), log: quiet,
             metrics: MetricsRegistry())
     }
