@@ -65,8 +65,8 @@ struct OrderDrive: Sendable {
             if world.plan.wantsCancel { try await cancel(&generator) }
             _ = try await feeder.feed(atMost: IntentFeeder.waiting, &generator)
             if submitted > progress.count { progress = (submitted, clock.now) }
-            guard progress.at.duration(to: clock.now) < .seconds(60) else {
-                return "nothing was sent for a minute, after \(submitted)"
+            guard progress.at.duration(to: clock.now) < .seconds(180) else {
+                return "nothing was sent for three minutes, after \(submitted)"
             }
             try await clock.sleep(for: .milliseconds(100))
         }
