@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
-.PHONY: soak-fleet soak-simulation soak-orders bench-path bench-kill-switch image chaos-report
+.PHONY: soak-fleet soak-simulation soak-orders bench-path bench-load bench-kill-switch image chaos-report
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -34,6 +34,9 @@ bench-fleet-faults: bootstrap ## shards killed, stopped and cut off, Redis away,
 
 bench-path: bootstrap ## the way of an order, tick to send, beside two bare hops and two bare commits: the real suite
 	scripts/bench.sh path
+
+bench-load: bootstrap ## orders a second until they come late, what gives way first, and what supervision costs
+	scripts/bench.sh load
 
 soak-fleet: bootstrap ## 10,000 seeded schedules of trouble on the fleet's engines
 	scripts/soak-fleet.sh

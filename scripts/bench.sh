@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | fleet | all]`, or with
-# faults `bus-faults`, `postgres-faults`, `fleet-faults`, `order-faults` or `kill-switch`, or the way of an order, `path`.
+# faults `bus-faults`, `postgres-faults`, `fleet-faults`, `order-faults` or `kill-switch`, or the way of an order, `path`,
+# and how much of it the suite bears, `load`.
 # Results: Benchmarks/results.
 # Exit code 1 when a bar was missed, after all of it ran.
 set -euo pipefail
@@ -33,7 +34,7 @@ install_python_peers() {
 
 peers_of() {
     case $1 in
-    engine | fleet* | order-faults | kill-switch) ;;
+    engine | fleet* | load | order-faults | kill-switch) ;;
     path) build_path_peer ;;
     bus*)
         build_c_peers
@@ -48,7 +49,7 @@ peers_of() {
 build_suite() {
     local program programs="venue-simulator execution-service"
     case $1 in
-    fleet-faults | path) programs+=" orchestrator market-discovery game-shard signal-processor" ;;
+    fleet-faults | path | load) programs+=" orchestrator market-discovery game-shard signal-processor" ;;
     order-faults) ;;
     kill-switch) programs+=" orchestrator linesman" ;;
     *) return 0 ;;

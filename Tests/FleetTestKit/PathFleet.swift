@@ -18,6 +18,25 @@ public final class PathFleet: Sendable {
         public let description: String
     }
 
+    /// What the venue plays.
+    public struct Load: Sendable {
+        /// Games, each with two markets.
+        public var games = BusyGame.games
+        /// How far each is behind the one before.
+        public var apart = BusyGame.apart
+        /// Of one game; one a second is worth an order.
+        public var changesPerSecond = BusyGame.changesPerSecond
+
+        public init() {}
+
+        /// So many games, spread over the second in which each has its order.
+        public init(games: Int, changesPerSecond: Int) {
+            self.games = games
+            self.changesPerSecond = changesPerSecond
+            apart = .milliseconds(1_000 / games + 1)
+        }
+    }
+
     private static let services = [
         "orchestrator", "market-discovery", "game-shard", "signal-processor", "execution-service",
     ]
@@ -33,6 +52,7 @@ public final class PathFleet: Sendable {
     let venue: Venue
     private let folder: TemporaryDirectory
     private let executables: String
+    private let load: Load
     private let environment: [String: String]
     private let processes: NIOLockedValueBox<[String: ChildProcess]>
 
@@ -42,10 +62,11 @@ public final class PathFleet: Sendable {
     /// Starts everything, waits until orders reach the venue, runs `body`, and takes everything down, also when the
     /// task is cancelled.
     ///
-    /// `executables` is the folder of the suite's programs; the venue plays for `length` from its start. `more` are
-    /// settings beside those of a measurement; the logs stay if they are to be kept.
+    /// `executables` is the folder of the suite's programs; the venue plays `load` for `length` from its start. `more`
+    /// are settings beside those of a measurement; the logs stay if they are to be kept.
     public static func run<R: Sendable>(
-        executables: String, lasting length: Duration, _ more: [String: String] = [:], isKept: Bool = false,
+        executables: String, lasting length: Duration, _ load: Load = Load(), _ more: [String: String] = [:],
+        isKept: Bool = false,
         _ body: @escaping @Sendable (PathFleet) async throws -> R
     ) async throws -> R {
         let folder = try TemporaryDirectory("path", isKept: isKept)
@@ -57,7 +78,7 @@ public final class PathFleet: Sendable {
             let postgres = try await PrivatePostgres.start(
                 in: folder.path, fsync: true, databases: ["linesman", "bare"],
                 settings: ["track_commit_timestamp": "on"])
-            result = await run(folder, redis, postgres, executables, length, more, body)
+            result = await run(folder, redis, postgres, executables, length, load, more, body)
             await uncancelled { await postgres.stop(.fast) }
         } catch {
             result = .failure(error)
@@ -68,11 +89,12 @@ public final class PathFleet: Sendable {
 
     private static func run<R: Sendable>(
         _ folder: TemporaryDirectory, _ redis: PrivateRedis, _ postgres: PrivatePostgres, _ executables: String,
-        _ length: Duration, _ more: [String: String], _ body: @escaping @Sendable (PathFleet) async throws -> R
+        _ length: Duration, _ load: Load, _ more: [String: String],
+        _ body: @escaping @Sendable (PathFleet) async throws -> R
     ) async -> Result<R, any Error> {
         do {
             let pool = try makePool(postgres.url(database: "linesman"), application: "measurement")
-            let fleet = try await PathFleet(folder, redis, postgres, pool, executables, length, more)
+            let fleet = try await PathFleet(folder, redis, postgres, pool, executables, length, load, more)
             let result: Result<R, any Error>
             do {
                 for name in services { try fleet.start(name) }
@@ -98,24 +120,25 @@ public final class PathFleet: Sendable {
 
     private init(
         _ folder: TemporaryDirectory, _ redis: PrivateRedis, _ postgres: PrivatePostgres, _ database: PostgresPool,
-        _ executables: String, _ length: Duration, _ more: [String: String]
+        _ executables: String, _ length: Duration, _ load: Load, _ more: [String: String]
     ) async throws {
         self.folder = folder
         self.redis = redis
         self.postgres = postgres
         self.database = database
         self.executables = executables
+        self.load = load
         venue = try await Venue.start(
             in: folder.path, executables: executables,
             [
-                "SIMULATOR_GAMES": "\(BusyGame.games)",
-                "SIMULATOR_GAMES_APART_MS": "\(BusyGame.apart.wholeMilliseconds)",
+                "SIMULATOR_GAMES": "\(load.games)",
+                "SIMULATOR_GAMES_APART_MS": "\(load.apart.wholeMilliseconds)",
             ]
-        ) { try BusyGame.recording(from: $0, lasting: length) }
+        ) { try BusyGame.recording(from: $0, lasting: length, changesPerSecond: load.changesPerSecond) }
         processes = NIOLockedValueBox(["venue-simulator": venue.process])
         environment = Self.environment(
             folder.path, redis: redis.url, database: postgres.url(database: "linesman"), venue: venue,
-            statusPort: try FreePort.find()
+            statusPort: try FreePort.find(), games: load.games
         ).merging(more) { $1 }
     }
 
@@ -124,14 +147,14 @@ public final class PathFleet: Sendable {
     /// A game signals when a bargain begins and not again while it lasts; stakes are small, so that exposure in all
     /// stays below its bound.
     private static func environment(
-        _ folder: String, redis: String, database: String, venue: Venue, statusPort: Int
+        _ folder: String, redis: String, database: String, venue: Venue, statusPort: Int, games: Int
     ) -> [String: String] {
         var environment = FaultyFleet.reconnection.merging([
             "TMPDIR": folder, "DB_JOURNAL_PATH": "\(folder)/journal", "REDIS_URL": redis, "DATABASE_URL": database,
             "SPORTS": "nba", "STATUS_PORT": "\(statusPort)", "DB_POOL_MIN_CONNECTIONS": "1",
             "KALSHI_BASE_URL": venue.rest, "PAPER_VENUE_URL": venue.rest, "KALSHI_WS_URL": venue.webSocket,
             "ESPN_BASE_URL": venue.scores, "ALERT_LOG_PATH": "\(folder)/alerts.log",
-            "KILL_SWITCH_FILE": "\(folder)/kill-switch", "MAX_GAMES": "\(BusyGame.games)",
+            "KILL_SWITCH_FILE": "\(folder)/kill-switch", "MAX_GAMES": "\(games)",
             "DISCOVERY_INTERVAL_SECS": "2", "SIGNAL_DEBOUNCE_SECS": "0.5", "MAX_ENTRIES_PER_SIDE": "1000",
             "MAX_GAME_EXPOSURE": "-1", "MAX_SPORT_EXPOSURE": "-1", "MAX_DAILY_LOSS": "100000000",
             "INITIAL_BANKROLL": "10000000", "MAX_ORDER_SIZE": "2", "MAX_ORDERS_PER_MINUTE": "100000",
@@ -159,6 +182,12 @@ public final class PathFleet: Sendable {
             for (name, child) in all where name != "venue-simulator" { tasks.addTask { await child.terminate() } }
         }
         await all["venue-simulator"]?.terminate()
+    }
+
+    /// Every program of the suite and of its servers by its name; PostgreSQL's server processes are children of its own.
+    public var processIDs: [String: Int32] {
+        processes.withLockedValue { $0 }.mapValues(\.processID)
+            .merging(["redis-server": redis.processID, "postgres": postgres.processID]) { $1 }
     }
 
     /// Looks whether everything still runs.
@@ -189,7 +218,7 @@ public final class PathFleet: Sendable {
         while true {
             // The table is there once the first service has brought the schema up to date.
             let count = try? await database.first("SELECT count(*) AS n FROM orders")?.int("n")
-            if let count, count >= BusyGame.games { return }
+            if let count, count >= load.games { return }
             guard clock.now < end else {
                 throw NotInTime(description: "no orders after 120 s: \(try await verdicts())")
             }

@@ -14,6 +14,8 @@ enum Suite: String, CaseIterable {
     case fleetFaults = "fleet-faults"
     /// Wants the machine for itself, so it runs only when it is named.
     case path
+    /// Likewise.
+    case load
     /// Takes the better part of an hour, so it runs only when it is named.
     case orderFaults = "order-faults"
     /// Takes a quarter of an hour, so it runs only when it is named.
@@ -27,7 +29,7 @@ enum Suite: String, CaseIterable {
         case .engine, .bus, .postgres, .fleet: rawValue
         case .busFaults: "bus"
         case .postgresFaults: "postgres"
-        case .fleetFaults, .path: rawValue
+        case .fleetFaults, .path, .load: rawValue
         case .orderFaults: "orders"
         case .killSwitch: "killswitch"
         }
@@ -43,6 +45,7 @@ enum Suite: String, CaseIterable {
         case .postgresFaults: try await PostgresFaults.run(options)
         case .fleetFaults: try await FleetFaults.run(options)
         case .path: try await PathSuite.run(options)
+        case .load: try await LoadSuite.run(options)
         case .orderFaults: try await OrderFaults.run(options)
         case .killSwitch: try await KillSwitchBench.run(options)
         }
@@ -65,6 +68,8 @@ struct Options {
     var faultParts: Set<BusFaults.Part> = []
     /// Which faults of the fleet to make; all when empty.
     var fleetParts: Set<FleetFaults.Part> = []
+    /// What of the load to measure; all when empty.
+    var loadParts: Set<LoadSuite.Part> = []
     /// How many times a shard fails.
     var fleetRounds = 50
     /// How many games the fleet watches.
@@ -124,6 +129,10 @@ struct Options {
             default:
                 if suites == [.fleetFaults], let part = FleetFaults.Part(rawValue: argument) {
                     fleetParts.insert(part)
+                    continue
+                }
+                if suites == [.load], let part = LoadSuite.Part(rawValue: argument) {
+                    loadParts.insert(part)
                     continue
                 }
                 guard let suite = Suite(rawValue: argument) else {

@@ -4,6 +4,7 @@ import Foundation
 // `linesman-bench bus-faults [--only PART]... [--fault-rounds N] [--away SECONDS] [--minutes N] [--seed N]`
 // `linesman-bench postgres-faults`
 // `linesman-bench path [--seconds N]`
+// `linesman-bench load [ramp] [overhead] [--seconds N]`
 // `linesman-bench order-faults [--submits N] [--seed N]`
 // `linesman-bench kill-switch [--rounds N]`
 // `linesman-bench fleet-faults [failover] [redis-away] [busy] [alerts] [storm] [leadership] [recovery]

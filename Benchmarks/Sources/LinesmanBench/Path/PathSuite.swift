@@ -102,6 +102,15 @@ enum PathSuite {
             ("deltas_per_s", result.deltas), ("orders", Double(ours.count)),
         ] { report.set(key, to: .number(value)) }
         report.add(Bar("tick to order sent, p50 against bare", p50 / bare50, .atMost(3)), as: "ratio_p50")
+        // What an operator is promised (CHECKLIST R104).
+        for (key, name, parts, limit) in [
+            ("tick_to_signal_p95_ms", "tick to signal, p95, ms", [0], 50.0),
+            ("signal_transaction_p95_ms", "the signal's transaction, p95, ms", [2], 100),
+            ("tick_to_order_p95_ms", "tick to order sent, p95, ms", Array(0..<6), 200),
+        ] {
+            let times = result.journeys.map { journey in parts.reduce(0) { $0 + journey.parts[$1].milliseconds } }
+            report.add(Bar(name, times.percentile(0.95), .atMost(limit)), as: key)
+        }
         report.add(Bar("price changes a second", result.changes, .atLeast(990)), as: "changes_per_s")
         report.add(Bar("orders a second", result.orders, .atLeast(19)), as: "orders_per_s")
         for (name, value) in result.durability { report.set("postgres_\(name)", to: .text(value)) }

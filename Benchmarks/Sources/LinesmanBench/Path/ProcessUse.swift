@@ -1,0 +1,33 @@
+import Foundation
+
+/// What a program and its children have used, as the kernel counts it.
+struct ProcessUse: Sendable {
+    /// CPU time of all threads, also of children that have ended, in seconds; the kernel counts in hundredths.
+    var cpu = 0.0
+    /// Memory of its own in RAM, in kilobytes.
+    var residentKilobytes = 0
+
+    /// Of `process` and of the children that it has now.
+    ///
+    /// - Throws: `failure` when the process has ended, or where there is no `/proc`.
+    init(of process: Int32) throws(BenchError) {
+        try add(process)
+        let path = "/proc/\(process)/task/\(process)/children"
+        // A kernel without this list has processes without children here.
+        let children = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        for child in children.split(separator: " ").compactMap({ Int32($0) }) {
+            // One that has ended meanwhile is counted by its parent.
+            try? add(child)
+        }
+    }
+
+    private mutating func add(_ process: Int32) throws(BenchError) {
+        guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+            let end = stat.lastIndex(of: ")")
+        else { throw BenchError(.failure, "process \(process) has ended, or this machine has no /proc") }
+        // After the name: state is field 3; utime, stime, cutime and cstime are 14 to 17, rss in pages is 24.
+        let fields = stat[stat.index(after: end)...].split(separator: " ")
+        cpu += fields[11...14].reduce(0) { $0 + (Double($1) ?? 0) } / Double(sysconf(Int32(_SC_CLK_TCK)))
+        residentKilobytes += (Int(fields[21]) ?? 0) * sysconf(Int32(_SC_PAGESIZE)) / 1_024
+    }
+}
