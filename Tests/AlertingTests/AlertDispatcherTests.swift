@@ -34,7 +34,7 @@ import Testing
                         post.dispatcher.fire(
                             "redisConnectivityIssue", fingerprint: "redis", "Redis does not answer",
                             fields: ["failures": "1"])
-                        #expect(await post.dispatcher.stored(within: .seconds(10)))
+                        #expect(await post.dispatcher.stored(within: .seconds(60)))
                         try await eventually("both sinks") { slack.taken.count == 1 && webhook.taken.count == 1 }
                         post.dispatcher.resolve("redis", "Redis answers again")
                         try await eventually("both recoveries") {
@@ -71,7 +71,7 @@ import Testing
                             }
                         }
                     }
-                    #expect(await post.dispatcher.stored(within: .seconds(30)))
+                    #expect(await post.dispatcher.stored(within: .seconds(60)))
                     try await eventually(within: .seconds(60), "all told") { post.dispatcher.isIdle }
                     let told = slack.taken.map(\.text).joined(separator: "\n")
                     let missing = (0..<1_000).filter { !told.contains("game:\($0).") }
@@ -163,7 +163,7 @@ import Testing
                 let environment = environment(folder, slack: slack.port, more: ["ALERT_SEND_TIMEOUT_MS": "30000"])
                 try await Post.open(environment) { post in
                     for number in 0..<3 { post.dispatcher.fire("shardDead", fingerprint: "shard:\(number)", "gone") }
-                    #expect(await post.dispatcher.stored(within: .seconds(10)))
+                    #expect(await post.dispatcher.stored(within: .seconds(60)))
                     try await eventually("the request under way") { slack.arrivals.count == 1 }
                 }
                 slack.behave { _ in .slack }
@@ -176,7 +176,7 @@ import Testing
                     try await eventually("all settled") { post.dispatcher.isIdle }
                 }
                 try await Post.open(environment) { post in
-                    #expect(await post.dispatcher.stored(within: .seconds(10)))
+                    #expect(await post.dispatcher.stored(within: .seconds(60)))
                     try await eventually("all settled") { post.dispatcher.isIdle }
                     #expect(post.dispatcher.firing == ["shard:0", "shard:1"])
                 }
@@ -237,7 +237,7 @@ import Testing
                 // A service that is not the orchestrator says nothing of the whole suite.
                 try await Post.open(environment(folder, more: more), role: .fallback) { post in
                     post.dispatcher.fire("shardDead", fingerprint: "shard:1", "gone")
-                    #expect(await post.dispatcher.stored(within: .seconds(10)))
+                    #expect(await post.dispatcher.stored(within: .seconds(60)))
                     #expect(post.dispatcher.path.hasSuffix("alerts.orchestrator-1.log"))
                 }
                 #expect(watcher.arrivals.count == count)
@@ -255,7 +255,7 @@ import Testing
                 try await SlackSink.serve({ _ in .webhook }) { webhook in
                     try await Post.open(environment(folder, slack: slack.port, webhook: webhook.port)) { post in
                         for number in 0..<100 { post.dispatcher.fire("k", fingerprint: "f:\(number)", "s") }
-                        #expect(await post.dispatcher.stored(within: .seconds(10)))
+                        #expect(await post.dispatcher.stored(within: .seconds(60)))
                         // While the request to Slack has no answer.
                         try await eventually("the webhook") { post.dispatcher.waiting["webhook"] == 0 }
                         #expect(post.dispatcher.waiting["slack"] == 100 && slack.taken.isEmpty)
@@ -308,14 +308,14 @@ import Testing
                 let off = ["CRITICAL_ALERTS_ENABLED": "false"]
                 try await Post.open(environment(folder, more: off)) { post in
                     post.dispatcher.fire("shardDead", fingerprint: "shard:1", "gone")
-                    #expect(await post.dispatcher.stored(within: .seconds(10)))
+                    #expect(await post.dispatcher.stored(within: .seconds(60)))
                     #expect(!FileManager.default.fileExists(atPath: "\(folder)/alerts.log"))
                     #expect(post.dispatcher.recent.isEmpty && !post.dispatcher.isEnabled)
                     post.dispatcher.apply(try Post.settings(environment(folder, slack: slack.port)))
                     try await eventually("what is true by now") { slack.taken.count == 1 }
                     post.dispatcher.apply(try Post.settings(environment(folder, slack: slack.port, more: off)))
                     post.dispatcher.fire("shardDead", fingerprint: "shard:2", "gone")
-                    #expect(await post.dispatcher.stored(within: .seconds(10)))
+                    #expect(await post.dispatcher.stored(within: .seconds(60)))
                     #expect(try records(folder).count == 1)
                 }
             }
@@ -328,7 +328,7 @@ import Testing
             let empty = ["SLACK_WEBHOOK_URL": "", "CUSTOM_WEBHOOK_URL": "", "ALERT_DEADMAN_URL": ""]
             try await Post.open(environment(folder, more: empty)) { post in
                 post.dispatcher.fire("k", fingerprint: "f", "s")
-                #expect(await post.dispatcher.stored(within: .seconds(10)))
+                #expect(await post.dispatcher.stored(within: .seconds(60)))
                 #expect(post.dispatcher.waiting.isEmpty && post.dispatcher.isIdle)
             }
             #expect(try records(folder).count == 1)

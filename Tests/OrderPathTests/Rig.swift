@@ -64,9 +64,9 @@ struct NeverCame: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Waits until the condition holds, at most a minute.
+/// Waits until the condition holds, at most three minutes: others may have most of the machine.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-    let deadline = MachineClock.real.now.advanced(by: .seconds(60))
+    let deadline = MachineClock.real.now.advanced(by: .seconds(180))
     while try await !condition() {
         guard MachineClock.real.now < deadline else { throw NeverCame(description: "never: \(what)") }
         try await MachineClock.real.sleep(for: .milliseconds(10))

@@ -89,7 +89,7 @@ struct RunningSimulator: Sendable {
 struct NeverTrue: Error {}
 
 /// Waits for a condition, looked at every 2 ms, at most until the deadline.
-func eventually(_ limit: Duration = .seconds(30), _ condition: () async throws -> Bool) async throws {
+func eventually(_ limit: Duration = .seconds(90), _ condition: () async throws -> Bool) async throws {
     let clock = MachineClock.real
     let deadline = clock.now.advanced(by: limit)
     while try await !condition() {
