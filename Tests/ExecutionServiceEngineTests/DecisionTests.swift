@@ -21,6 +21,7 @@ struct DecisionTests {
         case .orderContracts: intent = try makeIntent(cents: 50, contracts: 101)
         case .priceOutOfBounds: intent = try makeIntent(cents: 4)
         case .priceOffStep: (context.step, intent) = (.tenCent, try makeIntent(cents: 45))
+        case .priceUnknown: context.signalAge = nil
         case .slippage: context.ask = try Price(dollars: "0.4899")
         case .balanceUnknown: context.balance = nil
         case .balanceStale: context.balanceAge = .seconds(120)
@@ -40,10 +41,45 @@ struct DecisionTests {
         context.balance = .dollars(22)
         #expect(engine.decide(try makeIntent(), earlier: [], context, at: tipOff) == .send(attempt: 1))
         context.balance = .dollars(110)
-        context.ask = nil
+        (context.ask, context.signalAge) = (nil, .seconds(10))
         let largest = try makeIntent(cents: 95, contracts: 100)
         #expect(engine.decide(largest, earlier: [], context, at: tipOff) == .send(attempt: 1))
         #expect(engine.decide(try makeIntent(cents: 5), earlier: [], context, at: tipOff) == .send(attempt: 1))
+    }
+
+    @Test func `an entry goes at a price that is told, or while its signal is young, and waits otherwise`() throws {
+        let intent = try makeIntent()
+        func decision(ask: Int64?, signalAge: Duration?) -> SendDecision {
+            var context = clearContext()
+            context.ask = ask.map { .cents($0) }
+            context.signalAge = signalAge
+            return engine.decide(intent, earlier: [], context, at: tipOff)
+        }
+        let unknown = SendDecision.refuse(.priceUnknown)
+        #expect(decision(ask: 50, signalAge: .seconds(3_000)) == .send(attempt: 1), "told")
+        #expect(decision(ask: 50, signalAge: nil) == .send(attempt: 1), "told")
+        #expect(decision(ask: nil, signalAge: .zero) == .send(attempt: 1), "young")
+        #expect(decision(ask: nil, signalAge: .seconds(10)) == .send(attempt: 1), "young")
+        #expect(decision(ask: nil, signalAge: .seconds(-20)) == .send(attempt: 1), "newer than all that was heard")
+        #expect(decision(ask: nil, signalAge: .microseconds(10_000_001)) == unknown, "old, and nothing told")
+        #expect(decision(ask: nil, signalAge: nil) == unknown)
+        #expect(decision(ask: 52, signalAge: .zero) == .refuse(.slippage), "what is told counts for more")
+    }
+
+    @Test func `no exit waits for a price, and a sale of what is not held is refused without one`() throws {
+        var context = clearContext()
+        context.signalAge = nil
+        let bought = try makeIntent(outcome: .no)
+        #expect(engine.decide(bought, earlier: [], reduces: true, context, at: tipOff) == .send(attempt: 1))
+        let sale = try ApprovedIntent(
+            id: "exit-1", signal: "signal-1", reservation: "none", game: "game-1", sport: .nba, market: market,
+            venue: .kalshi, epoch: .first, outcome: .yes, action: .sell, limit: .cents(50), quantity: .contracts(40),
+            expiresAt: tipOff.advanced(by: .seconds(60)))
+        let held = try Position(
+            market: market, netHundredths: 4_000, cost: .dollars(1), realised: .zero, fees: .zero)
+        #expect(engine.decide(sale, earlier: [], position: held, context, at: tipOff) == .send(attempt: 1))
+        let nothing = Position(market: market)
+        #expect(engine.decide(sale, earlier: [], position: nothing, context, at: tipOff) == .refuse(.notHeld))
     }
 
     @Test func `a kill switch that cannot be read is engaged`() throws {
@@ -113,7 +149,7 @@ struct DecisionTests {
 
     @Test func `what could not be read is waited for, and an exit waits for everything`() {
         let waiting = SendRefusal.allCases.filter { $0.passes(reduces: false) }
-        #expect(waiting == [.notReconciled, .balanceUnknown, .balanceStale])
+        #expect(waiting == [.notReconciled, .priceUnknown, .balanceUnknown, .balanceStale])
         #expect(!SendRefusal.allCases.contains { !$0.passes(reduces: true) })
     }
 

@@ -34,11 +34,19 @@ struct LegSafeguardsTests {
         #expect(refusal(.enter) { $0.balance = .dollars(11) } == nil)
     }
 
+    @Test func `a slice waits for nobody's price while the plan is young, and is refused without one when it is old`() {
+        let old = Duration.seconds(11)
+        #expect(refusal(.enter) { $0.signalAge = .seconds(10) } == nil)
+        #expect(refusal(.enter) { $0.signalAge = old } == .priceUnknown)
+        #expect(refusal(.enter) { ($0.signalAge, $0.ask) = (old, .cents(45)) } == nil)
+        #expect(refusal(.enter) { $0.ask = .cents(47) } == .slippage)
+    }
+
     @Test func `what covers or unwinds passes the limits of entries, within a bound of its own`() {
         for purpose in [LegOrder.Purpose.cover, .unwind] {
             let passed = refusal(purpose, cents: 97, contracts: 500) {
                 ($0.ordersLastMinute, $0.ordersLastHour, $0.ordersToday) = (20, 100, 3_000)
-                $0.balance = nil
+                ($0.balance, $0.ask, $0.signalAge) = (nil, nil, nil)
                 $0.heldByOthers = ["HOME-1": -100, "AWAY-1": -100]
             }
             #expect(passed == nil, "\(purpose)")

@@ -48,5 +48,6 @@ func clearContext() -> SendContext {
     context.killSwitch = .released
     context.isReconciled = true
     context.balance = .dollars(1_000)
+    context.signalAge = .zero
     return context
 }

@@ -41,7 +41,7 @@ extension VenueReadings {
 
         func claim(
             _ intent: IntentID, _ safeguards: Safeguards = Safeguards(), seen: VenueReadings = .clear
-        ) async throws -> (decision: SendDecision, claimed: ClaimedOrder?) {
+        ) async throws -> IntentClaim {
             try await store.claim(
                 intent, engine: ExecutionServiceEngine(safeguards: safeguards), seen: seen, at: tipOff)
         }
@@ -312,7 +312,7 @@ extension VenueReadings {
     @Test func `who looks for an intent before it is committed waits, and finds it`() async throws {
         try await withDesk { desk in
             let signals = SignalStore(pool: desk.rig.pool, account: desk.rig.account, statistics: desk.rig.statistics)
-            let looking = Promise<Task<(decision: SendDecision, claimed: ClaimedOrder?), any Error>>()
+            let looking = Promise<Task<IntentClaim, any Error>>()
             let outcome = try await signals.process(
                 try desk.rig.signal("s1"), trace: nil, engine: .init(limits: .init()), at: tipOff
             ) { intent in
@@ -322,9 +322,9 @@ extension VenueReadings {
                 Issue.record("\(outcome)")
                 return
             }
-            let (decision, claimed) = try await looking.value().value
-            #expect(decision == .send(attempt: 1))
-            #expect(claimed?.intent == intent)
+            let claim = try await looking.value().value
+            #expect(claim.decision == .send(attempt: 1))
+            #expect(claim.claimed?.intent == intent)
         }
     }
 }

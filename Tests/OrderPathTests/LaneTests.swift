@@ -159,7 +159,7 @@ struct LaneTests {
         let store = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
         let signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
         let engine = ExecutionServiceEngine(safeguards: Safeguards())
-        func claim(_ intent: IntentID) async throws -> (decision: SendDecision, claimed: ClaimedOrder?) {
+        func claim(_ intent: IntentID) async throws -> IntentClaim {
             try await store.claim(intent, engine: engine, seen: .clear, at: tipOff)
         }
         func lose(_ order: OrderRecord) async throws {

@@ -90,11 +90,11 @@ struct PlanHedgeTests {
             }
             func sell(_ intent: IntentID) async throws -> (refusal: SendDecision, order: OrderRecord?) {
                 let engine = ExecutionServiceEngine(safeguards: Safeguards())
-                let (decision, claimed) = try await store.claim(intent, engine: engine, seen: .clear, at: tipOff)
-                guard let order = claimed?.order else { return (decision, nil) }
+                let claim = try await store.claim(intent, engine: engine, seen: .clear, at: tipOff)
+                guard let order = claim.claimed?.order else { return (claim.decision, nil) }
                 _ = try await store.book(order.request.id, .sent, at: tipOff)
                 let news = await FakeVenue().submit(order.request, deadline: .origin)
-                return (decision, try await store.book(order.request.id, news, at: tipOff).order)
+                return (claim.decision, try await store.book(order.request.id, news, at: tipOff).order)
             }
             try await buy(0, number: 1, of: plan, store)
             #expect(try await exit() == nil, "the plan's driver sees to the market")

@@ -112,11 +112,11 @@ extension StoreHistory {
             venue: leg.venue, outcome: leg.outcome, action: purpose == .unwind ? .sell : .buy,
             limit: purpose == .enter ? leg.price : .cents(Int64(roll(1...99))),
             quantity: .contracts(Int64(roll(1...10))))
+        let seen = try readings(of: leg.market, leg.outcome, at: leg.price)
         let real = try await orders.claimLeg(
-            order, of: plan, for: holder, safeguards: engine.safeguards,
-            seen: VenueReadings(isReconciled: true), at: now)
+            order, of: plan, for: holder, safeguards: engine.safeguards, seen: seen.real, at: now)
         let ours = books.claimLeg(
-            order, of: plan, for: holder, safeguards: engine.safeguards, seen: SimulatedBooks.Readings(),
+            order, of: plan, for: holder, safeguards: engine.safeguards, seen: seen.ours,
             as: { .derived(from: $0, attempt: $1) }, at: now, database: .origin)
         let theirs: SimulatedBooks.LegClaim =
             switch real {

@@ -208,15 +208,38 @@ struct StoreHistory {
     private mutating func claim() async throws -> [String] {
         guard let intent = pick(of: books.intents.keys.sorted()) else { return [] }
         let isReconciled = roll(0...19) > 0
-        let real = try await orders.claim(
-            intent, engine: engine, seen: VenueReadings(isReconciled: isReconciled), marking: true, at: now)
+        var seen = (real: VenueReadings.clear, ours: SimulatedBooks.Readings())
+        if let row = books.intents[intent] {
+            seen = try readings(of: row.intent.market, row.intent.outcome, at: row.intent.limit)
+        }
+        (seen.real.isReconciled, seen.ours.isReconciled) = (isReconciled, isReconciled)
+        let real = try await orders.claim(intent, engine: engine, seen: seen.real, marking: true, at: now)
         let ours = books.claim(
-            intent, engine: engine, seen: SimulatedBooks.Readings(isReconciled: isReconciled),
-            as: { .derived(from: $0, attempt: $1) }, at: now, database: .origin)
+            intent, engine: engine, seen: seen.ours, as: { .derived(from: $0, attempt: $1) }, at: now,
+            database: .origin)
         let claimed = real.claimed.map {
             SimulatedBooks.Claimed(intent: $0.intent, order: $0.order, reduces: $0.reduces)
         }
         return note("claim \(intent)", SimulatedBooks.Claim(decision: real.decision, claimed: claimed), ours)
+    }
+
+    /// What a process has seen: three times of four it was told the price that it is to pay.
+    ///
+    /// The fourth time it has just begun, and only the age of the signal says whether an entry goes.
+    func readings(
+        of market: MarketID, _ outcome: Outcome, at ask: Price
+    ) throws -> (real: VenueReadings, ours: SimulatedBooks.Readings) {
+        let prices = LatestPrices(metrics: MetricsRegistry())
+        var ours = SimulatedBooks.Readings()
+        if steps.count % 4 > 0 {
+            let level = try BookLevel(price: outcome == .yes ? ask : ask.complement, quantity: .contracts(50))
+            prices.note(
+                PriceUpdate(
+                    game: "any", market: market, yesBid: outcome == .no ? level : nil,
+                    yesAsk: outcome == .yes ? level : nil, at: now))
+            ours.ask = ask
+        }
+        return (VenueReadings(isReconciled: true, prices: prices), ours)
     }
 
     private mutating func book() async throws -> [String] {

@@ -1,20 +1,26 @@
+import Bus
 import Domain
 import Foundation
 import Hosting
 import Postgres
 import Resilience
+import Runtime
+import Wire
 
 /// Puts intents with their reservations into the database as the signal-processor does: under the account's lock, and
-/// as much as the limits have room for.
+/// as much as the limits have room for; and tells prices as shards do.
 struct IntentFeeder: Sendable {
     /// Of everything, and of one market; small, so that the room is used to the last cent.
     static let total = Money.dollars(300)
     static let market = Money.dollars(20)
     /// Intents that may wait at one time.
     static let waiting = 40
+    /// A price that nobody gives is two cents off, and is to reach the venue all the same.
+    static let settings = ["MAX_SLIPPAGE_PCT": "5"]
 
     let pool: PostgresPool
     let account: TradingAccount
+    let bus: Bus
 
     /// What a market has of each, in the transaction that feeds.
     private struct Market {
@@ -51,6 +57,23 @@ struct IntentFeeder: Sendable {
             SELECT id, 'kalshi', \(OrderMarkets.game.rawValue), 'KXORDERS', 'T', 'home', 'linear_cent', 'active'
             FROM unnest(\(OrderMarkets.ids.map(\.rawValue))::text[]) AS market (id)
             """)
+    }
+
+    /// Tells the top of every book once a second, until it is cancelled: an intent outlives its signal's own price when
+    /// a process dies that would have sent it, or the kill switch holds it back.
+    func tellPrices() async {
+        while !Task.isCancelled {
+            let at = VenueInstant.epoch.advanced(by: .microseconds(Int64(Date().timeIntervalSince1970 * 1_000_000)))
+            for market in OrderMarkets.ids {
+                let price = PriceUpdate(
+                    game: OrderMarkets.game, market: market,
+                    yesBid: try? BookLevel(price: OrderMarkets.bid, quantity: .contracts(1_000)),
+                    yesAsk: try? BookLevel(price: OrderMarkets.ask, quantity: .contracts(1_000)), at: at)
+                // A hint: the next one says the same.
+                _ = try? await bus.publish(price, on: Channels.price(OrderMarkets.game))
+            }
+            try? await MachineClock.real.sleep(for: .seconds(1))  // cancelled: the loop sees it
+        }
     }
 
     /// Feeds as many as there is room for.

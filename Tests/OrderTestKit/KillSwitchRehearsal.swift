@@ -1,9 +1,12 @@
 import AsyncHTTPClient
+import Bus
+import BusTestKit
 import Domain
 import Foundation
 import Hosting
 import NIOCore
 import Postgres
+import Redis
 import Resilience
 import Runtime
 import Servers
@@ -66,9 +69,12 @@ public struct KillSwitchRehearsal: Sendable {
         do {
             let world = try await OrderWorld(
                 "kill_switch", in: folder.path, executables: executables, postgres: postgres, .refuse,
-                KillPlan([], seed: 1))
+                KillPlan([], seed: 1), IntentFeeder.settings)
             result = await Self.result {
-                do { return try await play(world) } catch { throw NotInTime(description: "\(error)\n\(world.log)") }
+                do {
+                    let settings = RedisSettings(SettingsReader(environment: ["REDIS_URL": world.redis.url]))
+                    return try await BusStation.run(settings, source: "rehearsal/1") { try await play(world, $0.bus) }
+                } catch { throw NotInTime(description: "\(error)\n\(world.log)") }
             }
             await world.end(isKept: false)
         } catch {
@@ -82,14 +88,15 @@ public struct KillSwitchRehearsal: Sendable {
         do { return .success(try await body()) } catch { return .failure(error) }
     }
 
-    private func play(_ world: OrderWorld) async throws -> [Round] {
-        let feeder = IntentFeeder(pool: world.pool, account: TradingAccount(.paper))
+    private func play(_ world: OrderWorld, _ bus: Bus) async throws -> [Round] {
+        let feeder = IntentFeeder(pool: world.pool, account: TradingAccount(.paper), bus: bus)
         try await feeder.prepare()
         let port = try FreePort.find()
         let orchestrator = try world.startOrchestrator(port: port, token: Self.token)
-        // Both end before this function does.
+        // All three end before this function does.
         let supervision = Task { try await world.supervise() }
         let feeding = Task { await Self.feed(feeder) }
+        let telling = Task { await feeder.tellPrices() }
         let result = await Self.result {
             var all: [Round] = []
             for (outage, trigger) in cases {
@@ -105,7 +112,9 @@ public struct KillSwitchRehearsal: Sendable {
             return all
         }
         feeding.cancel()
+        telling.cancel()
         await feeding.value
+        await telling.value
         orchestrator.signal(SIGCONT)
         await orchestrator.terminate()
         await world.stop()

@@ -1,3 +1,4 @@
+import Bus
 import Domain
 import Foundation
 import Hosting
@@ -16,25 +17,28 @@ struct OrderDrive: Sendable {
     let target: Int
     let kills: Int
     let seed: UInt64
+    private let feeder: IntentFeeder
     private let clock = MachineClock.real
 
-    init(world: OrderWorld, target: Int, kills: Int, seed: UInt64) {
+    init(world: OrderWorld, target: Int, kills: Int, seed: UInt64, bus: Bus) {
         self.world = world
+        feeder = IntentFeeder(pool: world.pool, account: TradingAccount(.paper), bus: bus)
         self.target = target
         self.kills = kills
         self.seed = seed
     }
 
-    private var feeder: IntentFeeder { IntentFeeder(pool: world.pool, account: TradingAccount(.paper)) }
     private var submitted: Int { world.venueTap.count(.submit) }
 
     func run() async throws -> OrderResult {
         try await feeder.prepare()
         let sampler = LimitSampler(pool: world.pool)
-        // Both end before this function does.
+        // All three end before this function does.
         let supervision = Task { try await world.supervise() }
         let sampling = Task { try await sampler.run() }
+        let telling = Task { [feeder] in await feeder.tellPrices() }
         defer {
+            telling.cancel()
             supervision.cancel()
             sampling.cancel()
         }

@@ -1,6 +1,8 @@
+import BusTestKit
 import Domain
 import Foundation
 import Postgres
+import Redis
 import Resilience
 import Runtime
 import Servers
@@ -61,12 +63,16 @@ public struct OrderRehearsal: Sendable {
                     let plan = KillPlan(own, seed: seed &+ UInt64(number))
                     let world = try await OrderWorld(
                         "orders_\(number)", in: folder, executables: executables, postgres: postgres,
-                        number % 2 == 0 ? .refuse : .accept, plan)
-                    let drive = OrderDrive(
-                        world: world, target: (submits + lanes * rounds - 1) / (lanes * rounds), kills: own.count,
-                        seed: seed &+ UInt64(number) &* 7_919)
+                        number % 2 == 0 ? .refuse : .accept, plan, IntentFeeder.settings)
+                    let target = (submits + lanes * rounds - 1) / (lanes * rounds)
                     do {
-                        let result = try await drive.run()
+                        let settings = RedisSettings(SettingsReader(environment: ["REDIS_URL": world.redis.url]))
+                        let result = try await BusStation.run(settings, source: "rehearsal/1") { station in
+                            try await OrderDrive(
+                                world: world, target: target, kills: own.count,
+                                seed: seed &+ UInt64(number) &* 7_919, bus: station.bus
+                            ).run()
+                        }
                         await world.end(isKept: isKept)
                         return result
                     } catch {

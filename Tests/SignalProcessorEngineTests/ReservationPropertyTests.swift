@@ -104,6 +104,7 @@ private struct ReservationRun {
         guard let id = waiting.randomElement(using: &random), let intent = ledger.intents[id] else { return }
         var context = SendContext()
         (context.killSwitch, context.isReconciled, context.balance) = (.released, true, ledger.cash)
+        context.ask = intent.approved.limit
         if chance(3) { context.killSwitch = .engaged }
         let earlier = intent.orders.compactMap { ledger.orders[$0] }
         let decision = desk.decide(intent.approved, earlier: earlier, context, at: now)

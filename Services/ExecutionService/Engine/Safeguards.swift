@@ -14,6 +14,8 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case priceOutOfBounds = "price_out_of_bounds"
     /// Not a price that the market accepts: the venue would refuse it.
     case priceOffStep = "price_off_step"
+    /// Nobody told lately what the outcome can be bought for, and the signal is too old to say it.
+    case priceUnknown = "price_unknown"
     /// The market has moved since the signal, in either direction: a bargain may be news.
     case slippage
     /// No balance could be read.
@@ -31,7 +33,7 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     /// Nothing is dropped because something could not be read; and an exit is worth waiting for, whatever stops it.
     public func passes(reduces: Bool) -> Bool {
         switch self {
-        case .notReconciled, .balanceUnknown, .balanceStale: true
+        case .notReconciled, .priceUnknown, .balanceUnknown, .balanceStale: true
         default: reduces
         }
     }
@@ -48,8 +50,10 @@ public struct SendContext: Hashable, Sendable {
     public var ordersToday = 0
     /// What the account can spend on this order; nil when it cannot be read.
     public var balance: Money?
-    /// What the outcome can be bought for now; nil where no book is at hand, and then the limit alone guards.
+    /// What the outcome can be bought for now; nil where no fresh price is at hand.
     public var ask: Price?
+    /// How old the signal is, in venue time; nil when that is not known.
+    public var signalAge: Duration?
     /// How long ago the balance was read; zero where our own books are the account.
     public var balanceAge = Duration.zero
     /// Exits stored within the last minute; they have a bound of their own, so that entries cannot use it up.
@@ -77,6 +81,8 @@ public struct Safeguards: Hashable, Sendable {
     public var priceBounds = Price.cents(5)...Price.cents(95)
     /// How far the ask may have moved from the intent's limit, in percent of the limit (CHECKLIST H26).
     public var slippagePercent: Int64 = 2
+    /// For so long a signal's own price is the market's where nobody has told another (decision 0055).
+    public var signalPriceLife = Duration.seconds(10)
     /// The balance must cover this many percent of the order's value.
     public var balancePercent: Int64 = 110
     /// A balance older than this is none (CHECKLIST R88).
@@ -108,12 +114,21 @@ public struct Safeguards: Hashable, Sendable {
         if intent.quantity > .contracts(orderContracts) { return .orderContracts }
         if !priceBounds.contains(intent.limit) { return .priceOutOfBounds }
         if !context.step.permits(intent.limit) { return .priceOffStep }
-        if let ask = context.ask, hasMoved(ask, from: intent.limit) { return .slippage }
+        if intent.action == .buy, let refusal = refusal(ofPriceOf: intent, context) { return refusal }
         guard let balance = context.balance else { return .balanceUnknown }
         if context.balanceAge >= balanceLife { return .balanceStale }
         // Exact: neither side is divided.
         let needed = Int128(value.microdollars) * Int128(balancePercent)
         return Int128(balance.microdollars) * 100 < needed ? .insufficientBalance : nil
+    }
+
+    /// A price that is told counts for more than the signal's own.
+    ///
+    /// A signal from after the last venue time that was heard of is young.
+    private func refusal(ofPriceOf intent: ApprovedIntent, _ context: SendContext) -> SendRefusal? {
+        if let ask = context.ask { return hasMoved(ask, from: intent.limit) ? .slippage : nil }
+        guard let age = context.signalAge, age <= signalPriceLife else { return .priceUnknown }
+        return nil
     }
 
     private func hasMoved(_ ask: Price, from limit: Price) -> Bool {

@@ -9,7 +9,7 @@ extension AuditEvent {
         return switch SendRefusal(rawValue: reason) {
         case .ordersPerMinute, .ordersPerHour, .ordersPerDay: .rateLimitExceeded
         case .insufficientBalance, .balanceStale, .balanceUnknown: .insufficientBalance
-        case .priceOutOfBounds, .priceOffStep, .slippage: .priceSanityFailed
+        case .priceOutOfBounds, .priceOffStep, .priceUnknown, .slippage: .priceSanityFailed
         case .killSwitch, .notReconciled, .orderValue, .orderContracts, .notHeld, .opposingPosition, nil: .intentRefused
         }
     }

@@ -43,7 +43,7 @@ enum ExecutionProcess {
         // A replay's clock begins at nothing: what is stored says how far it was.
         if host.venueClock.isReplay, let known = try await store.latestVenueTime() { host.venueClock.observe(known) }
         try await host.followVenueTime { price in
-            prices.note(price)
+            if prices.note(price) { desk.wakeUps() }
             await exits.heard(price)
         }
         host.supervisor.add("balance", .important) { try await balance.run(every: settings.balanceInterval) }

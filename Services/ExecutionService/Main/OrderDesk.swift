@@ -151,12 +151,12 @@ actor OrderDesk {
             isReconciled: isReconciled, prices: prices, balance: balance.reading(at: host.clock.now))
         let began = host.clock.now
         let isShadow = settings.host.trading.mode == .shadow
-        let (decision, claimed) = try await store.claim(
-            intent, engine: engine, seen: seen, marking: !isShadow, at: now)
+        let claim = try await store.claim(intent, engine: engine, seen: seen, marking: !isShadow, at: now)
         // Counted at the end: now the order is to leave.
-        defer { count(decision) }
-        guard let claimed else {
-            if decision == .wait { await news.foundNothing(of: intent) }
+        defer { count(claim) }
+        guard let claimed = claim.claimed else {
+            if let held = claim.heldBack, held.by == .priceUnknown { awaitPrice(held.intent) }
+            if claim.decision == .wait { await news.foundNothing(of: intent) }
             return
         }
         let id = claimed.order.request.id
@@ -166,6 +166,13 @@ actor OrderDesk {
         }
         let news = await send(claimed, since: began)
         try await note(settle(id, news))
+    }
+
+    /// An entry waits for a price, and is looked at again as soon as one is told; the sweep looks too.
+    private func awaitPrice(_ intent: ApprovedIntent) {
+        guard prices.expect(intent.market, intent.outcome) else { return }
+        host.log.notice(
+            "entry waits for a price", metadata: [Key.market: "\(intent.market)", Key.intent: "\(intent.id)"])
     }
 
     /// The last look at the switch, directly before the write; then the one write.
@@ -233,9 +240,15 @@ actor OrderDesk {
 
     func isFirstNonsense(of order: OrderID) -> Bool { nonsense.insert(order).inserted }
 
-    private func count(_ decision: SendDecision) {
+    private func count(_ claim: IntentClaim) {
+        if let held = claim.heldBack {
+            host.context.metrics.counter(
+                "intents_held_back_total", "Looks at intents that wait until a safeguard lets them pass.",
+                labels: ["reason": held.by.rawValue]
+            ).increment()
+        }
         let name =
-            switch decision {
+            switch claim.decision {
             case .send: "send"
             case .expire: "expire"
             case .refuse(let refusal): refusal.rawValue

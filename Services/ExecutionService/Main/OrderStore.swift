@@ -14,6 +14,21 @@ struct ClaimedOrder: Sendable {
     let trace: TraceID?
 }
 
+/// What came of the look at an intent.
+struct IntentClaim: Sendable {
+    /// What may pass within the intent's life: until then it waits, with its reservation.
+    struct HeldBack: Sendable {
+        let intent: ApprovedIntent
+        let by: SendRefusal
+    }
+
+    let decision: SendDecision
+    /// Of a decision to send.
+    var claimed: ClaimedOrder?
+    /// Of a decision to wait, where it is a safeguard that says so.
+    var heldBack: HeldBack?
+}
+
 /// An order that has not ended, with what its intent says.
 struct OpenOrder: Sendable {
     let record: OrderRecord
@@ -112,35 +127,40 @@ struct OrderStore: Sendable {
     /// Everything is read in one round trip and written in another, together with COMMIT.
     func claim(
         _ id: IntentID, engine: ExecutionServiceEngine, seen: VenueReadings, marking: Bool = false, at now: VenueInstant
-    ) async throws -> (decision: SendDecision, claimed: ClaimedOrder?) {
+    ) async throws -> IntentClaim {
         try await pool.retryingTransaction("claim intent") { transaction in
             let key = StoredIntent.Key.intent(id)
             let (cash, killSwitch, found, earlier, reservation, held, figures, busy) = try await transaction.ask(
                 account.locked, KillSwitchStore.question, key.locked, orders(of: id), key.reservation, key.position,
                 figures(key, seen.balance, at: now), busy(key))
-            guard var stored = found, !stored.state.isTerminal else { return (.wait, nil) }
+            guard var stored = found, !stored.state.isTerminal else { return IntentClaim(decision: .wait) }
             stored.reservation = reservation
             let intent = stored.intent
             let position = held ?? Position(market: intent.market)
             let reduces = position.isReduced(by: intent, counted: stored.counted)
-            var context = sendContext(intent, cash: cash, figures, seen, at: now)
+            var context = sendContext(stored, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
             context.step = stored.step
             var decision = engine.decide(
                 intent, earlier: earlier, position: position, counted: stored.counted, context, at: now)
             if stored.hasExpiredHere, decision != .wait { decision = .expire }
             switch decision {
-            case .wait: return (decision, nil)
+            case .wait: return IntentClaim(decision: .wait)
             case .expire:
                 try await close(stored, as: .expired, reason: "expired", at: now, transaction)
-                return (decision, nil)
-            case .refuse(let refusal) where refusal.passes(reduces: reduces): return (.wait, nil)
+                return IntentClaim(decision: .expire)
+            case .refuse(let refusal) where refusal.passes(reduces: reduces):
+                return IntentClaim(decision: .wait, heldBack: .init(intent: intent, by: refusal))
             case .refuse(let refusal):
                 try await close(stored, as: .refused, reason: refusal.rawValue, at: now, transaction)
-                return (decision, nil)
+                return IntentClaim(decision: decision)
             case .send(let attempt):
-                if busy.contains(where: { !$0.permits(intent, reduces: reduces) }) { return (.wait, nil) }
-                if case .wait? = try await budget?.take(.order, at: intent.venue, transaction) { return (.wait, nil) }
+                if busy.contains(where: { !$0.permits(intent, reduces: reduces) }) {
+                    return IntentClaim(decision: .wait)
+                }
+                if case .wait? = try await budget?.take(.order, at: intent.venue, transaction) {
+                    return IntentClaim(decision: .wait)
+                }
                 let before = OrderBooking(
                     order: try order(of: intent, attempt: attempt), reservation: reservation, position: position,
                     intent: .sending, knownFills: [])
@@ -154,10 +174,10 @@ struct OrderStore: Sendable {
                 } else {
                     try await entry.write(transaction)
                 }
-                return (
-                    decision,
-                    ClaimedOrder(intent: intent, order: booking.order, reduces: reduces, trace: stored.trace)
-                )
+                return IntentClaim(
+                    decision: decision,
+                    claimed: ClaimedOrder(
+                        intent: intent, order: booking.order, reduces: reduces, trace: stored.trace))
             }
         }
     }
@@ -245,12 +265,12 @@ struct OrderStore: Sendable {
     }
 
     func sendContext(
-        _ intent: ApprovedIntent, cash: Money, _ figures: Figures?, _ seen: VenueReadings, at now: VenueInstant
+        _ stored: StoredIntent, cash: Money, _ figures: Figures?, _ seen: VenueReadings, at now: VenueInstant
     ) -> SendContext {
         var context = SendContext()
         context.isReconciled = seen.isReconciled
-        // A sale's limit is no price to buy at.
-        if intent.action == .buy { context.ask = seen.ask(of: intent, at: now) }
+        context.ask = seen.ask(of: stored.intent, at: now)
+        context.signalAge = stored.signalledAt.duration(to: now)
         guard let figures else { return context }
         context.ordersLastMinute = figures.lastMinute
         context.ordersLastHour = figures.lastHour

@@ -182,7 +182,7 @@ extension OrderStore {
             let hasExpired = standing.hasExpired || plan.signal.expiresAt <= now
             if order.purpose == .enter, hasExpired { return .refused("expired") }
             let leg = legs[order.leg]
-            var context = sendContext(leg.intent, cash: cash, figures, seen, at: now)
+            var context = sendContext(leg, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
             context.heldByOthers = others
             if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
@@ -226,8 +226,10 @@ extension OrderStore {
     private func legs(of plan: IntentID) -> PostgresQuestion<[StoredIntent]> {
         .each(
             """
-            SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired, 0::int8 AS counted
-            FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
+            SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired, 0::int8 AS counted,
+                s.venue_created_at AS signalled_at
+            FROM intents i JOIN signals s USING (signal_id) JOIN games g ON g.game_id = i.game_id
+                JOIN market_mappings m ON m.market_id = i.market_id
             WHERE i.plan_id = \(plan.rawValue) ORDER BY i.leg FOR UPDATE OF i
             """
         ) { try StoredIntent($0) }

@@ -16,9 +16,11 @@ struct StoredIntent: Sendable {
     let plan: IntentID?
     /// Of a sale: what arbitrages hold of its market, in 1/100 contract of YES, below zero of NO.
     let counted: Int64
+    /// When its signal was made, at the price that it was made at.
+    let signalledAt: VenueInstant
 
-    /// Reads a row of `intents`, with `sport`, `venue`, `price_step`, `has_expired` and `counted`, without its
-    /// reservation.
+    /// Reads a row of `intents`, with `sport`, `venue`, `price_step`, `has_expired`, `counted` and `signalled_at`,
+    /// without its reservation.
     init(_ row: Row) throws {
         intent = try ApprovedIntent(row)
         state = try row.choice("state")
@@ -27,6 +29,7 @@ struct StoredIntent: Sendable {
         trace = try? TraceID(row.text("trace"))
         plan = try row.textOrNil("plan_id").map { try IntentID($0) }
         counted = try row.int64("counted")
+        signalledAt = try VenueInstant(microseconds: row.int64("signalled_at"))
     }
 
     /// An intent's row, locked; what is locked beside it is asked for after it.
@@ -45,8 +48,10 @@ struct StoredIntent: Sendable {
             .first(
                 """
                 SELECT i.*, g.sport, m.venue, m.price_step, i.expires_at <= now() AS has_expired,
+                    s.venue_created_at AS signalled_at,
                     CASE WHEN i.action = 'sell' THEN \(OrderStore.counted(in: "i.market_id")) ELSE 0 END AS counted
-                FROM intents i JOIN games g USING (game_id) JOIN market_mappings m USING (market_id)
+                FROM intents i JOIN signals s USING (signal_id) JOIN games g ON g.game_id = i.game_id
+                    JOIN market_mappings m ON m.market_id = i.market_id
                 WHERE i.intent_id = \(sql) FOR UPDATE OF i
                 """
             ) { try $0.map { try StoredIntent($0) } }

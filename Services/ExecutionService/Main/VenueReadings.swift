@@ -25,43 +25,73 @@ struct VenueReadings: Sendable {
 
     /// What the intent's outcome can be bought for now; nil without a fresh book.
     func ask(of intent: ApprovedIntent, at now: VenueInstant) -> Price? {
-        guard let price = prices?.fresh(intent.market, at: now) else { return nil }
-        return intent.outcome == .yes ? price.yesAsk?.price : price.yesBid?.price.complement
+        prices?.fresh(intent.market, at: now)?.ask(of: intent.outcome)
+    }
+}
+
+extension PriceUpdate {
+    /// What an outcome can be bought for.
+    fileprivate func ask(of outcome: Outcome) -> Price? {
+        outcome == .yes ? yesAsk?.price : yesBid?.price.complement
     }
 }
 
 /// The last prices that the shards told of, for the slippage guard (CHECKLIST H26).
 ///
-/// They are hints: one that is missed is replaced by the next, and one that is old counts as none.
+/// They are hints: one that is missed is replaced by the next, and one that is old counts as none. A process that has
+/// just begun knows none, and entries wait for them (decision 0055).
 final class LatestPrices: Sendable {
     /// More markets than any fleet trades at once; what is beyond is counted and not kept.
     static let limit = 10_000
     /// A price that is older than this says nothing (DOMAIN 2.2, `PRICE_STALENESS_TTL`).
     static let life = Duration.seconds(30)
 
-    private let latest = NIOLockedValueBox<[MarketID: PriceUpdate]>([:])
+    private struct State {
+        var latest: [MarketID: PriceUpdate] = [:]
+        /// What entries wait to hear a price of.
+        var awaited: [MarketID: Set<Outcome>] = [:]
+    }
+
+    private let state = NIOLockedValueBox(State())
     private let refused: Counter
 
     init(metrics: MetricsRegistry) {
         refused = metrics.counter("prices_not_kept_total", "Prices of more markets than are kept.")
     }
 
-    func note(_ price: PriceUpdate) {
-        let isKept = latest.withLockedValue { latest in
-            if let known = latest[price.market], known.at > price.at { return true }
-            if latest[price.market] == nil, latest.count >= Self.limit {
-                latest = latest.filter { $0.value.at.duration(to: price.at) <= Self.life }
+    /// - Returns: whether an entry waits for it.
+    @discardableResult
+    func note(_ price: PriceUpdate) -> Bool {
+        let (isKept, isAwaited) = state.withLockedValue { state in
+            if let known = state.latest[price.market], known.at > price.at { return (true, false) }
+            if state.latest[price.market] == nil, state.latest.count >= Self.limit {
+                state.latest = state.latest.filter { $0.value.at.duration(to: price.at) <= Self.life }
             }
-            guard latest[price.market] != nil || latest.count < Self.limit else { return false }
-            latest[price.market] = price
-            return true
+            guard state.latest[price.market] != nil || state.latest.count < Self.limit else { return (false, false) }
+            state.latest[price.market] = price
+            guard let outcomes = state.awaited[price.market] else { return (true, false) }
+            guard outcomes.contains(where: { price.ask(of: $0) != nil }) else { return (true, false) }
+            state.awaited[price.market] = nil
+            return (true, true)
         }
         if !isKept { refused.increment() }
+        return isAwaited
+    }
+
+    /// An entry waits for a price of this: who notes the next one is told so, once.
+    ///
+    /// - Returns: whether none waited for it yet.
+    func expect(_ market: MarketID, _ outcome: Outcome) -> Bool {
+        state.withLockedValue { state in
+            // What is beyond is found by the sweep.
+            guard state.awaited[market] != nil || state.awaited.count < Self.limit else { return false }
+            return state.awaited[market, default: []].insert(outcome).inserted
+        }
     }
 
     /// The last price of a market unless it is stale.
     func fresh(_ market: MarketID, at now: VenueInstant) -> PriceUpdate? {
-        latest.withLockedValue { $0[market] }.flatMap { $0.at.duration(to: now) <= Self.life ? $0 : nil }
+        state.withLockedValue { $0.latest[market] }.flatMap { $0.at.duration(to: now) <= Self.life ? $0 : nil }
     }
 }
 

@@ -33,7 +33,8 @@ extension SimulatedBooks {
         else { return nil }
         signals[signal] = "approved"
         intents[id] = IntentRow(
-            intent: intent, expiresAt: database.advanced(by: life), number: intents.count, exit: reason)
+            intent: intent, expiresAt: database.advanced(by: life), signalledAt: now, number: intents.count,
+            exit: reason)
         touched.append(id)
         return OrderQueue.Item(
             intent: id, account: known.venue.rawValue, markets: [market], priority: reason.priority)

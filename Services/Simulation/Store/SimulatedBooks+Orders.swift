@@ -83,7 +83,7 @@ extension SimulatedBooks {
         let position = positions[intent.market]?.position ?? Position(market: intent.market)
         let counted = intent.action == .sell ? counted(in: intent.market) : 0
         let reduces = position.isReduced(by: intent, counted: counted)
-        let context = context(intent, seen, at: now)
+        let context = context(row, seen, at: now)
         var decision = engine.decide(
             intent, earlier: orders(of: id), position: position, counted: counted, context, at: now)
         if row.expiresAt <= database, decision != .wait { decision = .expire }
@@ -114,11 +114,12 @@ extension SimulatedBooks {
             && open.request.outcome == intent.outcome
     }
 
-    func context(_ intent: ApprovedIntent, _ seen: Readings, at now: VenueInstant) -> SendContext {
+    func context(_ row: IntentRow, _ seen: Readings, at now: VenueInstant) -> SendContext {
         var context = SendContext()
         context.killSwitch = plant == .killSwitchUnread ? .released : killSwitch
         context.isReconciled = seen.isReconciled
-        if intent.action == .buy { context.ask = seen.ask }
+        context.ask = seen.ask
+        context.signalAge = row.signalledAt.duration(to: now)
         let minute = now.advanced(by: .seconds(-60))
         let hour = now.advanced(by: .seconds(-3_600))
         for row in orders.values where row.venueAt > hour {
@@ -129,7 +130,7 @@ extension SimulatedBooks {
                 if row.venueAt > minute { context.ordersLastMinute += 1 }
             }
         }
-        let others = reserved - (reservation(of: intent).map { $0.state == .held ? $0.held : .zero } ?? .zero)
+        let others = reserved - (reservation(of: row.intent).map { $0.state == .held ? $0.held : .zero } ?? .zero)
         switch seen.balance {
         case .own: context.balance = spendable - others
         case .unread: context.balance = nil

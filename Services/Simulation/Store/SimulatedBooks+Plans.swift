@@ -62,7 +62,8 @@ extension SimulatedBooks {
                     limit: leg.price, quantity: plan.quantity, expiresAt: signal.expiresAt)
             else { continue }  // a leg's price and a plan's quantity are tradable
             intents[id] = IntentRow(
-                intent: intent, state: .done, expiresAt: expiresAt, number: intents.count, plan: plan.id, leg: index)
+                intent: intent, state: .done, expiresAt: expiresAt, signalledAt: signal.createdAt,
+                number: intents.count, plan: plan.id, leg: index)
             touched.append(id)
         }
         return .decided(verdict)
@@ -230,7 +231,7 @@ extension SimulatedBooks {
         let hasExpired = row.expiresAt <= database || plan.signal.expiresAt <= now
         if order.purpose == .enter, hasExpired { return .refused("expired") }
         let leg = legs[order.leg]
-        var context = context(leg.intent, seen, at: now)
+        var context = context(leg, seen, at: now)
         context.heldByOthers = heldByOthers(besides: plan)
         if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
         if case .wait = take(.order, at: database) { return .waits }

@@ -38,7 +38,7 @@ extension SimulatedBooks {
                 market: intent.market, sport: intent.sport)
             intents[intent.id] = IntentRow(
                 intent: intent, expiresAt: database.advanced(by: now.duration(to: intent.expiresAt)),
-                number: intents.count)
+                signalledAt: signal.createdAt, number: intents.count)
             touched = [intent.id]
         }
         return .decided(verdict)

@@ -14,6 +14,8 @@ struct SimulatedBooks {
         var state = IntentState.approved
         /// By the database's clock.
         let expiresAt: MachineInstant
+        /// When its signal was made.
+        let signalledAt: VenueInstant
         /// In the order of their storing.
         let number: Int
         /// Why it sells; nil of a purchase.
