@@ -39,6 +39,8 @@ public struct VenueError: Error, Hashable, Sendable, CustomStringConvertible {
         case notConfigured = "not_configured"
         case noBook = "no_book"
         case clockOffset = "clock_offset"
+        /// The last look before the write said no, and `detail` why: nothing of the body left.
+        case withheld
         case cancelled
     }
 

@@ -3,6 +3,7 @@ import ExecutionServiceEngine
 import NIOConcurrencyHelpers
 import Resilience
 import Runtime
+import Venues
 
 @testable import ExecutionService
 
@@ -24,12 +25,15 @@ final class FakeVenue: ExecutionVenue {
         case rests
         /// It takes the order and says nothing until `release`, whatever the deadline.
         case hangs
+        /// The connection to it is there only after `release`; then it fills.
+        case connectsLate
     }
 
     private struct State {
         var manners: [Manner] = []
         var orders: [OrderID: (request: OrderRequest, filled: Int64)] = [:]
         var submits: [OrderID] = []
+        var connecting = 0
         var outcomes: [MarketID: MarketOutcome] = [:]
         /// Instead of what was traded here.
         var positions: [MarketID: Int64]?
@@ -105,23 +109,35 @@ final class FakeVenue: ExecutionVenue {
         }
     }
 
+    /// Orders that wait for a connection.
+    var connecting: Int { state.withLockedValue { $0.connecting } }
+
     func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
-        let (manner, whole) = state.withLockedValue { state in
+        await submit(order, deadline: deadline, lastLook: .none)
+    }
+
+    func submit(_ order: OrderRequest, deadline: MachineInstant, lastLook: LastLook) async -> OrderNews {
+        let manner = state.withLockedValue { $0.manners.isEmpty ? .fills : $0.manners.removeFirst() }
+        if case .connectsLate = manner {
+            state.withLockedValue { $0.connecting += 1 }
+            _ = await released.value()
+        }
+        if let reason = lastLook.refusal() { return .refused(reason: reason) }
+        let whole = state.withLockedValue { state in
             state.submits.append(order.id)
-            let manner = state.manners.isEmpty ? .fills : state.manners.removeFirst()
             let whole = order.quantity.hundredths / 100
             switch manner {
-            case .fills, .losesAnswer, .refusesAndFills, .hangs: state.orders[order.id] = (order, whole)
+            case .fills, .losesAnswer, .refusesAndFills, .hangs, .connectsLate: state.orders[order.id] = (order, whole)
             case .fillsInPart(let part): state.orders[order.id] = (order, part)
             case .rests, .refusesAndRests:
                 state.orders[order.id] = (order, 0)
                 state.resting.insert(order.id)
             case .refuses, .losesRequest: break
             }
-            return (manner, whole)
+            return whole
         }
         switch manner {
-        case .fills: return news(order, whole)
+        case .fills, .connectsLate: return news(order, whole)
         case .hangs:
             _ = await released.value()
             return news(order, whole)

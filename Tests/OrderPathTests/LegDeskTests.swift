@@ -70,6 +70,24 @@ struct LegDeskTests {
         }
     }
 
+    @Test func `a kill-switch file that appears while a leg waits for its connection stops it`() async throws {
+        try await withOrderPath { path in
+            path.venue.will(.connectsLate)
+            let away = try await path.startPlanning([
+                "ORDER_SUBMIT_TIMEOUT_MS": "60000", "NON_ACCEPTANCE_WAIT_SECS": "120",
+            ])
+            try await path.publish(path.rig.arbitrage("a1", away: away))
+            try await path.telling(Self.asks, until: "a leg waits for its connection") { path.venue.connecting == 1 }
+            #expect(FileManager.default.createFile(atPath: path.killSwitchFile, contents: nil))
+            path.venue.release()
+            try await path.untilPlan("flat", Self.asks)
+            let stopped = try await reason(path)
+            #expect(stopped == "kill_switch_file")
+            #expect(path.venue.submits.isEmpty)
+            try await path.rig.expectEvenLegs()
+        }
+    }
+
     @Test func `a leg that was held up on its way to the write is not written, and its plan ends flat`() async throws {
         try await withOrderPath { path in
             // A quarter of the wait of 4 seconds, and a little.

@@ -133,6 +133,22 @@ struct OrderPathTests {
         }
     }
 
+    @Test func `the kill switch file that appears while an order waits for its connection stops it`() async throws {
+        try await withOrderPath { path in
+            path.venue.will(.connectsLate)
+            path.startSignalProcessor()
+            path.startExecution(["ORDER_SUBMIT_TIMEOUT_MS": "60000", "NON_ACCEPTANCE_WAIT_SECS": "120"])
+            try await path.publish(try path.rig.signal("s1"))
+            try await eventually("it waits for its connection") { path.venue.connecting == 1 }
+            #expect(FileManager.default.createFile(atPath: path.killSwitchFile, contents: nil))
+            path.venue.release()
+            try await path.untilOrder(.rejected)
+            #expect(try await path.rig.text("SELECT reason AS t FROM orders") == "kill_switch_file")
+            #expect(path.venue.submits.isEmpty)
+            #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "released")
+        }
+    }
+
     @Test func `a kill switch engaged after the approval refuses the intent`() async throws {
         try await withOrderPath { path in
             path.startSignalProcessor()

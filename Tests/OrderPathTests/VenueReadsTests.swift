@@ -35,7 +35,10 @@ private final class RefusingGateway: OrderGateway {
         }
     }
 
-    func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome { .unknown(VenueError(.timeout)) }
+    func submit(_ order: OrderRequest, deadline: Duration, lastLook: LastLook) async -> SubmitOutcome {
+        guard let reason = lastLook.refusal() else { return .unknown(VenueError(.timeout)) }
+        return .refused(VenueError(.withheld, detail: reason, provesNonAcceptance: true))
+    }
 
     func cancel(_ order: VenueOrderID, deadline: Duration) async -> CancelOutcome {
         state.withLockedValue { $0.cancels += 1 }
@@ -86,6 +89,12 @@ private final class RefusingGateway: OrderGateway {
             gateway: gateway, rest: rest, keepsPositions: true, keepsBalance: true, clock: clock,
             reads: VenueReads(clock: clock, metrics: metrics, log: log))
         let order = try order()
+        let soon = clock.now.advanced(by: .seconds(1))
+        let withheld = await venue.submit(
+            order.request, deadline: soon, lastLook: LastLook { "kill_switch_file" })
+        #expect(withheld == .refused(reason: "kill_switch_file"))
+        let sent = await venue.submit(order.request, deadline: soon, lastLook: .none)
+        #expect(sent == .unanswered(reason: "timeout"))
 
         gateway.refuse(.seconds(30))
         await #expect(throws: VenueError.self) { _ = try await venue.find(order) }

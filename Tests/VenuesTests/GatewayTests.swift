@@ -42,6 +42,20 @@ private final class StubVenue: MarketSource {
 
     private func gateway(_ venue: StubVenue) -> PaperGateway { PaperGateway(source: venue, clock: .real) }
 
+    // DESIGN rule 14.
+    @Test func `an order that the last look forbids is not filled, and it looks when the book was read`() async throws {
+        let venue = try venue()
+        let paper = gateway(venue)
+        let order = try Fixture.order(.buy, .yes, at: 50, 10)
+        let look = LastLook { venue.state.withLockedValue { $0.reads == 1 ? "kill_switch_file" : nil } }
+        guard case .refused(let error) = await paper.submit(order, deadline: .seconds(60), lastLook: look) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(error.code == .withheld && error.detail == "kill_switch_file" && error.provesNonAcceptance)
+        #expect(try await paper.positions().isEmpty)
+    }
+
     @Test func `an order is filled from the live book with exact fills`() async throws {
         let paper = gateway(try venue())
         let order = try Fixture.order(.buy, .yes, at: 50, 10)

@@ -4,6 +4,7 @@ import Hosting
 import Postgres
 import Resilience
 import Runtime
+import Venues
 
 /// What became of a market, as its venue says.
 enum MarketOutcome: Hashable, Sendable {
@@ -20,7 +21,9 @@ enum MarketOutcome: Hashable, Sendable {
 /// What the execution-service asks of a venue, in the engine's words.
 protocol ExecutionVenue: Sendable {
     /// Sends an order once; an answer that does not come by the deadline is `.unanswered`, never an error.
-    func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews
+    ///
+    /// `lastLook` is asked when the way to the venue is open; what it says no to is refused for that reason.
+    func submit(_ order: OrderRequest, deadline: MachineInstant, lastLook: LastLook) async -> OrderNews
     /// Takes an order back; false when it may still rest there.
     func cancel(_ order: VenueOrderID, deadline: MachineInstant) async -> Bool
     /// Looks through all orders and all fills of the venue; nil when both were paged to the end without it.
@@ -49,12 +52,14 @@ protocol ExecutionVenue: Sendable {
 extension ExecutionVenue {
     /// Sends an order once; a venue that does not even keep to the time-out holds up nobody: the order is unknown
     /// (CHECKLIST H2).
-    func submit(_ order: OrderRequest, within limit: Duration, _ clock: MachineClock) async -> OrderNews {
+    func submit(
+        _ order: OrderRequest, within limit: Duration, _ clock: MachineClock, lastLook: LastLook
+    ) async -> OrderNews {
         let deadline = clock.now.advanced(by: limit)
         do {
             // From the commit to the request on one thread.
             return try await withDeadline(limit + SubmitWindow.grace, clock: clock, on: PostgresPool.executor) {
-                await submit(order, deadline: deadline)
+                await submit(order, deadline: deadline, lastLook: lastLook)
             }
         } catch {
             return .unanswered(reason: error is DeadlineExceeded ? "no_answer" : "interrupted")

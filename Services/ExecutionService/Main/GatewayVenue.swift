@@ -21,8 +21,9 @@ struct GatewayVenue: ExecutionVenue {
     /// What the account may ask of the venue; nil where nobody counts.
     var budget: BudgetKeeper?
 
-    func submit(_ order: OrderRequest, deadline: MachineInstant) async -> OrderNews {
-        switch await gateway.submit(order, deadline: clock.now.duration(to: deadline)) {
+    func submit(_ order: OrderRequest, deadline: MachineInstant, lastLook: LastLook) async -> OrderNews {
+        let life = clock.now.duration(to: deadline)
+        switch await gateway.submit(order, deadline: life, lastLook: lastLook) {
         case .accepted(let receipt):
             await budget?.note(.accepted)
             let rests = order.timeInForce == .goodTillCancelled && !receipt.remaining.isZero
@@ -34,7 +35,7 @@ struct GatewayVenue: ExecutionVenue {
             return .accepted(receipt.venueOrder, fills: fills, reported: receipt.filled, rests: rests)
         case .refused(let error):
             await note(error)
-            return .refused(reason: error.code.rawValue)
+            return .refused(reason: error.code == .withheld ? error.detail : error.code.rawValue)
         case .unknown(let error):
             await note(error)
             return .unanswered(reason: error.code.rawValue)

@@ -5,6 +5,7 @@ import Logging
 import Postgres
 import Resilience
 import Runtime
+import Venues
 import Wire
 
 /// Works intents off, several at once: claims, sends, books (DESIGN rule 6).
@@ -175,20 +176,16 @@ actor OrderDesk {
             "entry waits for a price", metadata: [Key.market: "\(intent.market)", Key.intent: "\(intent.id)"])
     }
 
-    /// The last look at the switch, directly before the write; then the one write.
+    /// The last looks, the very last of them when the connection is there; then the one write.
     private func send(_ claimed: ClaimedOrder, since began: MachineInstant) async -> OrderNews {
         let life = host.venueClock.now.duration(to: claimed.intent.expiresAt)
         let limit = host.venueClock.isReplay ? settings.window.timeout : min(settings.window.timeout, life)
         guard limit > .zero else { return .refused(reason: "expired") }
         let started = host.clock.now
-        // Whoever took us for dead begins to prove that the venue never had it: what was held up is not sent any more.
-        guard settings.window.permits(heldUp: started.since(began)) else { return .refused(reason: "held_up") }
-        // An unknown file lets nothing pass; an engaged one what may pass an engaged switch.
-        let passes = claimed.reduces && settings.killSwitchAllowsReducing
-        let file = host.killSwitch.file.read()
-        guard file.permitsOrders || (passes && file == .engaged) else { return .refused(reason: "kill_switch_file") }
-        if host.killSwitch.current.isNoticed, !passes { return .refused(reason: "kill_switch_notice") }
-        let news = await venue.submit(claimed.order.request, within: limit, host.clock)
+        let look = LastLook.send(
+            since: began, passes: claimed.reduces && settings.killSwitchAllowsReducing, host, settings.window)
+        if let reason = look.refusal() { return .refused(reason: reason) }
+        let news = await venue.submit(claimed.order.request, within: limit, host.clock, lastLook: look)
         host.context.metrics.histogram("order_answer_seconds", "From the write of an order to its answer.", labels: [:])
             .observe(host.clock.now.since(started))
         return news
@@ -275,4 +272,22 @@ actor OrderDesk {
     }
 
     private var canWork: Bool { isReconciled && !isDraining }
+}
+
+extension LastLook {
+    /// What stops an order directly before the write (DESIGN rule 14).
+    ///
+    /// `began` is when its claim did: whoever took us for dead since then begins to prove that the venue never had it,
+    /// so what was held up is not sent any more. `passes` says whether an engaged switch lets it through; an unknown
+    /// file lets nothing through.
+    static func send(
+        since began: MachineInstant, passes: Bool, _ host: ServiceHost, _ window: SubmitWindow
+    ) -> LastLook {
+        LastLook {
+            guard window.permits(heldUp: host.clock.now.since(began)) else { return "held_up" }
+            let file = host.killSwitch.file.read()
+            guard file.permitsOrders || (passes && file == .engaged) else { return "kill_switch_file" }
+            return host.killSwitch.current.isNoticed && !passes ? "kill_switch_notice" : nil
+        }
+    }
 }

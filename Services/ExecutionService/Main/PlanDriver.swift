@@ -5,6 +5,7 @@ import Logging
 import Postgres
 import Resilience
 import Runtime
+import Venues
 import Wire
 
 /// Another process works on the plan: what we know of it is old.
@@ -237,25 +238,15 @@ struct PlanDriver {
         // Somebody who took it for abandoned was faster: then nothing is written.
         guard marked.order.state == .sent else { return try await conclude(marked) }
         let news: OrderNews
-        if let reason = lastLook(order, since: began) {
+        let window = parts.settings.window
+        let passes = order.purpose == .unwind && parts.settings.killSwitchAllowsReducing
+        let look = LastLook.send(since: began, passes: passes, host, window)
+        if let reason = look.refusal() {
             news = .refused(reason: reason)
         } else {
-            news = await parts.venue.submit(record.request, within: parts.settings.window.timeout, host.clock)
+            news = await parts.venue.submit(record.request, within: window.timeout, host.clock, lastLook: look)
         }
         return try await conclude(settle(id, news))
-    }
-
-    /// Directly before the write (DESIGN rule 14).
-    private func lastLook(_ order: LegOrder, since began: MachineInstant) -> String? {
-        // Whoever took us for dead begins to prove that the venue never had it: it is not sent any more.
-        guard parts.settings.window.permits(heldUp: host.clock.now.since(began)) else { return "held_up" }
-        let reduces = order.purpose == .unwind && parts.settings.killSwitchAllowsReducing
-        switch host.killSwitch.file.read() {
-        case .released: break
-        case .engaged: if !reduces { return "kill_switch_file" }
-        case .unknown: return "kill_switch_file"
-        }
-        return host.killSwitch.current.isNoticed && !reduces ? "kill_switch_notice" : nil
     }
 
     private func book(_ id: OrderID, _ news: OrderNews) async throws -> OrderBooking {

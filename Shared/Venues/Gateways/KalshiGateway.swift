@@ -21,11 +21,12 @@ public struct KalshiGateway: OrderGateway {
         self.restingLife = min(restingLife, .seconds(10))
     }
 
-    public func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome {
+    public func submit(_ order: OrderRequest, deadline: Duration, lastLook: LastLook) async -> SubmitOutcome {
         let rests = order.timeInForce == .goodTillCancelled
         do {
             let receipt = try await rest.createOrder(
-                order, expiresAt: rests ? time.now.advanced(by: restingLife) : nil, timeout: deadline)
+                order, expiresAt: rests ? time.now.advanced(by: restingLife) : nil, timeout: deadline,
+                lastLook: lastLook)
             // An answer about another order is no answer about ours.
             guard receipt.clientOrder.isEmpty || receipt.clientOrder == order.id.rawValue else {
                 return .unknown(VenueError(.invalidField, detail: "order.client_order_id"))

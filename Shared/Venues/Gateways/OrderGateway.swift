@@ -97,8 +97,8 @@ public struct VenueMarket: Hashable, Sendable {
 
 /// Sends orders to a venue and reads what became of them; live and paper look the same from here.
 public protocol OrderGateway: Sendable {
-    /// Sends once, never twice.
-    func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome
+    /// Sends once, never twice; what the last look forbids is refused as `withheld`.
+    func submit(_ order: OrderRequest, deadline: Duration, lastLook: LastLook) async -> SubmitOutcome
     func cancel(_ order: VenueOrderID, deadline: Duration) async -> CancelOutcome
     /// Looks for an order by our own key, through every page of the market's orders and fills.
     ///
@@ -113,4 +113,11 @@ public protocol OrderGateway: Sendable {
     func positions() async throws(VenueError) -> [VenuePosition]
     func balance() async throws(VenueError) -> Money
     func market(_ market: MarketID) async throws(VenueError) -> VenueMarket
+}
+
+extension OrderGateway {
+    /// Sends once, whatever has changed meanwhile.
+    public func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome {
+        await submit(order, deadline: deadline, lastLook: .none)
+    }
 }

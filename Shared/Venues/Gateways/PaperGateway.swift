@@ -57,7 +57,7 @@ public actor PaperGateway: OrderGateway {
         initialBalance = balance
     }
 
-    public func submit(_ order: OrderRequest, deadline: Duration) async -> SubmitOutcome {
+    public func submit(_ order: OrderRequest, deadline: Duration, lastLook: LastLook) async -> SubmitOutcome {
         if let outcome = known(order) { return outcome }
         guard order.timeInForce != .goodTillCancelled else {
             return .refused(
@@ -82,6 +82,9 @@ public actor PaperGateway: OrderGateway {
         }
         // The same order may have been sent twice while the book was read.
         if let outcome = known(order) { return outcome }
+        if let reason = lastLook.refusal() {
+            return .refused(VenueError(.withheld, detail: reason, provesNonAcceptance: true))
+        }
         do {
             return .accepted(try match(order, shown, at))
         } catch {

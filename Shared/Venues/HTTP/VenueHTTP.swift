@@ -99,9 +99,14 @@ public final class VenueHTTP: Sendable {
     /// Sends once and reads the whole answer; `timeout` only shortens the request time-out.
     ///
     /// Throws when there was no whole answer; a status other than 200 is an answer.
+    ///
+    /// Where there is a body, `lastLook` is asked on the connection's loop when the connection is there and nothing of
+    /// the body is written. If it says no, nothing of it is, and the error is `withheld`. The request's line and its
+    /// headers may have left by then: they promise a body that never comes, so no server ever has a whole request; and
+    /// the client closes that connection, so nothing later can be taken for the rest of it.
     public func send(
         _ method: String, _ url: String, headers: [(String, String)] = [], body: [UInt8]? = nil,
-        timeout: Duration? = nil
+        timeout: Duration? = nil, lastLook: LastLook = .none
     ) async throws(VenueError) -> VenueResponse {
         let bound = min(timeout ?? limits.requestTimeout, limits.requestTimeout)
         guard bound > .zero else { throw VenueError(.timeout, message: "no time was left to send it") }
@@ -113,7 +118,7 @@ public final class VenueHTTP: Sendable {
             for (name, value) in headers { request.headers.add(name: name, value: value) }
             if let body {
                 request.headers.add(name: "Content-Type", value: "application/json")
-                request.body = .byteBuffer(ByteBuffer(bytes: body))
+                request.body = withholding(ByteBuffer(bytes: body), lastLook)
             }
             let answer = try await execute(request, within: bound)
             response = VenueResponse(
@@ -127,6 +132,18 @@ public final class VenueHTTP: Sendable {
         }
         if let shown = response.venueTime { time.observe(shown) }
         return response
+    }
+
+    /// A body that is asked for when the connection is there.
+    private func withholding(_ bytes: ByteBuffer, _ lastLook: LastLook) -> HTTPClient.Body {
+        .stream(contentLength: Int64(bytes.readableBytes)) { [loop] writer in
+            if let reason = lastLook.refusal() {
+                return loop.makeFailedFuture(
+                    VenueError(
+                        .withheld, detail: reason, message: "nothing of it was written", provesNonAcceptance: true))
+            }
+            return writer.write(.byteBuffer(bytes))
+        }
     }
 
     private func request(_ method: String, _ url: String) throws -> HTTPClient.Request {

@@ -108,13 +108,15 @@ public struct KalshiREST: Sendable {
     /// Sends an order once.
     ///
     /// The price that is sent is always the YES price: buying NO at `q` is an ask at `1 − q`. `expiresAt` is for a
-    /// resting order, in venue time and whole seconds; `timeout` only shortens the request time-out.
+    /// resting order, in venue time and whole seconds; `timeout` only shortens the request time-out. `lastLook` is
+    /// asked when the connection is there.
     public func createOrder(
-        _ order: OrderRequest, expiresAt: VenueInstant? = nil, timeout: Duration? = nil
+        _ order: OrderRequest, expiresAt: VenueInstant? = nil, timeout: Duration? = nil, lastLook: LastLook = .none
     ) async throws(VenueError) -> KalshiOrderReceipt {
         try watch?.permitOrder()
         let body = Self.encode(order, expiresAt: expiresAt)
-        let response = try await request("POST", "/portfolio/events/orders", body: body, timeout: timeout)
+        let response = try await request(
+            "POST", "/portfolio/events/orders", body: body, timeout: timeout, lastLook: lastLook)
         return try KalshiDecoding.receipt(try KalshiDecoding.body(response))
     }
 
@@ -151,7 +153,7 @@ public struct KalshiREST: Sendable {
 
     private func request(
         _ method: String, _ path: String, query: [(String, String)] = [], body: [UInt8]? = nil,
-        timeout: Duration? = nil
+        timeout: Duration? = nil, lastLook: LastLook = .none
     ) async throws(VenueError) -> VenueResponse {
         let headers = try signer?.headers(method: method, path: basePath + path) ?? []
         var url = baseURL + path
@@ -159,7 +161,8 @@ public struct KalshiREST: Sendable {
             url += "?" + query.map { "\($0.0)=\(Self.escaped($0.1))" }.joined(separator: "&")
         }
         let sent = watch?.microseconds
-        let response = try await http.send(method, url, headers: headers, body: body, timeout: timeout)
+        let response = try await http.send(
+            method, url, headers: headers, body: body, timeout: timeout, lastLook: lastLook)
         if let sent, let date = response.date { watch?.observe(date: date, sent: sent) }
         return response
     }

@@ -33,9 +33,20 @@ final class ScriptedServer: Sendable {
     private let channel: any Channel
     private let seen: NIOLockedValueBox<[Request]>
     private let accepted: NIOLockedValueBox<Int>
+    private let wire: NIOLockedValueBox<Wire>
+
+    /// What was on the wire, whole requests or not.
+    private struct Wire {
+        var text = ""
+        var ended = 0
+    }
 
     /// How many were made so far.
     var connections: Int { accepted.withLockedValue { $0 } }
+    /// How many of them have ended.
+    var ended: Int { wire.withLockedValue { $0.ended } }
+    /// Everything that has arrived, also of requests that never became whole.
+    var received: String { wire.withLockedValue { $0.text } }
     var requests: [Request] { seen.withLockedValue { $0 } }
 
     /// `answer` gets the request and its number, the first is 0.
@@ -44,13 +55,16 @@ final class ScriptedServer: Sendable {
         self.seen = seen
         let accepted = NIOLockedValueBox(0)
         self.accepted = accepted
+        let wire = NIOLockedValueBox(Wire())
+        self.wire = wire
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 accepted.withLockedValue { $0 += 1 }
+                channel.closeFuture.whenComplete { _ in wire.withLockedValue { $0.ended += 1 } }
                 return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        Handler { request in
+                        Handler(reading: { text in wire.withLockedValue { $0.text += text } }) { request in
                             let number = seen.withLockedValue { seen in
                                 seen.append(request)
                                 return seen.count - 1
@@ -69,15 +83,19 @@ final class ScriptedServer: Sendable {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
 
+        private let reading: (String) -> Void
         private let answer: (Request) -> Answer
         private var text = ""
 
-        init(_ answer: @escaping (Request) -> Answer) {
+        init(reading: @escaping (String) -> Void, _ answer: @escaping (Request) -> Answer) {
+            self.reading = reading
             self.answer = answer
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            text += String(buffer: unwrapInboundIn(data))
+            let more = String(buffer: unwrapInboundIn(data))
+            reading(more)
+            text += more
             while let request = next() { perform(answer(request), context) }
         }
 
