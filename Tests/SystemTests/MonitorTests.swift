@@ -136,6 +136,37 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(6)))
+    func `a Redis that answers and takes no writes is told once, and so is its end`() async throws {
+        try await withOwnRedis { redis in
+            try await withPostgres { database in
+                try await SmallSuite.with(redis: redis.url, database: database.url) { suite in
+                    try start(suite)
+                    try await eventually(within: .seconds(60), "all four checks are healthy") {
+                        try await suite.status("orchestrator-1")?.isAllHealthy == true
+                    }
+                    try await redis.ask("CONFIG SET maxmemory 1")
+                    try await eventually(within: .seconds(60), "the sink") {
+                        suite.world.count("RedisConnectivityIssue", "firing") == 1
+                    }
+                    try await eventually(within: .seconds(60), "the page says what is wrong") {
+                        guard let status = try await suite.status("orchestrator-1") else { return false }
+                        return status.checks["redis"] == true && status.checks["redis-writes"] == false
+                            && status.states["redis"] == "unhealthy"
+                    }
+                    try await redis.ask("CONFIG SET maxmemory 0")
+                    try await eventually(within: .seconds(60), "its end") {
+                        suite.world.count("RedisConnectivityIssue", "recovered") == 1
+                    }
+                    try await eventually(within: .seconds(60), "all is well again") {
+                        try await suite.status("orchestrator-1")?.isAllHealthy == true
+                    }
+                    #expect(suite.world.heard.count == 2, "\(suite.world.heard)")
+                }
+            }
+        }
+    }
+
     // CHECKLIST R20.
     @Test(.timeLimit(.minutes(6)))
     func `while a sink hangs the orchestrator goes on assigning`() async throws {

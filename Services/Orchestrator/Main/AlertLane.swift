@@ -94,7 +94,7 @@ extension AlertKind {
         switch self {
         case .allShardsUnhealthy:
             "No game shard is healthy: \(facts["games"] ?? "?") games are not watched."
-        case .redisConnectivityIssue: "Redis does not answer: messages between services do not arrive."
+        case .redisConnectivityIssue: "Redis does not answer, or takes no writes: messages between services wait."
         case .databaseConnectivityIssue: "PostgreSQL does not answer: no new order can be approved."
         case .noMarketDiscoveryServices: "No market discovery is alive: new games get no markets."
         case .capacityExhausted: "No shard has room for \(facts["waiting"] ?? "?") games."
@@ -107,7 +107,7 @@ extension AlertKind {
     var recovery: String {
         switch self {
         case .allShardsUnhealthy: "A game shard is healthy again."
-        case .redisConnectivityIssue: "Redis answers again."
+        case .redisConnectivityIssue: "Redis answers again, and takes writes."
         case .databaseConnectivityIssue: "PostgreSQL answers again."
         case .noMarketDiscoveryServices: "Market discovery is alive again."
         case .capacityExhausted: "Every game has a shard again."

@@ -1,6 +1,7 @@
 import Hosting
 import OrchestratorEngine
 import Postgres
+import Redis
 import Resilience
 import Runtime
 
@@ -12,6 +13,21 @@ extension SystemMonitor {
         "discovery": .noMarketDiscoveryServices,
     ]
 
+    static let writesName = "redis-writes"
+
+    /// Whether Redis takes writes: one that is out of memory, cannot write its file or became a replica answers PING.
+    ///
+    /// An empty string written over nothing makes no key, and is refused as any other write.
+    static func writes(_ host: ServiceHost) -> HealthProbe {
+        HealthProbe(writesName, timeout: .seconds(1), retryInterval: .milliseconds(100)) { [redis = host.redis] in
+            do {
+                _ = try await redis.send(["SETRANGE", "linesman:writes", "0", ""])
+            } catch let error as RedisError where error.code == .permissionDenied {
+                // A login that may not ask this proves nothing.
+            }
+        }
+    }
+
     static func checks(_ host: ServiceHost, _ fleet: FleetReconciler, _ health: HealthBoard) -> [SystemCheck] {
         [
             SystemCheck("shards", timeout: timeout) {
@@ -21,8 +37,12 @@ extension SystemMonitor {
                     "\(fleet.servingShards) of \(fleet.shards) shards serve")
             },
             SystemCheck("redis", timeout: timeout) {
-                guard let measured = await health.measure("redis") else { return .init(.unknown, "not measured") }
-                return measured.isHealthy ? .init(.healthy) : .init(.unhealthy, measured.reason ?? "")
+                async let answer = health.measure("redis")
+                async let write = health.measure(Self.writesName)
+                let measured = [await answer, await write].compactMap { $0 }
+                guard !measured.isEmpty else { return .init(.unknown, "not measured") }
+                guard let failed = measured.first(where: { !$0.isHealthy }) else { return .init(.healthy) }
+                return .init(.unhealthy, failed.reason ?? "")
             },
             SystemCheck("postgres", timeout: timeout) { judge(host.database.health) },
             SystemCheck("discovery", timeout: timeout) {

@@ -152,7 +152,10 @@ final class SystemMonitor: Sendable {
     /// Redis by the health board; the database by its pool, which counts failures at a fixed rate.
     private var known: [(Dependency, Bool)] {
         var known: [(Dependency, Bool)] = []
-        if let redis = health.latest["redis"] { known.append((.redis, redis.isHealthy)) }
+        let latest = health.latest
+        if let redis = latest["redis"] {
+            known.append((.redis, redis.isHealthy && latest[Self.writesName]?.isHealthy != false))
+        }
         let database = host.database.health
         if database.isHealthy != nil { known.append((.postgres, !database.isAlertDue)) }
         return known

@@ -7,7 +7,7 @@ import Venues
 await ProcessRunner.run(service: "orchestrator", knownSettings: SettingsCatalogue.keys) { context in
     let (settings, feed) = try context.settings { (OrchestratorSettings($0), ScoreboardSettings($0)) }
     let host = try await ServiceHost.start(settings.host, in: context, alerting: .main)
-    let health = host.measureHealth()
+    let health = host.measureHealth([SystemMonitor.writes(host)])
     let alerts = host.alerts.dispatcher
     let leadership = Leadership(
         database: host.database, holder: "\(host.source)/\(host.incarnation)", settings: settings)
