@@ -44,6 +44,8 @@ public struct Fault: Hashable, Sendable {
         case impersonate
         /// Its clock is a minute ahead, all at once.
         case stepClock
+        /// The memory that it may use is used up, and the kernel ends it; undone by a start.
+        case exhaust
 
         // Of what a server holds.
         /// All data of Redis are deleted; nothing to undo.

@@ -168,11 +168,15 @@ public struct Sample: Hashable, Sendable {
     public var streams: [String: Streams]
     /// How long ago the rules of the books were held against all of them; nil when they never were.
     public var booksAge: Duration?
+    /// How long ago the outside watcher was called; nil where nobody sees it.
+    ///
+    /// It is called once a second while an orchestrator lives.
+    public var watcherAge: Duration?
 
     public init(
         truth: Truth?, shards: [Beat], services: [Beat], checks: [String: Bool]?, alerts: [Alert] = [],
         delivered: Set<String>? = nil, filed: [Alert]? = nil, orders: Orders? = nil, messages: Messages? = nil,
-        streams: [String: Streams] = [:], booksAge: Duration? = .zero
+        streams: [String: Streams] = [:], booksAge: Duration? = .zero, watcherAge: Duration? = nil
     ) {
         self.truth = truth
         self.shards = shards
@@ -185,11 +189,14 @@ public struct Sample: Hashable, Sendable {
         self.messages = messages
         self.streams = streams
         self.booksAge = booksAge
+        self.watcherAge = watcherAge
     }
 
     /// A shard is dead after 2 s, and what is older was said of another time.
     static let life = Duration.milliseconds(1_500)
     static let kinds = ["execution-service", "market-discovery", "orchestrator", "signal-processor"]
+    /// A watcher that is called once a second misses whoever has not called for so long.
+    static let missedAfter = Duration.seconds(3)
 
     /// What keeps this moment from being steady; empty when it is.
     ///
@@ -202,17 +209,7 @@ public struct Sample: Hashable, Sendable {
         guard let truth else { return ["PostgreSQL does not answer"] }
         var found: [String] = []
         if truth.games.isEmpty { found.append("there is no game") }
-        for game in truth.games {
-            guard let owner = game.owner else {
-                found.append("\(game.id) has no owner")
-                continue
-            }
-            let beat = shards.first { $0.name == owner }
-            if beat?.isHealthy != true || beat?.isFresh(within: life) != true || beat?.games[game.id] != game.epoch {
-                let why = beat?.trouble(within: life).map { ": \($0)" } ?? ""
-                found.append("\(game.id) is not seen on \(owner) under epoch \(game.epoch)\(why)")
-            }
-        }
+        found += truth.games.compactMap { trouble(of: $0, within: life) }
         for kind in Self.kinds {
             guard let beat = services.first(where: { $0.name == kind }) else {
                 found.append("\(kind) was never heard")
@@ -226,6 +223,25 @@ public struct Sample: Hashable, Sendable {
         if truth.unannounced > 0 { found.append("\(truth.unannounced) announcements wait") }
         return found
     }
+
+    /// Why a game is not watched by its owner; nil when it is.
+    func trouble(of game: Game, within life: Duration) -> String? {
+        guard let owner = game.owner else { return "\(game.id) has no owner" }
+        let beat = shards.first { $0.name == owner }
+        if beat?.isHealthy == true, beat?.isFresh(within: life) == true, beat?.games[game.id] == game.epoch {
+            return nil
+        }
+        let why = beat?.trouble(within: life).map { ": \($0)" } ?? ""
+        return "\(game.id) is not seen on \(owner) under epoch \(game.epoch)\(why)"
+    }
+
+    /// Whether its owner shows a game with all books, however well it calls itself: without a grant it says `degraded`.
+    func shows(_ game: Game) -> Bool {
+        shards.contains { $0.name == game.owner && $0.isFresh && $0.games[game.id] == game.epoch }
+    }
+
+    /// Whether every orchestrator is silent, to its page's readers and to the outside watcher.
+    var isSilent: Bool { checks == nil && (watcherAge.map { $0 >= Self.missedAfter } ?? true) }
 
     /// Whether no game is about to be moved for the sake of an even spread.
     var isBalanced: Bool {

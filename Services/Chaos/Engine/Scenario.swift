@@ -12,6 +12,8 @@ public enum Detection: Hashable, Sendable {
     case alert(String)
     /// A heartbeat says that the games of a shard, or a service, are not well.
     case unrest
+    /// No orchestrator's page answers, and the outside watcher is not called any more: nobody else could tell of it.
+    case silence
 }
 
 /// One rehearsed failure: what is broken, when and how long, and what must be true of it in figures.
@@ -39,6 +41,14 @@ public struct Scenario: Hashable, Sendable {
         case undo
     }
 
+    /// Whether a second orchestrator runs.
+    public enum Standby: Hashable, Sendable {
+        case either
+        case needed
+        /// The one that is there is the only one.
+        case absent
+    }
+
     public let name: String
     /// In one sentence, what it shows.
     public let shows: String
@@ -63,7 +73,9 @@ public struct Scenario: Hashable, Sendable {
     public let givesOneGap: Bool
     /// So long after it was broken, and until that is undone, the venue takes no order of ours; nil where it may.
     public let stillAfter: Duration?
-    public let needsStandby: Bool
+    /// So long after it was broken, and until that is undone, each game is watched by its owner and orders go on.
+    public let goesOnAfter: Duration?
+    public let standby: Standby
 
     /// In the order in which they are held.
     public var controls: [Finding] { [.unsteady] + Finding.allCases.filter { counterproofs[$0] != nil } }
@@ -84,7 +96,7 @@ public struct Scenario: Hashable, Sendable {
         atSink deliver: Duration? = nil, recovery: Start = .undo, recoversIn recover: Duration,
         alerts: Set<String> = [], mayAlert: Set<String> = [],
         control: Fault? = nil, counterproofs: [Finding: [Step]] = [:], givesOneGap: Bool = false,
-        stillAfter: Duration? = nil, needsStandby: Bool = false
+        stillAfter: Duration? = nil, goesOnAfter: Duration? = nil, standby: Standby = .either
     ) {
         self.name = name
         self.shows = shows
@@ -100,7 +112,8 @@ public struct Scenario: Hashable, Sendable {
         self.counterproofs = counterproofs
         self.givesOneGap = givesOneGap
         self.stillAfter = stillAfter
-        self.needsStandby = needsStandby
+        self.goesOnAfter = goesOnAfter
+        self.standby = standby
     }
 
     /// Every fault that a round of it may make.

@@ -45,6 +45,8 @@ public struct ScenarioRun: Sendable {
     ///
     /// Late is a bound that was missed; an end before anybody could know would be a failure of another kind.
     public static let grace = Duration.seconds(20)
+    /// A game that its owner has not shown for so long, though nothing was done to it, is not watched.
+    public static let blindness = Duration.seconds(3)
 
     public let scenario: Scenario
     /// Whether a round must have made an order: one without it shows nothing of orders.
@@ -80,8 +82,10 @@ public struct ScenarioRun: Sendable {
     private var seesSink = false
     private var filed: Set<String> = []
     private var readsFiles = false
-    /// Of the venue, when orders had to stand still.
+    /// Of the venue, when orders had to stand still or to go on.
     private var takenWhenStill: Int?
+    /// When its owner has shown each game, while all of them must be watched.
+    private var seenAt: [String: MachineInstant] = [:]
     private var unrest: [String] = ["nothing was seen"]
 
     public init(
@@ -133,6 +137,7 @@ public struct ScenarioRun: Sendable {
         case .hurt(let hurt):
             detect(sample, hurt, at: now)
             countOrders(since: hurt, at: now)
+            watchGames(sample, since: hurt, at: now)
             if verdict.control == .unsteady {
                 // As it is at the end: some faults are not felt at once.
                 if case .standing? = stages.first { verdict.recovered = isCalm ? steadySince?.since(hurt) : nil }
@@ -246,18 +251,31 @@ public struct ScenarioRun: Sendable {
             case .otherLeads: sample.truth.map { $0.term > termBefore } ?? false
             case .alert(let kind): fired.contains(kind)
             case .unrest: !unrest.isEmpty
+            case .silence: sample.isSilent
             }
         if isDetected { verdict.detected = now.since(hurt) }
     }
 
-    /// What the venue takes while the first fault stands and no order may leave.
+    /// What the venue takes while the first fault stands and no order may leave, or orders must go on.
     private mutating func countOrders(since hurt: MachineInstant, at now: MachineInstant) {
-        guard let still = scenario.stillAfter, now.since(hurt) >= still, case .standing? = stages.first,
-            let taken = newestOrders?.taken
+        guard let begin = scenario.stillAfter ?? scenario.goesOnAfter, now.since(hurt) >= begin,
+            case .standing? = stages.first, let taken = newestOrders?.taken
         else { return }
         let before = takenWhenStill ?? taken
         takenWhenStill = before
         verdict.ordersMeanwhile = taken - before
+    }
+
+    /// What was done to others must not keep a shard from its games.
+    private mutating func watchGames(_ sample: Sample, since hurt: MachineInstant, at now: MachineInstant) {
+        guard scenario.goesOnAfter != nil, case .standing? = stages.first, let truth = sample.truth else { return }
+        for game in truth.games {
+            guard !sample.shows(game) else {
+                seenAt[game.id] = now
+                continue
+            }
+            if now.since(seenAt[game.id] ?? hurt) >= Self.blindness { verdict.note("\(game.id) was not watched") }
+        }
     }
 
     /// To the first moment of the calm that lasted.
@@ -386,6 +404,17 @@ public struct ScenarioRun: Sendable {
         verdict.messagesLost = max(0, newestMessages.missing - (earlierMessages?.missing ?? 0)) + untaken
     }
 
+    /// Whether they stood still, or went on, as they had to; where nobody trades all the time none need go on.
+    private mutating func concludeOrders() {
+        let isSeen = newestOrders == nil || takenWhenStill != nil
+        if scenario.stillAfter != nil {
+            if !isSeen { verdict.note("nobody saw whether orders stood still") }
+            if verdict.ordersMeanwhile > 0 { verdict.note("\(verdict.ordersMeanwhile) orders left though none may") }
+        } else if scenario.goesOnAfter != nil, needsOrders, verdict.ordersMeanwhile == 0 {
+            verdict.note("no order left while the fault stood")
+        }
+    }
+
     private mutating func conclude() -> [Effect] {
         state = .over
         verdict.moved = last?.games.count { owners[$0.id] != nil && $0.owner != owners[$0.id] } ?? 0
@@ -404,6 +433,9 @@ public struct ScenarioRun: Sendable {
         case .orders:
             verdict.note("\(verdict.ordersMeanwhile) orders left meanwhile")
             return [.finish(verdict)]
+        case .standstill:
+            if takenWhenStill != nil { verdict.note("\(verdict.ordersMeanwhile) orders left meanwhile") }
+            return [.finish(verdict)]
         case .moreGaps:
             verdict.note("\(verdict.gaps) gaps were found on \(verdict.streams) streams")
             return [.finish(verdict)]
@@ -414,12 +446,7 @@ public struct ScenarioRun: Sendable {
             verdict.duplicated = newestOrders.strange - (earlierOrders?.strange ?? 0)
             verdict.lost += newestOrders.missing - (earlierOrders?.missing ?? 0) + forgotten
         }
-        if scenario.stillAfter != nil, newestOrders != nil, takenWhenStill == nil {
-            verdict.note("nobody saw whether orders stood still")
-        }
-        if verdict.ordersMeanwhile > 0 {
-            verdict.note("\(verdict.ordersMeanwhile) orders left though none may")
-        }
+        concludeOrders()
         if verdict.lost > 0 { verdict.note("\(verdict.lost) rows or orders are lost") }
         if verdict.duplicated > 0 { verdict.note("\(verdict.duplicated) orders at the venue are not ours") }
         if verdict.messagesLost > 0, !scenario.losesJournal {

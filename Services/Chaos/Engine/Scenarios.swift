@@ -95,8 +95,10 @@ extension Scenario {
             mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
         Scenario(
             "redis-memory", "Redis has no memory left and refuses every write: it is told, and nothing is lost.",
-            [Step(.starve, .redis, holds: .seconds(10))], recoversIn: .seconds(5),
-            mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
+            [Step(.starve, .redis, holds: .seconds(10))],
+            // The orchestrator asks each second whether Redis takes writes.
+            detection: .checkFails("redis-writes"), within: .seconds(3), atSink: .seconds(5),
+            recoversIn: .seconds(5), alerts: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
     ]
 
     /// Told besides, while PostgreSQL is away: what its services cannot do meanwhile.
@@ -148,14 +150,35 @@ extension Scenario {
             "orchestrator-failover", "The leader dies and the one that stands by leads: no game moves, it is told.",
             [Step(.kill, .leader, holds: .seconds(15))],
             detection: .otherLeads, within: .seconds(5), recoversIn: .seconds(8), alerts: ["OrchestratorUnhealthy"],
-            control: Fault(.kill, .postgres), needsStandby: true),
+            control: Fault(.kill, .postgres), standby: .needed),
         Scenario(
             "orchestrator-freeze",
             "The leader stands still: another leads, and what the first says when it wakes up is void.",
             [Step(.freeze, .leader, holds: .seconds(15))],
             detection: .otherLeads, within: .seconds(5), recoversIn: .seconds(8), alerts: ["OrchestratorUnhealthy"],
-            control: Fault(.kill, .postgres), needsStandby: true),
+            control: Fault(.kill, .postgres), standby: .needed),
+        alone(
+            "orchestrator-alone-kill",
+            "The only orchestrator dies: shards watch and trade on what is committed, and an outside watcher tells.",
+            .kill),
+        alone(
+            "orchestrator-alone-freeze",
+            "The only orchestrator stands still: nothing else does, and it leads again under what is committed.",
+            .freeze),
     ]
+
+    /// It stays away for longer than anybody's patience with a silent service (`SERVICE_TIMEOUT_SECS`).
+    ///
+    /// What it did before runs out meanwhile; back, it takes the lead within `LEADERSHIP_TTL_SECS` (3), grants nothing
+    /// anew before a lease and a heartbeat (2.5 s) have passed, and begins within 2 s.
+    private static func alone(_ name: String, _ shows: String, _ kind: Fault.Kind) -> Scenario {
+        Scenario(
+            name, shows, [Step(kind, .orchestrators, holds: .seconds(12))],
+            detection: .silence, within: .seconds(4), recoversIn: .seconds(8),
+            counterproofs: [.standstill: [Step(.kill, .executionService, holds: .seconds(12))]],
+            // Leases have ended, and every shard has asked PostgreSQL.
+            goesOnAfter: .seconds(4), standby: .absent)
+    }
 
     private static let services: [Scenario] = [
         Scenario(
@@ -227,6 +250,14 @@ extension Scenario {
     ]
 
     private static let together: [Scenario] = [
+        Scenario(
+            "out-of-memory", "The kernel ends a shard and the execution-service for want of memory: nothing is lost.",
+            [
+                Step(.exhaust, .busiestShard, holds: .seconds(6)),
+                Step(.exhaust, .executionService, after: .seconds(10), holds: .seconds(5)),
+            ],
+            detection: .gamesMoved, within: .seconds(4), recoversIn: .seconds(5), mayAlert: ["orderUnknown"],
+            control: Fault(.kill, .allShards)),
         Scenario(
             "everything-stops", "Every process is asked to end and started again: it goes on where it was.",
             [Step(.stop, .suite, holds: .seconds(5))], recoversIn: .seconds(15),

@@ -10,6 +10,8 @@ public enum Finding: String, Hashable, Sendable, CaseIterable {
     case moreGaps = "more-gaps"
     /// Orders went on where none may.
     case orders
+    /// None went on where they must.
+    case standstill
 }
 
 /// What came of one round, in figures.
@@ -35,7 +37,7 @@ public struct Verdict: Hashable, Sendable {
     public var delivered: Duration?
     /// That were stored meanwhile; where none was, nothing is shown of orders.
     public var orders = 0
-    /// That the venue took while none was to leave.
+    /// That the venue took while none was to leave, or while they had to go on.
     public var ordersMeanwhile = 0
     /// From the fault until every alert that must be told was in a file.
     public var filed: Duration?
@@ -77,6 +79,8 @@ public struct Verdict: Hashable, Sendable {
         case .lostMessages: messagesLost > 0
         case .moreGaps: gaps > streams && streams > 0
         case .orders: ordersMeanwhile > 0
+        // Said only when somebody has looked.
+        case .standstill: problems.contains("0 orders left meanwhile")
         }
     }
 

@@ -20,7 +20,8 @@ struct ChaosRun: Sendable {
         let hands = Hands(target: target, sampler: sampler, reserve: Self.healerReserve, clock: clock)
         do {
             while true {
-                let sample = sampler.take(delivered: target.delivered(), filed: target.filed())
+                let sample = sampler.take(
+                    delivered: target.delivered(), filed: target.filed(), watcherAge: target.watcherAge())
                 var effects = run.handle(.sample(sample), at: clock.now)
                 for event in hands.done() { effects += run.handle(event, at: clock.now) }
                 for effect in effects {

@@ -51,7 +51,7 @@ struct ChaosSession: Sendable {
         var failures = 0
         while isDue(scenario, onBusySuite: true) {
             do {
-                let target = try await LocalTarget.start()
+                let target = try await LocalTarget.start(for: scenario)
                 try await Self.stopping(target) { try await hold(scenario, on: target) }
             } catch let obstacle as Obstacle {
                 try leaveOut(scenario, obstacle)
@@ -134,8 +134,10 @@ struct ChaosSession: Sendable {
     }
 
     private static func requireNoObstacle(to scenario: Scenario, on target: some ChaosTarget) async throws {
-        if scenario.needsStandby, try await !target.hasStandby {
-            throw Obstacle(why: "nobody stands by (--profile ha)")
+        let hasStandby = try await target.hasStandby
+        if scenario.standby == .needed, !hasStandby { throw Obstacle(why: "nobody stands by (--profile ha)") }
+        if scenario.standby == .absent, hasStandby {
+            throw Obstacle(why: "somebody stands by (docker compose stop orchestrator-standby)")
         }
         let found = scenario.faults.compactMap(target.obstacle)
         if !found.isEmpty { throw Obstacle(why: found.sorted().joined(separator: "; ")) }

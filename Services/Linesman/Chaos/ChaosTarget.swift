@@ -53,6 +53,9 @@ protocol ChaosTarget: Sendable {
 
     /// What every process has written into its alert file since it was asked last; nil where nobody reads them.
     func filed() -> [Sample.Alert]?
+
+    /// How long ago an orchestrator has called the outside watcher; nil where nobody sees it.
+    func watcherAge() -> Duration?
 }
 
 /// A fault whose undoing is certain before it is made.

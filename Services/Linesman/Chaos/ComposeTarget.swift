@@ -84,7 +84,7 @@ struct ComposeTarget: ChaosTarget {
     /// What only a suite of one's own can be done to.
     func obstacle(to fault: Fault) -> String? {
         switch (fault.kind, fault.part) {
-        case (.impersonate, _), (.fillDisk, _), (.stepClock, _): "only against private servers"
+        case (.impersonate, _), (.fillDisk, _), (.stepClock, _), (.exhaust, _): "only against private servers"
         case (_, .slack): "its alerts go where the operator says; only against private servers"
         default: nil
         }
@@ -96,6 +96,8 @@ struct ComposeTarget: ChaosTarget {
     func delivered() -> Set<String>? { nil }
 
     func filed() -> [Sample.Alert]? { nil }
+
+    func watcherAge() -> Duration? { nil }
 
     /// Docker starts them again; the samples tell.
     func troubles() -> [String] { [] }

@@ -7,8 +7,8 @@ import Resilience
 import Runtime
 import Servers
 
-/// A suite of its own on private servers, with a simulated venue whose markets never rest, a second orchestrator and a
-/// sink with Slack's manners; made to be hurt.
+/// A suite of its own on private servers, with a simulated venue whose markets never rest, a second orchestrator where
+/// one is wanted, a sink with Slack's manners and an outside watcher; made to be hurt.
 ///
 /// Nothing of it outlives this process, so a driver that is killed leaves nothing broken behind.
 final class LocalSuite: Sendable {
@@ -20,7 +20,6 @@ final class LocalSuite: Sendable {
 
     static let games = 4
     static let shards = ["shard-01", "shard-02"]
-    static let orchestrators = ["orchestrator", "orchestrator-standby"]
     /// The game goes on for so long; a report of many rounds starts a suite for each scenario.
     private static let length = Duration.seconds(3 * 3_600)
 
@@ -29,8 +28,11 @@ final class LocalSuite: Sendable {
     let postgres: PrivatePostgres
     let venue: VenuePorts
     let sink: SlackSink
+    /// Is called once a second while an orchestrator lives.
+    let watcher: SlackSink
     /// Between each shard and the servers.
     let links: [String: [FaultProxy]]
+    /// Of every orchestrator, by its name.
     let statusPorts: [String: Int]
     /// Where PostgreSQL keeps its data when that is a small file system of its own.
     let disk: SmallDisk?
@@ -45,7 +47,7 @@ final class LocalSuite: Sendable {
     private static let prefix = "linesman-rehearsal"
 
     /// Starts everything and waits for nothing but the servers; a round's precondition waits for the suite.
-    static func start(clock: MachineClock = .real) async throws -> LocalSuite {
+    static func start(hasStandby: Bool = true, clock: MachineClock = .real) async throws -> LocalSuite {
         TemporaryDirectory.removeAbandoned(prefix)
         let folder = try TemporaryDirectory(prefix)
         let disk = await SmallDisk.mount(below: folder.path)
@@ -69,7 +71,9 @@ final class LocalSuite: Sendable {
             let (venue, ports) = try await startVenue(in: folder.path, clock: clock)
             stops.append { await venue.terminate() }
             let suite = try LocalSuite(
-                folder, disk, redis, postgres, ports, links, try await SlackSink.start(), clock: clock)
+                folder, disk, redis, postgres, ports, links, try await SlackSink.start(),
+                watcher: try await SlackSink.start { _ in .webhook },
+                orchestrators: ["orchestrator"] + (hasStandby ? ["orchestrator-standby"] : []), clock: clock)
             suite.children.withLockedValue { $0["venue-simulator"] = venue }
             for name in suite.names { try suite.spawn(name) }
             return suite
@@ -127,14 +131,17 @@ final class LocalSuite: Sendable {
 
     private init(
         _ folder: TemporaryDirectory, _ disk: SmallDisk?, _ redis: PrivateRedis, _ postgres: PrivatePostgres,
-        _ venue: VenuePorts, _ links: [String: [FaultProxy]], _ sink: SlackSink, clock: MachineClock
+        _ venue: VenuePorts, _ links: [String: [FaultProxy]], _ sink: SlackSink, watcher: SlackSink,
+        orchestrators: [String], clock: MachineClock
     ) throws {
         (self.folder, self.disk, self.redis, self.postgres) = (folder, disk, redis, postgres)
-        (self.venue, self.links, self.sink, self.clock) = (venue, links, sink, clock)
+        (self.venue, self.links, self.sink, self.watcher) = (venue, links, sink, watcher)
+        self.clock = clock
         let file = "\(folder.path)/linesman.toml"
-        let lines = Self.settings(folder.path, venue, sink).map { "\($0) = \(DemoProfile.literal($1))" }
+        let watched = [("ALERT_DEADMAN_URL", watcher.url), ("ALERT_DEADMAN_INTERVAL_SECS", "1")]
+        let lines = (Self.settings(folder.path, venue, sink) + watched).map { "\($0) = \(DemoProfile.literal($1))" }
         try (lines.joined(separator: "\n") + "\n").write(toFile: file, atomically: true, encoding: .utf8)
-        let ports = Dictionary(uniqueKeysWithValues: try Self.orchestrators.map { ($0, try FreePort.find()) })
+        let ports = Dictionary(uniqueKeysWithValues: try orchestrators.map { ($0, try FreePort.find()) })
         statusPorts = ports
         let common = Self.ownEnvironment.merging([
             "LINESMAN_CONFIG": file, "REDIS_URL": redis.url, "DATABASE_URL": postgres.url(database: "linesman"),
@@ -199,6 +206,7 @@ final class LocalSuite: Sendable {
         await postgres.stop(.fast)
         await redis.stop()
         await sink.stop()
+        await watcher.stop()
         await disk?.unmount()
         folder.remove()
     }
@@ -231,10 +239,10 @@ final class LocalSuite: Sendable {
         children.withLockedValue { $0[key] = child }
     }
     /// Ends one on purpose.
-    func end(_ name: String, _ how: @Sendable (ChildProcess) async -> Void) async throws {
+    func end(_ name: String, _ how: @Sendable (ChildProcess) async throws -> Void) async throws {
         let child = try child(name)
         mourned.withLockedValue { _ = $0.insert(child.processID) }
-        await how(child)
+        try await how(child)
     }
 
     /// Who has ended by itself since the last time, how, and with which last words.

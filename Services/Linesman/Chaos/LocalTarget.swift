@@ -13,13 +13,15 @@ final class LocalTarget: ChaosTarget {
     private let arrivalsSeen = NIOLockedValueBox(0)
     private let alertFiles: AlertFiles
 
-    let hasStandby = true
     let isBusy = true
     let isOwn = true
 
-    static func start(clock: MachineClock = .real) async throws -> LocalTarget {
-        LocalTarget(try await LocalSuite.start(clock: clock), clock)
+    /// A suite that has what the scenario needs, and lacks what it needs to be absent.
+    static func start(for scenario: Scenario, clock: MachineClock = .real) async throws -> LocalTarget {
+        LocalTarget(try await LocalSuite.start(hasStandby: scenario.standby != .absent, clock: clock), clock)
     }
+
+    var hasStandby: Bool { suite.statusPorts.count > 1 }
 
     private init(_ suite: LocalSuite, _ clock: MachineClock) {
         self.suite = suite
@@ -48,10 +50,13 @@ final class LocalTarget: ChaosTarget {
 
     func filed() -> [Sample.Alert]? { alertFiles.read() }
 
+    func watcherAge() -> Duration? { suite.watcher.arrivals.last.map { clock.now.since($0.at) } }
+
     func obstacle(to fault: Fault) -> String? {
         switch fault.kind {
         case .fillDisk: suite.disk == nil ? "needs the right to mount (root)" : nil
         case .stepClock: FalseClock.isThere ? nil : "needs libfaketime (apt-get install faketime)"
+        case .exhaust: MemoryGroup.obstacle
         default: nil
         }
     }
@@ -78,7 +83,7 @@ final class LocalTarget: ChaosTarget {
             let name = suite.statusPorts.first { "http://127.0.0.1:\($0.value)" == leader }?.key
             guard let name else { throw ChaosFailure("nobody leads") }
             return try ofProcesses(fault.kind, [name])
-        case .orchestrators: return try ofProcesses(fault.kind, LocalSuite.orchestrators)
+        case .orchestrators: return try ofProcesses(fault.kind, suite.statusPorts.keys.sorted())
         case .suite: return try ofProcesses(fault.kind, suite.names)
         default: return try ofProcesses(fault.kind, victims)
         }
@@ -95,7 +100,7 @@ final class LocalTarget: ChaosTarget {
             }
         }
         /// As above, for good.
-        @Sendable func end(_ how: @escaping @Sendable (ChildProcess) async -> Void) async throws {
+        @Sendable func end(_ how: @escaping @Sendable (ChildProcess) async throws -> Void) async throws {
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 for name in names { tasks.addTask { try await suite.end(name, how) } }
                 try await tasks.waitForAll()
@@ -111,6 +116,10 @@ final class LocalTarget: ChaosTarget {
                     try await end { await $0.terminate() }
                     try spawnAll()
                 }, undoing: spawnAll)
+        case .exhaust:
+            return OwnFault(
+                making: { [clock] in try await end { try await MemoryGroup.exhaust($0, clock: clock) } },
+                undoing: spawnAll)
         case .freeze:
             return OwnFault(
                 making: { try await each { $0.signal(SIGSTOP) } }, undoing: { try await each { $0.signal(SIGCONT) } })

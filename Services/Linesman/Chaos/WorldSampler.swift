@@ -54,8 +54,9 @@ final class WorldSampler: Sendable {
 
     /// This moment; alerts are handed out once.
     ///
-    /// `delivered` is what has reached the sink since the last time, `filed` what the alert files have got.
-    func take(delivered: Set<String>?, filed: [Sample.Alert]?) -> Sample {
+    /// `delivered` is what has reached the sink since the last time, `filed` what the alert files have got,
+    /// `watcherAge` how long ago the outside watcher was called.
+    func take(delivered: Set<String>?, filed: [Sample.Alert]?, watcherAge: Duration?) -> Sample {
         let now = clock.now
         return state.withLockedValue { state in
             var truth = state.truth.flatMap { now.since($0.at) < Self.life ? $0.value : nil }
@@ -67,7 +68,8 @@ final class WorldSampler: Sendable {
                 truth: truth, shards: state.shards.map { Self.beat($0.key, $0.value, at: now) },
                 services: Self.services(state.services.values, at: now), checks: page.map(Self.checks), alerts: alerts,
                 delivered: delivered, filed: filed, orders: state.orders, messages: tap.sum,
-                streams: Self.streams(in: state), booksAge: state.booksReadAt.map { now.since($0) })
+                streams: Self.streams(in: state), booksAge: state.booksReadAt.map { now.since($0) },
+                watcherAge: watcherAge)
         }
     }
 
