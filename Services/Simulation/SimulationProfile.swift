@@ -22,6 +22,8 @@ struct SimulationProfile: Hashable {
     var dailyLoss = Money.dollars(100)
     /// What the account may ask of its venue; nil where nobody counts.
     var budget: AccountBudget.Limits?
+    /// Whether an order may be worth little, an hour has few orders, and nobody bets on both sides of a game.
+    var isStrict = false
 
     var hasOrderPath: Bool { processors > 0 }
 
@@ -32,12 +34,14 @@ struct SimulationProfile: Hashable {
     ///
     /// In every fourth seed a second execution-service works on the same books, as when one that was taken for dead
     /// comes back; in every third the venue takes fills back, in the others there is arbitrage, and in half of these it
-    /// lets us ask for little; in every fifth the day's loss is soon reached.
+    /// lets us ask for little; in every fifth the day's loss is soon reached; in every seventh orders are few,
+    /// small, and of one side of a game only.
     static func suite(seed: UInt64) -> SimulationProfile {
         SimulationProfile(
             shards: 2, games: 20, capacity: 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
             length: .seconds(180), takesFillsBack: seed % 3 == 0, hasArbitrage: seed % 3 != 0,
-            dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100), budget: seed % 3 == 1 ? scarce : nil)
+            dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100), budget: seed % 3 == 1 ? scarce : nil,
+            isStrict: seed % 7 == 2)
     }
 
     /// Three orders at once, and one in two seconds.

@@ -12,6 +12,16 @@ enum Plant: String, CaseIterable, Sendable {
     case ownerUnread
     /// It does not look at what is reserved and held already.
     case exposureUnread
+    /// It does not any more once a fill was taken back.
+    case exposureForgotten
+    /// It does not look at what is held of the other side of a game.
+    case otherSideUnread
+    /// Nobody looks at what an order is worth.
+    case valueUnread
+    /// The orders of the last minute are not counted.
+    case minuteUnread
+    /// The orders of the last hour are not counted.
+    case hourUnread
     /// A signal that comes again is decided again.
     case redeliveryForgotten
     /// An intent that ends before its order keeps its reservation.
@@ -71,7 +81,11 @@ enum Plant: String, CaseIterable, Sendable {
         case .revokesIgnored: "is a zombie on"
         case .assignmentsLost: "g03 is watched by nobody"
         case .ownerUnread: "who does not own it"
-        case .exposureUnread: "exposes"
+        case .exposureUnread, .exposureForgotten: "exposes"
+        case .otherSideUnread: "on both sides of"
+        case .valueUnread: "is worth"
+        case .minuteUnread: "orders in a minute"
+        case .hourUnread: "orders in an hour"
         case .redeliveryForgotten: "decided twice"
         case .reservationLeaked: "while its reservation is held"
         case .silenceIsRefusal: "the venue"

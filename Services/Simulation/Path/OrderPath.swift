@@ -28,8 +28,12 @@ struct OrderPath {
     var feeds: [SimulatedFeed] = []
 
     static let bankroll = Money.dollars(1_000)
-    /// What the signal-processor keeps to.
+    /// What the signal-processor has to keep to.
     let limits: TradingLimits
+    /// What the execution-service has to keep to.
+    let safeguards: Safeguards
+    /// As above, and as the engines are told.
+    let told: (limits: TradingLimits, safeguards: Safeguards)
 
     init(seed: UInt64, profile: SimulationProfile, plant: Plant?) {
         random = SeededGenerator(seed: seed ^ 0x6f72_6465_7270_6174)
@@ -40,7 +44,20 @@ struct OrderPath {
             cash: Self.bankroll, keepsKeys: seed % 2 == 0, takesFillsBack: profile.takesFillsBack)
         var limits = PathWatch.limits
         limits.dailyLoss = profile.dailyLoss
+        var safeguards = Safeguards()
+        if profile.isStrict {
+            limits.allowsHedging = false
+            limits.orderValue = .dollars(10)
+            safeguards.orderValue = limits.orderValue
+            safeguards.ordersPerHour = 12
+        }
         self.limits = limits
+        self.safeguards = safeguards
+        if plant == .valueUnread {
+            limits.orderValue = .dollars(1_000)
+            safeguards.orderValue = limits.orderValue
+        }
+        told = (limits, safeguards)
         discovery = SimulatedDiscovery(process: SimulatedProcess(clockOffset: .zero))
     }
 
@@ -116,7 +133,7 @@ struct SimulatedProcessor {
 /// A real execution-service engine with its lanes and its reconciliation, and what their shells know.
 struct SimulatedExecutor {
     var process: SimulatedProcess
-    var engine = ExecutionServiceEngine(safeguards: Safeguards())
+    var engine: ExecutionServiceEngine
     var lanes = OrderLanes()
     var reconciliation: ReconciliationEngine
     var isReconciled = false
@@ -129,8 +146,9 @@ struct SimulatedExecutor {
     var drivers: [IntentID: SimulatedDriver] = [:]
     var inbox: [Simulation.Happening] = []
 
-    init(process: SimulatedProcess, at now: MachineInstant) {
+    init(process: SimulatedProcess, safeguards: Safeguards, at now: MachineInstant) {
         self.process = process
+        engine = ExecutionServiceEngine(safeguards: safeguards)
         reconciliation = ReconciliationEngine(at: now)
     }
 }

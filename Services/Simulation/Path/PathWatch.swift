@@ -33,6 +33,9 @@ struct PathWatch {
     /// Since when the day's loss has been past its limit, with somebody there to halt for it.
     var lossSince: MachineInstant?
     var budget = BudgetWatch()
+    var entries = EntryWatch()
+    /// What was exposed and short when the books were looked at last, past the limits.
+    var excess = Excess()
 
     mutating func violated(_ text: String, at now: MachineInstant) {
         guard violations.count < 50 else { return }
@@ -58,29 +61,32 @@ extension Simulation {
         }
         if path.books.killSwitch != .released { violated("\(intent.id) is approved past the kill switch") }
         watchBet(intent)
+        watchSides(intent)
         watchDay(intent.id, marks)
     }
 
     // MARK: Reservations and limits
 
     /// What the last transaction touched, and every sum that it may have changed.
-    mutating func watchBooks() {
+    ///
+    /// `mayOpen` says that it may have opened what nobody asked the limits about: a fill is taken back. What is past a
+    /// limit by then may stay or shrink, and nothing else may add to it.
+    mutating func watchBooks(mayOpen: Bool = false) {
         for id in path.books.touched { watchIntent(id) }
-        if path.books.touched.isEmpty { return }
+        if path.books.touched.isEmpty, path.watch.excess.isNone { return }
         let exposure = path.books.exposure
         watchCash(exposure)
-        // A fill that is taken back opens what its exit had closed, and nobody asked the limits about that.
-        guard path.books.reversed.isEmpty else { return }
-        let limits = path.limits
-        for (game, sum) in exposure.games.sorted(by: { $0.key < $1.key }) {
-            if let limit = limits.gameExposure, sum > limit { violated("\(game) exposes \(sum), more than \(limit)") }
+        let before = path.watch.excess
+        let excess = PathWatch.Excess(exposure, path.limits, spendable: path.books.spendable)
+        path.watch.excess = excess
+        if mayOpen { return }
+        for (game, over) in excess.games.sorted(by: { $0.key < $1.key }) where over > before.games[game] ?? .zero {
+            violated("\(game) exposes \(over) more than it may")
         }
-        for (sport, sum) in exposure.sports {
-            if let limit = limits.sportExposure, sum > limit { violated("\(sport) exposes \(sum), more than \(limit)") }
+        for (sport, over) in excess.sports where over > before.sports[sport] ?? .zero {
+            violated("\(sport) exposes \(over) more than it may")
         }
-        if path.books.spendable < exposure.reserved {
-            violated("\(exposure.reserved) is reserved of \(path.books.spendable)")
-        }
+        if excess.short > before.short { violated("\(excess.short) more is reserved than there is to spend") }
     }
 
     private mutating func watchIntent(_ id: IntentID) {

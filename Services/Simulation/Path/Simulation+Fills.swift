@@ -49,7 +49,8 @@ extension Simulation {
         log.add("\(order) loses \(booking.reversed.map(\.id.rawValue))")
         record("e\(index) takes \(booking.reversed.map(\.id.rawValue)) of \(order) back")
         watchReversal(booking)
-        watchBooks()
+        // It opens what its exit had closed.
+        watchBooks(mayOpen: true)
         oweAlerts([booking.alert])
         return booking
     }

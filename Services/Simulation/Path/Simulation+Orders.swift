@@ -29,7 +29,8 @@ extension Simulation {
         process.life += 1
         process.isRunning = true
         process.isPaused = false
-        path.executors[index] = SimulatedExecutor(process: process, at: clock(of: process))
+        path.executors[index] = SimulatedExecutor(
+            process: process, safeguards: path.told.safeguards, at: clock(of: process))
         startExecutor(index)
     }
 
@@ -132,6 +133,7 @@ extension Simulation {
             if case .send = decided.decision {
                 watchClaim()
                 watchBudget(.order)
+                if let claimed = decided.claimed, !claimed.reduces { watchEntry(claimed.order.request) }
             }
             watchBooks()
             if fate.isAnswered { claim = decided }
@@ -267,7 +269,8 @@ extension Simulation {
         let booked = path.books.book(id, told)
         watchBooking(before, booked)
         watchPosition(held, booked)
-        watchBooks()
+        // A sale of what was taken back meanwhile opens the other side, and nobody asked the limits about that.
+        watchBooks(mayOpen: before?.request.action == .sell && !path.books.reversed.isEmpty)
         oweAlerts(booked?.alerts ?? [])
         record("e\(index) books \(told) of \(id): \(booked?.order.state.rawValue ?? "nothing")")
         if let booked { log.add("\(id) \(booked.order.state.rawValue) \(booked.order.filled)") }

@@ -253,7 +253,10 @@ extension Simulation {
             seen: readings(of: executor, leg?.intent), as: { OrderID(stringLiteral: "o\($1)-\($0)") },
             at: venueClock(of: executor.process), database: now)
         record("e\(index) claims \(order.purpose) \(order.number) of \(driver.approved.id): \(claim)")
-        if case .stored = claim { watchLeg(order, of: driver.approved.id, by: holder(index)) }
+        if case .stored(let record) = claim {
+            watchLeg(order, of: driver.approved.id, by: holder(index))
+            if order.purpose == .enter { watchEntry(record.request) }
+        }
         watchBooks()
         guard fate.isAnswered else { throw PlanDropped() }
         return claim

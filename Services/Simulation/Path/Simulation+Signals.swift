@@ -77,7 +77,7 @@ extension Simulation {
 
     mutating func restartProcessor(_ index: Int) {
         let old = path.processors[index]
-        var next = SimulatedProcessor(process: old.process, limits: path.limits)
+        var next = SimulatedProcessor(process: old.process, limits: path.told.limits)
         next.process.life += 1
         next.process.isRunning = true
         next.process.isPaused = false

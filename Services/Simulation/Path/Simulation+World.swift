@@ -36,11 +36,12 @@ extension Simulation {
         }
         path.feeds = shards.map { _ in SimulatedFeed() }
         for _ in 0..<profile.processors {
-            path.processors.append(SimulatedProcessor(process: newProcess(), limits: path.limits))
+            path.processors.append(SimulatedProcessor(process: newProcess(), limits: path.told.limits))
         }
         for _ in 0..<profile.executors {
             let process = newProcess()
-            path.executors.append(SimulatedExecutor(process: process, at: clock(of: process)))
+            path.executors.append(
+                SimulatedExecutor(process: process, safeguards: path.told.safeguards, at: clock(of: process)))
         }
         path.discovery = SimulatedDiscovery(process: newProcess())
         for index in path.processors.indices { startProcessor(index) }

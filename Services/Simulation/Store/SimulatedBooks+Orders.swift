@@ -130,6 +130,8 @@ extension SimulatedBooks {
                 if row.venueAt > minute { context.ordersLastMinute += 1 }
             }
         }
+        if plant == .minuteUnread { context.ordersLastMinute = 0 }
+        if plant == .hourUnread { context.ordersLastHour = 0 }
         let others = reserved - (reservation(of: row.intent).map { $0.state == .held ? $0.held : .zero } ?? .zero)
         switch seen.balance {
         case .own: context.balance = spendable - others

@@ -28,6 +28,10 @@ extension SimulatedBooks {
             game: signal.game, sport: signal.sport, shard: signal.shard, markets: [(signal.market, signal.venue)])
         var view = view(for: subject, from: sender, owner, marks, at: now)
         view.marketTeam = view.marketTeams[signal.market]
+        if plant == .otherSideUnread, let team = view.marketTeam {
+            let side = signal.outcome == .yes ? team : team.opposite
+            view.holdings.removeAll { $0.backs != side }
+        }
         let verdict = engine.decide(signal, portfolio: view, as: names, at: now)
         signals[signal.id] = verdict.name
         if case .approved(let intent, let amount) = verdict {
@@ -57,7 +61,8 @@ extension SimulatedBooks {
         at now: VenueInstant
     ) -> PortfolioView {
         var view = PortfolioView()
-        let exposure = plant == .exposureUnread ? Exposure() : exposure
+        let isBlind = plant == .exposureUnread || (plant == .exposureForgotten && !reversed.isEmpty)
+        let exposure = isBlind ? Exposure() : exposure
         view.cash = spendable
         view.reserved = exposure.reserved
         view.openCost = exposure.openCost
@@ -65,7 +70,7 @@ extension SimulatedBooks {
         view.sportExposure = exposure.sports[subject.sport] ?? .zero
         for (market, _) in subject.markets { view.marketExposure[market] = exposure.markets[market] }
         view.dailyProfit = plant == .lossUnread ? .zero : realised - fees
-        view.holdings = plant == .exposureUnread ? [] : holdings(in: subject.game)
+        view.holdings = isBlind ? [] : holdings(in: subject.game)
         view.closed = closedPositions(in: subject.game)
         view.recentlyClosed = view.closed.count { $0.at.duration(to: now) < .seconds(60) }
         view.markedProfit = markedProfit(marks, at: now)
