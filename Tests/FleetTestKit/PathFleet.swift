@@ -184,7 +184,7 @@ public final class PathFleet: Sendable {
         await all["venue-simulator"]?.terminate()
     }
 
-    /// Every program of the suite and of its servers by its name; PostgreSQL's server processes are children of its own.
+    /// Every program of the suite and of its servers by its name; those of PostgreSQL are children of its first.
     public var processIDs: [String: Int32] {
         processes.withLockedValue { $0 }.mapValues(\.processID)
             .merging(["redis-server": redis.processID, "postgres": postgres.processID]) { $1 }

@@ -10,8 +10,8 @@ public struct NotInTime: Error, CustomStringConvertible {
 
 /// How much longer everybody waits than a machine of one's own would need.
 ///
-/// Where others take most of the processor, everything takes a multiple of its time. No test is about how long something
-/// takes, and only one that fails waits to the end.
+/// Where others take most of the processor, everything takes a multiple of its time. No test is about how long
+/// something takes, and only one that fails waits to the end.
 private let patience = 3
 
 /// Waits until `condition` is true, asking every few milliseconds; throws `NotInTime` after `within`, times `patience`.

@@ -4,9 +4,9 @@ import Resilience
 /// Finds two sides of one game that together cost less than the dollar they pay (CHECKLIST R76, H10, H23).
 ///
 /// Fails closed: a side whose books are missing, stale, one-sided or crossed for a moment has no price. Equal shares,
-/// the fees of both venues, and only markets that pay on the same terms. Both outcomes of one market are a pair like any
-/// other (`single_condition_arb`); where a venue keeps one book for both, as Kalshi does and Polymarket by mirroring, a
-/// pair that earns is a crossed book, and a crossed book has no price.
+/// the fees of both venues, and only markets that pay on the same terms. Both outcomes of one market are a pair like
+/// any other (`single_condition_arb`); where a venue keeps one book for both, as Kalshi does and Polymarket by
+/// mirroring, a pair that earns is a crossed book, and a crossed book has no price.
 enum ArbitrageScan {
     /// The two legs that earn the most, or why there are none.
     static func legs(
