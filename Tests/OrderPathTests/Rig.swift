@@ -92,8 +92,11 @@ struct Rig: Sendable {
 
     static func pool(_ settings: PostgresSettings) -> PostgresPool {
         var settings = settings
-        // Sixty calls at once wait for each other's locks on a machine of any speed.
+        // A hundred calls at once wait for each other's locks on a machine of any speed.
         settings.acquireTimeout = .seconds(120)
+        settings.transactionTimeout = .seconds(120)
+        settings.lockTimeout = .seconds(60)
+        settings.statementTimeout = .seconds(60)
         return PostgresPool(
             settings: settings, application: "test", clock: .real, random: .seeded(1), log: quiet,
             metrics: MetricsRegistry())

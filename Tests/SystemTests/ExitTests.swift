@@ -131,7 +131,7 @@ import Wire
                     INSERT INTO signals (signal_id, game_id, market_id, shard, epoch, kind, outcome,
                         model_probability, price, edge_basis_points, venue_created_at, venue_expires_at, trace, verdict)
                     VALUES ('\(fate)', 'exits', '\(fate.market)', 'shard-01', 1, 'model_edge_yes', 'yes', 0.6, 5000,
-                        1000, 0, \(life), '', 'approved');
+                        1000, \(ExitTests.start.microseconds), \(life), '', 'approved');
                     INSERT INTO reservations (reservation_id, game_id, market_id, sport, amount)
                     VALUES ('\(fate)', 'exits', '\(fate.market)', 'nba', 6000000);
                     INSERT INTO intents (intent_id, signal_id, reservation_id, game_id, market_id, epoch, outcome,
