@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the measurements in release and runs them: `scripts/bench.sh [engine | bus | postgres | fleet | all]`, or with
-# faults `bus-faults`, `postgres-faults`, `fleet-faults`, `order-faults` or `kill-switch`, or the way of an order, `path`,
-# and how much of it the suite bears, `load`.
+# faults `bus-faults`, `postgres-faults`, `fleet-faults`, `order-faults` or `kill-switch`, or the way of an order,
+# `path`, and how much of it the suite bears, `load`.
 # Results: Benchmarks/results.
 # Exit code 1 when a bar was missed, after all of it ran.
 set -euo pipefail

@@ -10,8 +10,8 @@ command -v redis-server >/dev/null 2>&1 || {
 swift build --build-tests
 if (($# > 0)); then exec swift test --skip-build "$@"; fi
 
-# Modules whose tests wait for sockets, servers or whole suites of processes run one after the other, so that nobody takes
-# the machine from under them; everything else runs first and at once. A thousand seeds keep every core for minutes.
+# Modules whose tests wait for sockets, servers or whole suites of processes run one after the other, so that nobody
+# takes the machine from under them; everything else runs first and at once. A thousand seeds keep every core for minutes.
 modules=(Simulation Alerting Linesman Runtime Servers Redis RedisConformance Bus Postgres Venues VenueSimulator Hosting
     OrderPath Orchestrator System)
 others=()

@@ -15,6 +15,17 @@ import Testing
         try suite.spawnOrchestrator("1")
     }
 
+    private func startHealthy(_ suite: SmallSuite) async throws {
+        try start(suite)
+        try await untilHealthy(suite)
+    }
+
+    private func untilHealthy(_ suite: SmallSuite) async throws {
+        try await eventually(within: .seconds(60), "all four checks are healthy") {
+            try await suite.status("orchestrator-1")?.isAllHealthy == true
+        }
+    }
+
     private func states(_ suite: SmallSuite) async throws -> [String: String] {
         try await suite.status("orchestrator-1")?.states ?? [:]
     }
@@ -71,9 +82,7 @@ import Testing
                         suite.world.count("AllShardsUnhealthy", "recovered") == 1
                             && suite.world.count("NoMarketDiscoveryServices", "recovered") == 1
                     }
-                    try await eventually(within: .seconds(60), "all is well again") {
-                        try await suite.status("orchestrator-1")?.isAllHealthy == true
-                    }
+                    try await untilHealthy(suite)
                     #expect(suite.world.heard.count == 4, "\(suite.world.heard)")
                 }
             }
@@ -94,10 +103,7 @@ import Testing
                 try await SmallSuite.with(
                     redis: redis.url, database: postgres.url(database: "linesman"), quick
                 ) { suite in
-                    try start(suite)
-                    try await eventually(within: .seconds(60), "all four checks are healthy") {
-                        try await suite.status("orchestrator-1")?.isAllHealthy == true
-                    }
+                    try await startHealthy(suite)
                     await postgres.kill()
                     try await eventually(within: .seconds(60), "the sink") {
                         suite.world.count("DatabaseConnectivityIssue", "firing") == 1
@@ -107,9 +113,7 @@ import Testing
                     try await eventually(within: .seconds(60), "its end") {
                         suite.world.count("DatabaseConnectivityIssue", "recovered") == 1
                     }
-                    try await eventually(within: .seconds(60), "all is well again") {
-                        try await suite.status("orchestrator-1")?.isAllHealthy == true
-                    }
+                    try await untilHealthy(suite)
                     suite.world.behave(.fails)
                     let requests = suite.world.requests
                     await redis.kill()
@@ -126,9 +130,7 @@ import Testing
                     try await eventually(within: .seconds(60), "its end") {
                         suite.world.count("RedisConnectivityIssue", "recovered") == 1
                     }
-                    try await eventually(within: .seconds(60), "all is well again") {
-                        try await suite.status("orchestrator-1")?.isAllHealthy == true
-                    }
+                    try await untilHealthy(suite)
                     let told = Set(suite.world.heard.map(\.kind)).subtracting(["alertDeliveryFailing"])
                     #expect(told == ["DatabaseConnectivityIssue", "RedisConnectivityIssue"])
                 }
@@ -141,10 +143,7 @@ import Testing
         try await withOwnRedis { redis in
             try await withPostgres { database in
                 try await SmallSuite.with(redis: redis.url, database: database.url) { suite in
-                    try start(suite)
-                    try await eventually(within: .seconds(60), "all four checks are healthy") {
-                        try await suite.status("orchestrator-1")?.isAllHealthy == true
-                    }
+                    try await startHealthy(suite)
                     try await redis.ask("CONFIG SET maxmemory 1")
                     try await eventually(within: .seconds(60), "the sink") {
                         suite.world.count("RedisConnectivityIssue", "firing") == 1
@@ -158,9 +157,7 @@ import Testing
                     try await eventually(within: .seconds(60), "its end") {
                         suite.world.count("RedisConnectivityIssue", "recovered") == 1
                     }
-                    try await eventually(within: .seconds(60), "all is well again") {
-                        try await suite.status("orchestrator-1")?.isAllHealthy == true
-                    }
+                    try await untilHealthy(suite)
                     #expect(suite.world.heard.count == 2, "\(suite.world.heard)")
                 }
             }
@@ -204,10 +201,7 @@ import Testing
         try await withOwnRedis { redis in
             try await withPostgres { database in
                 try await SmallSuite.with(redis: redis.url, database: database.url) { suite in
-                    try start(suite)
-                    try await eventually(within: .seconds(60), "all four checks are healthy") {
-                        try await suite.status("orchestrator-1")?.isAllHealthy == true
-                    }
+                    try await startHealthy(suite)
                     try await switchChecks(on: false, suite)
                     let off = try #require(try await suite.status("orchestrator-1"))
                     #expect(!off.monitor.isOn && off.monitor.checks.allSatisfy { $0.state == "unknown" })
