@@ -23,9 +23,11 @@ public final class Bus: Sendable {
     private let positions: PositionKeeper
     private let canary: Canary
 
+    /// `onDeadLetter` hears of each message that cannot be decoded, on the loop that read it: it must be short.
     public init(
         client: RedisClient, identity: BusIdentity, settings: BusSettings = BusSettings(), clock: MachineClock,
-        wallClock: WallClock = .real, log: Logger, metrics: MetricsRegistry
+        wallClock: WallClock = .real, log: Logger, metrics: MetricsRegistry,
+        onDeadLetter: @escaping @Sendable (DeadLetter) -> Void = { _ in }
     ) {
         self.client = client
         self.settings = settings
@@ -40,7 +42,7 @@ public final class Bus: Sendable {
         hints = HintPublisher(client: client, encoder: encoder, clock: clock, metrics: metrics)
         letters = DeadLetters(
             client: client, source: identity.source, settings: settings, clock: clock, wallClock: wallClock, log: log,
-            metrics: metrics)
+            metrics: metrics, heard: onDeadLetter)
         positions = PositionKeeper(clock: clock, log: log, metrics: metrics)
         canary = Canary(
             client: client, identity: identity, settings: settings, clock: clock, log: log, metrics: metrics)

@@ -37,12 +37,14 @@ final class DeadLetters: Sendable {
     private let wallClock: WallClock
     private let metrics: BusMetrics
     private let log: Logger
+    private let heard: @Sendable (DeadLetter) -> Void
     private let state: NIOLockedValueBox<State>
 
     init(
         client: RedisClient, source: String, settings: BusSettings, clock: MachineClock, wallClock: WallClock,
-        log: Logger, metrics: BusMetrics
+        log: Logger, metrics: BusMetrics, heard: @escaping @Sendable (DeadLetter) -> Void = { _ in }
     ) {
+        self.heard = heard
         self.client = client
         self.source = source
         limit = settings.deadLetterLimit
@@ -68,6 +70,7 @@ final class DeadLetters: Sendable {
             return state.limiter.take(at: clock.now)
         }
         metrics.deadLetters.increment()
+        heard(letter)
         guard isWithinRate else { return metrics.deadLettersUnwritten.increment() }
         log.warning("dead letter", metadata: [Key.channel: "\(channel)", Key.reason: "\(letter.reason)"])
         client.enqueue(DeadLetterStream.append(letter)) { [metrics] result in

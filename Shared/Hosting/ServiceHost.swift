@@ -21,6 +21,8 @@ public struct ServiceHost: Sendable {
     /// Tells operators; works also when Redis, PostgreSQL or the orchestrator does not.
     public let alerts: ServiceAlerts
     public let killSwitch: KillSwitchWatch
+    /// Writes down what is refused where no transaction tells of it.
+    public let refusals: RefusalAudit
     /// Wakes the outbox relay after a commit that wrote to the outbox.
     public let outbox = OutboxNudge()
 
@@ -50,6 +52,8 @@ public struct ServiceHost: Sendable {
                 ("postgres", { try await host.untilAnswered { try await host.database.ping() } }),
             ], failAfter: settings.bootTimeout, clock: context.clock, log: context.log)
         try await Migrations.run(host.database)
+        context.supervisor.add("refusals", .bestEffort) { try await host.refusals.run(host.database) }
+        context.supervisor.onDrain("refusals") { await host.refusals.drain(host.database) }
         context.supervisor.add("kill-switch", .important) { try await host.killSwitch.run() }
         return host
     }
@@ -70,9 +74,15 @@ public struct ServiceHost: Sendable {
         redis = RedisClient(
             settings: settings.redis, name: "linesman:\(source)", incarnation: context.incarnation,
             clock: context.clock, random: context.random, log: context.log, metrics: context.metrics)
+        let refusals = RefusalAudit(source: source, in: context)
+        self.refusals = refusals
         bus = Bus(
             client: redis, identity: BusIdentity(source: source, incarnation: incarnation), settings: settings.bus,
-            clock: context.clock, wallClock: context.wallClock, log: context.log, metrics: context.metrics)
+            clock: context.clock, wallClock: context.wallClock, log: context.log, metrics: context.metrics
+        ) { letter in
+            refusals.note(
+                Refusal(.deadLetter, from: letter.channel), ["reason": letter.reason, "size": "\(letter.size)"])
+        }
         database = PostgresPool(
             settings: settings.database, application: "linesman:\(source)", clock: context.clock,
             random: context.random, log: context.log, metrics: context.metrics)

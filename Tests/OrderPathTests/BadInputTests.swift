@@ -87,6 +87,15 @@ struct BadInputTests {
             try await path.untilAlert("orderUnknown:\(order)")
             #expect(try await audited(.orderUnknown, path.rig) == 1)
             #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "held")
+            for code in Set(spoilt.map { $0.code }) {
+                try await eventually("\(code) is written down") {
+                    try await path.rig.number(
+                        """
+                        SELECT count(*) AS n FROM audit_log WHERE event = 'input_refused'
+                            AND details->>'kind' = 'venue_answer' AND details->>'from' = \(code)
+                        """) > 0
+                }
+            }
             simulator.state.withLockedValue { $0.faults.disarmAll() }
             try await eventually("it is booked") {
                 try await path.rig.number(
@@ -199,6 +208,14 @@ struct BadInputTests {
             for letter in try await stream.read(limit: 100).letters {
                 #expect(letter.channel == "signals:new" && !letter.reason.isEmpty, "\(letter)")
             }
+            await path.stop()
+            let told = try await path.rig.number(
+                """
+                SELECT sum((details->>'count')::int8)::int8 AS n FROM audit_log
+                WHERE event = 'input_refused' AND details->>'kind' = 'dead_letter'
+                    AND details->>'from' = 'signals:new'
+                """)
+            #expect(told == Int64(spoilt.count))
         }
     }
 

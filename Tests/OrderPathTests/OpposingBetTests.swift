@@ -180,6 +180,13 @@ struct OpposingBetTests {
             let refused = path.counted(
                 "plan_orders_refused_total", ["reason": "opposing_position"], by: "execution-service")
             #expect(refused == 1)
+            try await eventually("the refusal is written down, as an intent's is") {
+                try await path.rig.number(
+                    """
+                    SELECT count(*) AS n FROM audit_log WHERE event = 'intent_refused'
+                        AND details->>'plan' = \(plan.id.rawValue) AND details->>'reason' = 'opposing_position'
+                    """) == 1
+            }
             let held = "SELECT net_quantity AS n FROM positions WHERE market_id = \(away.rawValue)" as SQL
             #expect(try await path.rig.number(held) == -200)
             let reservation = try await path.rig.text(

@@ -130,6 +130,10 @@ struct RuleStoreTests {
             try await eventually("the rules are read") {
                 path.gauge("trading_rules_refused", of: "signal-processor") == 1
             }
+            try await eventually("the refusal is written down") {
+                try await path.rig.text(
+                    "SELECT details->>'kind' AS t FROM audit_log WHERE event = 'input_refused'") == "trading_rule"
+            }
             try await path.publish(try path.rig.signal("s2", game: "game-2", sport: .nhl))
             try await eventually("the second is blocked") {
                 try await path.rig.text("SELECT verdict AS t FROM signals WHERE signal_id = 's2'") == "rule_blocked"

@@ -158,6 +158,9 @@ struct PlanDriver {
                 try await carryOut(effects)
                 pending = try await send(order, record, since: began)
             case .refused(let reason):
+                host.refusals.note(
+                    Refusal(.planOrder, from: reason, event: .closing(as: .refused, reason: reason)),
+                    ["plan": approved.id.rawValue, "market": order.market.rawValue, "reason": reason])
                 try await carryOut(withhold(order, event, reason, stops: order.purpose == .enter))
             case .waits(let reason):
                 try await carryOut(withhold(order, event, reason, stops: false))

@@ -48,7 +48,9 @@ enum VenueFactory {
                 store, at: .kalshi, database: host.database, clock: host.clock, metrics: host.context.metrics,
                 log: host.log)
         }
-        let reads = VenueReads(clock: host.clock, metrics: host.context.metrics, log: host.log)
+        let reads = VenueReads(clock: host.clock, metrics: host.context.metrics, log: host.log) { error in
+            host.refusals.note(Refusal(.venueAnswer, from: error.code.rawValue), ["reason": "\(error)"])
+        }
         if settings.service.host.trading.mode == .live {
             let rest = rest(settings.kalshi.baseURL, signer, watch)
             return GatewayVenue(

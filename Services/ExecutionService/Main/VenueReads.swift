@@ -13,9 +13,15 @@ final class VenueReads: Sendable {
     private let clock: MachineClock
     private let metrics: MetricsRegistry
     private let log: Logger
+    private let refused: @Sendable (VenueError) -> Void
     private let pause = NIOLockedValueBox(ReadPause())
 
-    init(clock: MachineClock, metrics: MetricsRegistry, log: Logger) {
+    /// `refused` hears of every answer that makes no sense.
+    init(
+        clock: MachineClock, metrics: MetricsRegistry, log: Logger,
+        refused: @escaping @Sendable (VenueError) -> Void = { _ in }
+    ) {
+        self.refused = refused
         self.clock = clock
         self.metrics = metrics
         self.log = log
@@ -39,6 +45,19 @@ final class VenueReads: Sendable {
                 "venue says that it was too much",
                 metadata: ["retry_after": "\(error.retryAfter.map { "\($0)" } ?? "not said")", "request": "read"])
             throw error
+        } catch let error as VenueError where error.code.isNonsense {
+            refused(error)
+            throw error
+        }
+    }
+}
+
+extension VenueError.Code {
+    /// The venue answered, and what it said cannot be true or cannot be read.
+    var isNonsense: Bool {
+        switch self {
+        case .unreadableBody, .bodyTooLarge, .missingField, .invalidField, .repeatedCursor, .conflict: true
+        default: false
         }
     }
 }

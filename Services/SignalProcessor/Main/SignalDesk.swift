@@ -65,6 +65,8 @@ actor SignalDesk {
         host.context.metrics.gauge("trading_rules_refused", "Rules that are not understood.").set(refused.count)
         for rule in refused {
             host.log.error("trading rule refused", metadata: ["rule": "\(rule.id)", Key.reason: "\(rule.error)"])
+            host.refusals.note(
+                Refusal(.tradingRule, from: "trading_rules"), ["rule": "\(rule.id)", "reason": "\(rule.error)"])
         }
         for step in ruleAlarm.observe(written, refused: refused) { RuleAlarm.say(step, to: host.alerts) }
         host.log.info("trading rules read", metadata: ["rules": "\(engine.rules.count)"])
@@ -129,7 +131,7 @@ actor SignalDesk {
     }
 
     private func decide(_ signal: Signal, from sender: Incarnation?, trace: TraceID?) async {
-        let verdict = await decide(signal.id, madeAt: signal.createdAt) {
+        let verdict = await decide(signal.id, from: Channels.signals.name, madeAt: signal.createdAt) {
             try await store.process(
                 signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now
             ) { hint($0, trace) }
@@ -141,7 +143,7 @@ actor SignalDesk {
     }
 
     private func decide(_ signal: ArbitrageSignal, from sender: Incarnation?, trace: TraceID?) async {
-        let verdict = await decide(signal.id, madeAt: signal.createdAt) {
+        let verdict = await decide(signal.id, from: Channels.arbitrages.name, madeAt: signal.createdAt) {
             try await store.process(
                 signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
         }
@@ -157,11 +159,11 @@ actor SignalDesk {
     ///
     /// - Returns: the verdict that was committed now; nil for none, or for one that was known.
     private func decide<Verdict>(
-        _ signal: SignalID, madeAt instant: VenueInstant,
+        _ signal: SignalID, from channel: String, madeAt instant: VenueInstant,
         _ process: () async throws -> SignalStore.Outcome<Verdict>
     ) async -> Verdict? {
         host.venueClock.observe(instant)
-        guard let outcome = await storing(signal, process) else { return nil }
+        guard let outcome = await storing(signal, from: channel, process) else { return nil }
         guard case .decided(let verdict) = outcome else {
             host.context.metrics.counter("signals_redelivered_total", "Signals that were known.").increment()
             return nil
@@ -173,7 +175,7 @@ actor SignalDesk {
 
     /// Tries until it is stored; nil when it never can be, or when the process stops.
     private func storing<Outcome: Sendable>(
-        _ signal: SignalID, _ process: () async throws -> Outcome
+        _ signal: SignalID, from channel: String, _ process: () async throws -> Outcome
     ) async -> Outcome? {
         var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), multiplier: 2, jitter: 0.1)
         while !Task.isCancelled {
@@ -188,6 +190,8 @@ actor SignalDesk {
                 host.context.metrics.counter("signals_put_aside_total", "Signals that can never be stored.").increment()
                 host.log.error(
                     "signal cannot be stored", metadata: ["signal": "\(signal)", Key.reason: "\(error)"])
+                host.refusals.note(
+                    Refusal(.signalPutAside, from: channel), ["signal": signal.rawValue, "reason": "\(error)"])
                 return nil
             }
         }

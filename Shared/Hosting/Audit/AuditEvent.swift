@@ -72,6 +72,8 @@ public enum AuditEvent: String, Hashable, Sendable, Codable, CaseIterable {
     /// What an operator asked the orchestrator to do, before it is done.
     case operatorOrder = "operator_order"
     case operatorAnswer = "operator_answer"
+    /// What came in made no sense: the first of its kind and minute, or how many came after it.
+    case inputRefused = "input_refused"
 
     /// The fifteen of DOMAIN 1.7.
     public static let ofTheField: [AuditEvent] = Array(allCases.prefix(15))

@@ -1,0 +1,104 @@
+import Bus
+import Domain
+import Hosting
+import Runtime
+import Testing
+import Wire
+
+@testable import ExecutionService
+@testable import SignalProcessor
+
+/// What is refused where no transaction tells of it is written down: few rows, nothing lost (docs/AUDIT.md).
+struct RefusalAuditTests {
+    /// What nobody can decode as what its channel carries.
+    private struct Garbage: WireMessage {
+        static let type = SignalMessage.type
+        var nonsense = "\0"
+    }
+
+    private func publish(_ count: Int, on channel: String = Channels.signals.name, _ path: OrderPath) async throws {
+        for _ in 0..<count {
+            _ = try await path.bus.publish(Garbage(), on: Channel<Garbage>(channel, Channels.signals.kind))
+        }
+    }
+
+    /// Rows, and the refusals that they tell of.
+    private func audited(
+        _ kind: Refusal.Kind, from source: String = Channels.signals.name, _ rig: Rig
+    ) async throws -> (rows: Int64, count: Int64) {
+        let row = try #require(
+            try await rig.pool.first(
+                """
+                SELECT count(*) AS rows, coalesce(sum((details->>'count')::int8), 0)::int8 AS count FROM audit_log
+                WHERE event = 'input_refused' AND details->>'kind' = \(kind.rawValue)
+                    AND details->>'from' = \(source)
+                """))
+        return (try row.int64("rows"), try row.int64("count"))
+    }
+
+    @Test func `a flood of garbage makes few rows that count all of it, and the next signal is decided`() async throws {
+        try await withOrderPath { path in
+            path.startSignalProcessor()
+            try await publish(300, path)
+            try await path.publish(path.rig.signal("good"))
+            try await eventually("the good one is approved") {
+                try await path.rig.number("SELECT count(*) AS n FROM intents") == 1
+            }
+            #expect(path.counted("bus_dead_letters_total", by: "signal-processor") == 300)
+            try await eventually("the first of them is told") {
+                try await audited(.deadLetter, path.rig).rows > 0
+            }
+            #expect(await path.stop() == [.ok])
+            let (rows, count) = try await audited(.deadLetter, path.rig)
+            #expect(count == 300 && rows < 30, "\(rows) rows of \(count)")
+            let told = try await path.rig.text(
+                """
+                SELECT concat_ws(' ', details->>'by', details->>'reason' <> '', (details->>'size')::int > 0) AS t
+                FROM audit_log WHERE event = 'input_refused' LIMIT 1
+                """)
+            #expect(told == "signal-processor/1 t t")
+        }
+    }
+
+    @Test func `garbage that comes while the database is away is written down when it is back`() async throws {
+        try await withOrderPath { path in
+            let (proxy, url) = try await path.rig.behindProxy()
+            path.startSignalProcessor(["DATABASE_URL": url])
+            try await publish(1, path)
+            try await eventually("the database is there") { try await audited(.deadLetter, path.rig).count == 1 }
+            try await proxy.refuse()
+            try await proxy.reset()
+            try await publish(5, on: Channels.arbitrages.name, path)
+            try await eventually("they were heard") {
+                path.counted("bus_dead_letters_total", by: "signal-processor") == 6
+            }
+            #expect(try await audited(.deadLetter, from: Channels.arbitrages.name, path.rig).rows == 0)
+            try await proxy.listen()
+            try await eventually("written") {
+                try await audited(.deadLetter, from: Channels.arbitrages.name, path.rig).rows > 0
+            }
+            #expect(await path.stop() == [.ok])
+            #expect(try await audited(.deadLetter, from: Channels.arbitrages.name, path.rig).count == 5)
+            try await proxy.close()
+        }
+    }
+
+    @Test func `a signal that can never be stored is put aside and written down, and the next one is decided`()
+        async throws
+    {
+        try await withOrderPath { path in
+            try await path.rig.pool.execute("ALTER TABLE signals ADD CONSTRAINT none CHECK (signal_id <> 'bad')")
+            path.startSignalProcessor()
+            try await path.publish(path.rig.signal("bad"))
+            try await path.publish(path.rig.signal("good"))
+            try await eventually("the good one is approved") {
+                try await path.rig.number("SELECT count(*) AS n FROM intents") == 1
+            }
+            #expect(path.counted("signals_put_aside_total", by: "signal-processor") == 1)
+            try await eventually("written") { try await audited(.signalPutAside, path.rig) == (1, 1) }
+            let told = try await path.rig.text(
+                "SELECT details->>'signal' AS t FROM audit_log WHERE details->>'kind' = 'signal_put_aside'")
+            #expect(told == "bad")
+        }
+    }
+}
