@@ -1,9 +1,15 @@
-/// Which counts a venue accepts.
+/// Which counts a market accepts.
 public enum CountStep: String, Hashable, Sendable, Codable, CaseIterable {
     /// Whole contracts: what is always accepted.
     case whole
     /// 1/100 contract (WIRE 1.3, counts from mid 2026).
     case hundredth
+
+    /// What a market is known to accept by what is held in it: a part of a contract can only have been traded where
+    /// parts are.
+    public init(provenBy position: Position) {
+        self = position.netHundredths % 100 == 0 ? .whole : .hundredth
+    }
 
     /// In 1/100 contract.
     public var size: Int64 { self == .whole ? 100 : 1 }

@@ -28,6 +28,15 @@ import Testing
         #expect(CountStep.hundredth.down(fraction) == fraction)
     }
 
+    @Test(
+        arguments: [(0, .whole), (300, .whole), (-300, .whole), (552, .hundredth), (-1, .hundredth)]
+            as [(Int64, CountStep)])
+    func `a market takes the counts that are proven by what is held in it`(held: Int64, step: CountStep) throws {
+        let position = try Position(
+            market: "M-1", netHundredths: held, cost: held == 0 ? .zero : .cents(1), realised: .zero, fees: .zero)
+        #expect(CountStep(provenBy: position) == step)
+    }
+
     @Test func `an order off the steps is not made`() throws {
         let steps = OrderSteps(price: .linearCent, count: .whole)
         func request(_ limit: String, _ count: String) throws -> OrderRequest {

@@ -19,6 +19,7 @@ struct DecisionTests {
         case .ordersPerDay: context.ordersToday = 3_000
         case .orderValue: intent = try makeIntent(cents: 90, contracts: 112)
         case .orderContracts: intent = try makeIntent(cents: 50, contracts: 101)
+        case .countOffStep: intent = try makeIntent(cents: 50, count: "5.52")
         case .priceOutOfBounds: intent = try makeIntent(cents: 4)
         case .priceOffStep: (context.step, intent) = (.tenCent, try makeIntent(cents: 45))
         case .priceUnknown: context.signalAge = nil
@@ -80,6 +81,18 @@ struct DecisionTests {
         #expect(engine.decide(sale, earlier: [], position: held, context, at: tipOff) == .send(attempt: 1))
         let nothing = Position(market: market)
         #expect(engine.decide(sale, earlier: [], position: nothing, context, at: tipOff) == .refuse(.notHeld))
+    }
+
+    @Test(arguments: ["0.01", "0.99", "5.52"])
+    func `a part of a contract is bought only where parts are traded, and what is held is sold whatever it is`(
+        count: String
+    ) throws {
+        let part = try makeIntent(count: count)
+        var context = clearContext()
+        #expect(engine.decide(part, earlier: [], context, at: tipOff) == .refuse(.countOffStep))
+        #expect(engine.decide(part, earlier: [], reduces: true, context, at: tipOff) == .send(attempt: 1))
+        context.counts = .hundredth
+        #expect(engine.decide(part, earlier: [], context, at: tipOff) == .send(attempt: 1))
     }
 
     @Test func `a kill switch that cannot be read is engaged`() throws {

@@ -4,11 +4,14 @@ import ExecutionServiceEngine
 let tipOff = VenueInstant.epoch.advanced(by: .seconds(1_776_729_600))
 let market: MarketID = "GAME-1-HOME"
 
-func makeIntent(cents: Int64 = 50, contracts: Int64 = 40, outcome: Outcome = .yes) throws -> ApprovedIntent {
+func makeIntent(
+    cents: Int64 = 50, contracts: Int64 = 40, count: String? = nil, outcome: Outcome = .yes
+) throws -> ApprovedIntent {
     try ApprovedIntent(
         id: "intent-1", signal: "signal-1", reservation: "reservation-1", game: "game-1", sport: .nba,
         market: market, venue: .kalshi, epoch: .first, outcome: outcome, action: .buy, limit: .cents(cents),
-        quantity: .contracts(contracts), expiresAt: tipOff.advanced(by: .seconds(60)))
+        quantity: count.map { try Quantity(contracts: $0) } ?? .contracts(contracts),
+        expiresAt: tipOff.advanced(by: .seconds(60)))
 }
 
 func makeOrder(

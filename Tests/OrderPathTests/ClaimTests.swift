@@ -244,8 +244,8 @@ extension VenueReadings {
         }
     }
 
-    @Test(arguments: [SendRefusal.orderValue, .orderContracts, .priceOutOfBounds, .priceOffStep])
-    func `an order of too much, or at a price out of bounds or off the step, ends with its reservation`(
+    @Test(arguments: [SendRefusal.orderValue, .orderContracts, .countOffStep, .priceOutOfBounds, .priceOffStep])
+    func `an order of too much, or at a price or a count out of bounds or off the step, ends with its reservation`(
         reason: SendRefusal
     ) async throws {
         try await withDesk { desk in
@@ -253,17 +253,42 @@ extension VenueReadings {
             switch reason {
             case .orderValue: tight.orderValue = .cents(47_99)
             case .orderContracts: tight.orderContracts = 95
-            case .priceOffStep: break
+            case .priceOffStep, .countOffStep: break
             default: tight.priceBounds = .cents(51)...(.cents(95))
             }
             let entry = try await desk.entry()
             if reason == .priceOffStep {
                 try await desk.rig.force("UPDATE intents SET limit_price = 5050")
             }
+            if reason == .countOffStep { try await desk.rig.force("UPDATE intents SET quantity = 552") }
             #expect(try await desk.claim(entry, tight).decision == .refuse(reason))
             #expect(try await desk.state(entry) == "refused")
             #expect(try await desk.rig.text("SELECT state AS t FROM reservations") == "released")
             #expect(try await desk.rig.number("SELECT count(*) AS n FROM orders") == 0)
+            let told = try await desk.rig.number(
+                "SELECT count(*) AS n FROM audit_log WHERE details->>'reason' = \(reason.rawValue)")
+            #expect(told == 1)
+        }
+    }
+
+    @Test func `a part of a contract is bought where one is held already, and sold again`() async throws {
+        try await withDesk { desk in
+            let order = try #require(try await desk.claim(desk.entry()).claimed).order
+            let part = try Fill(
+                id: "part", order: order.request.id, market: order.request.market, outcome: .yes, action: .buy,
+                price: .cents(50), quantity: Quantity(contracts: "5.52"), fee: .zero, at: tipOff)
+            for news in [OrderNews.sent, .accepted("v-1", fills: [part], reported: part.quantity, rests: false)] {
+                _ = try await desk.store.book(order.request.id, news, at: tipOff)
+            }
+            let more = try await desk.rig.approve(2, name: "s2")
+            try await desk.rig.force("UPDATE intents SET quantity = 50 WHERE intent_id = 's2'")
+            let second = try #require(try await desk.claim(more).claimed).order.request.id
+            for news in [OrderNews.sent, .refused(reason: "insufficient_balance")] {
+                _ = try await desk.store.book(second, news, at: tipOff)
+            }
+            let exit = try await desk.exit("exit-1", contracts: 5)
+            try await desk.rig.force("UPDATE intents SET quantity = 552 WHERE intent_id = 'exit-1'")
+            #expect(try await desk.claim(exit).decision == .send(attempt: 1))
         }
     }
 

@@ -266,4 +266,29 @@ struct PlanStoreTests {
         #expect(try await claim(2, by: "one") == "market_busy")
         try await rig.expectBooksToBalance()
     }
+
+    @Test(arguments: [("linear_cent", "price_off_step"), ("deci_cent", "stored")])
+    func `an order of a plan is held to the price step of its own market`(step: String, end: String) async throws {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let away = try await rig.addAwayMarket("game-1")
+        let plan = try await rig.approvedPlan(rig.arbitrage("a1", away: away))
+        let store = rig.orders
+        #expect(try await store.takePlan(plan.id, for: "one", lease: .seconds(60)) != nil)
+        try await rig.pool.execute(
+            "UPDATE market_mappings SET price_step = \(step) WHERE market_id = 'game-1-HOME'")
+        try await rig.force("UPDATE intents SET limit_price = 4550 WHERE market_id = 'game-1-HOME'")
+        let leg = plan.signal.legs[0]
+        let order = LegOrder(
+            number: 1, leg: 0, purpose: .enter, market: leg.market, venue: leg.venue, outcome: leg.outcome,
+            action: .buy, limit: try Price(dollars: "0.455"), quantity: plan.quantity)
+        let claim = try await store.claimLeg(
+            order, of: plan, for: "one", safeguards: Safeguards(), seen: .clear, at: tipOff)
+        switch claim {
+        case .stored: #expect(end == "stored")
+        case .refused(let reason), .waits(let reason): #expect(end == reason)
+        case .lost: Issue.record("lost")
+        }
+        await rig.pool.close(grace: .milliseconds(100))
+    }
 }

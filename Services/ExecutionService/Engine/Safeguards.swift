@@ -11,6 +11,8 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case ordersPerDay = "orders_per_day"
     case orderValue = "order_value"
     case orderContracts = "order_contracts"
+    /// Not a count that the market accepts: the venue would refuse it.
+    case countOffStep = "count_off_step"
     case priceOutOfBounds = "price_out_of_bounds"
     /// Not a price that the market accepts: the venue would refuse it.
     case priceOffStep = "price_off_step"
@@ -60,6 +62,8 @@ public struct SendContext: Hashable, Sendable {
     public var exitsLastMinute = 0
     /// Which prices the market accepts.
     public var step = PriceStep.linearCent
+    /// Which counts the market is known to accept.
+    public var counts = CountStep.whole
     /// Of an order of a plan: what its markets hold that is not the plan's own, in 1/100 contract of YES, below zero of
     /// NO.
     public var heldByOthers: [MarketID: Int64] = [:]
@@ -112,6 +116,7 @@ public struct Safeguards: Hashable, Sendable {
         if context.ordersToday >= ordersPerDay { return .ordersPerDay }
         if value > orderValue { return .orderValue }
         if intent.quantity > .contracts(orderContracts) { return .orderContracts }
+        if !context.counts.permits(intent.quantity) { return .countOffStep }
         if !priceBounds.contains(intent.limit) { return .priceOutOfBounds }
         if !context.step.permits(intent.limit) { return .priceOffStep }
         if intent.action == .buy, let refusal = refusal(ofPriceOf: intent, context) { return refusal }

@@ -141,6 +141,7 @@ struct OrderStore: Sendable {
             var context = sendContext(stored, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
             context.step = stored.step
+            context.counts = CountStep(provenBy: position)
             var decision = engine.decide(
                 intent, earlier: earlier, position: position, counted: stored.counted, context, at: now)
             if stored.hasExpiredHere, decision != .wait { decision = .expire }

@@ -184,6 +184,7 @@ extension OrderStore {
             let leg = legs[order.leg]
             var context = sendContext(leg, cash: cash, figures, seen, at: now)
             context.killSwitch = killSwitch
+            context.step = leg.step
             context.heldByOthers = others
             if let reason = safeguards.refusal(of: order, in: plan, context) { return .refused(reason.rawValue) }
             if case .wait? = try await budget?.take(.order, at: order.venue, transaction) { return .waits("budget") }
