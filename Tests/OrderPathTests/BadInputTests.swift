@@ -48,6 +48,119 @@ struct BadInputTests {
         await rig.pool.close(grace: .milliseconds(100))
     }
 
+    /// A simulator whose market was paid out under three contracts that no order of ours bought.
+    private func withForeignSettlement(
+        _ body: @escaping @Sendable (Simulator, OrderPath, [String: String]) async throws -> Void
+    ) async throws {
+        try await SimulatedVenue.withPath { simulator, path, settings in
+            try simulator.state.withLockedValue { state in
+                try state.plant(PlantOrder(contracts: "3"))
+                _ = state.start(at: MachineClock.real.now)
+            }
+            try await eventually("paid out") {
+                simulator.state.withLockedValue { !$0.exchange.account.settlements.isEmpty }
+            }
+            try await body(simulator, path, settings)
+        }
+    }
+
+    @Test func `a settlement that the venue lists of a market we never traded is written down`() async throws {
+        try await withForeignSettlement { simulator, path, settings in
+            path.startRealExecution(settings)
+            try await eventually("written down") { try await audited(.settlementUnmatched, path.rig) == 1 }
+            let told = try await path.rig.text(
+                """
+                SELECT concat_ws(' ', market_id, details->>'value', details->>'yes', details->>'no',
+                    details->>'venue_paid', details->>'market_is_known') AS t
+                FROM audit_log WHERE event = 'settlement_unmatched'
+                """)
+            #expect(told == "\(SimulatedVenue.market) 1.0000 3.00 0.00 3.000000 true")
+            try await eventually("counted") {
+                path.counted("settlements_total", ["result": "never_traded"], by: "execution-service") == 1
+            }
+            #expect(try await path.rig.number("SELECT cash AS n FROM bankroll") == 1_000_000_000)
+        }
+    }
+
+    @Test func `a settlement of a market that is not ours is told once, whoever reads of it and however often`()
+        async throws
+    {
+        try await withOrderPath { path in
+            func pay(_ market: MarketID) {
+                path.venue.pay(
+                    VenueSettlement(
+                        market: market, yesValue: .zero, isVoid: false, yes: .contracts(1), no: .zero, paid: .zero,
+                        at: tipOff))
+            }
+            pay("THEIRS-1")
+            path.startExecution()
+            try await eventually("the first is told") { try await audited(.settlementUnmatched, path.rig) == 1 }
+            await path.stop()
+            pay("THEIRS-2")
+            path.startExecution()
+            try await eventually("the second is told, behind the first in the list") {
+                try await path.rig.number(
+                    "SELECT count(*) AS n FROM audit_log WHERE market_id = 'THEIRS-2'") == 1
+            }
+            #expect(try await audited(.settlementUnmatched, path.rig) == 2)
+        }
+    }
+
+    @Test(arguments: [
+        ("market_result", "perhaps"), ("revenue", "NaN"), ("yes_count_fp", "-3"), ("settled_time", "soon"),
+    ])
+    func `a settlement that makes no sense holds up nothing, is counted and written down, and read again`(
+        field: String, value: String
+    ) async throws {
+        try await withForeignSettlement { simulator, path, settings in
+            simulator.state.withLockedValue { state in
+                var order = FaultOrder(
+                    kind: .spoil, target: "GET /trade-api/v2/portfolio/settlements", count: 9_999)
+                (order.field, order.value) = (field, value)
+                _ = state.faults.arm(order, at: .epoch)
+            }
+            path.startRealExecution(settings)
+            try await eventually("counted") {
+                path.counted("settlements_not_read_total", by: "execution-service") == 1
+            }
+            await path.stop()
+            #expect(path.counted("reconciliations_total", ["verdict": "equal"], by: "execution-service") >= 1)
+            #expect(try await audited(.settlementUnmatched, path.rig) == 0)
+            let told = try await path.rig.text(
+                """
+                SELECT concat_ws(' ', details->>'kind', details->>'from') AS t FROM audit_log
+                WHERE event = 'input_refused'
+                """)
+            #expect(told == "venue_answer invalid_field")
+            simulator.state.withLockedValue { $0.faults.disarmAll() }
+            path.startRealExecution(settings)
+            try await eventually("read again") { try await audited(.settlementUnmatched, path.rig) == 1 }
+        }
+    }
+
+    @Test func `a market is no stranger while an order of ours may have traded there`() async throws {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let store = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
+        #expect(try await store.isStrange("game-1-HOME"))
+        let claim = try await store.claim(
+            rig.approve(10), engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear, at: tipOff)
+        let order = try #require(claim.claimed).order.request
+        for news in [OrderNews.sent, .unanswered(reason: "timeout")] {
+            _ = try await store.book(order.id, news, at: tipOff)
+            #expect(try await !store.isStrange("game-1-HOME"))
+        }
+        #expect(try await store.settle("game-1-HOME", at: .one, voided: false, now: tipOff) == .nothingHeld)
+        #expect(try await audited(.settlementUnmatched, rig) == 0)
+        _ = try await store.book(order.id, .refused(reason: "invalid_order"), at: tipOff)
+        #expect(try await store.isStrange("game-1-HOME"))
+        #expect(try await store.settle("game-1-HOME", at: .one, voided: false, now: tipOff) == .neverTraded)
+        #expect(try await !store.isStrange("game-1-HOME"))
+        #expect(try await store.settle("game-1-HOME", at: .one, voided: false, now: tipOff) == .nothingHeld)
+        #expect(try await audited(.settlementUnmatched, rig) == 1)
+        await rig.pool.close(grace: .milliseconds(100))
+    }
+
     @Test func `a fill that makes no sense is not booked: its order is unknown, told of, and booked once it does`()
         async throws
     {

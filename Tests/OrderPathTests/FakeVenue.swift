@@ -52,6 +52,8 @@ final class FakeVenue: ExecutionVenue {
         var standings: [FillID: FillStanding] = [:]
         var cancelsFail = 0
         var books: [MarketID: OrderBook] = [:]
+        var settlements: [VenueSettlement] = []
+        var settlementLooks = 0
     }
 
     struct Unreachable: Error {}
@@ -161,6 +163,18 @@ final class FakeVenue: ExecutionVenue {
             if state.outcomesFail { throw Unreachable() }
             return state.outcomes[market] ?? .open
         }
+    }
+
+    /// It has paid the account for a market.
+    func pay(_ settlement: VenueSettlement) { state.withLockedValue { $0.settlements.append(settlement) } }
+    var settlementLooks: Int { state.withLockedValue { $0.settlementLooks } }
+
+    func settlements(since: VenueInstant, take: (VenueSettlement) async throws -> Void) async throws {
+        let told = state.withLockedValue { state in
+            state.settlementLooks += 1
+            return state.settlements.filter { $0.at >= since }
+        }
+        for settlement in told { try await take(settlement) }
     }
 
     func snapshot(since: VenueInstant?) async throws -> VenueSnapshot? {

@@ -55,6 +55,10 @@ private final class RefusingGateway: OrderGateway {
     func account(since: VenueInstant?) async throws(VenueError) -> VenueAccount { throw read() ?? VenueError(.timeout) }
     func positions() async throws(VenueError) -> [VenuePosition] { throw read() ?? VenueError(.timeout) }
 
+    func settlements(since: VenueInstant) async throws(VenueError) -> AccountSettlements {
+        throw read() ?? VenueError(.timeout)
+    }
+
     func balance() async throws(VenueError) -> Money {
         if let refusal = read() { throw refusal }
         return .dollars(150)

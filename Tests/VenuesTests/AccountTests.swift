@@ -29,6 +29,38 @@ import Testing
         await server.stop()
     }
 
+    private static func settlement(_ more: String) -> String {
+        #"{"ticker":"M-1","event_ticker":"E","yes_count_fp":"3.00","no_count_fp":"0.00","#
+            + #""settled_time":"2026-04-20T23:14:00Z","fee_cost":"0.0400",\#(more)}"#
+    }
+
+    @Test func `settlements are read by what a contract paid, and one that makes no sense spoils no other`()
+        async throws
+    {
+        let told: [(String, Price?, Bool, Int64)] = [
+            (#""market_result":"yes","revenue":300,"value":100"#, .one, false, 300),
+            (#""market_result":"no","revenue":0,"value":0"#, .zero, false, 0),
+            (#""market_result":"scalar","revenue":75,"value":25"#, .cents(25), false, 75),
+            (#""market_result":"void","revenue":120,"value":null"#, nil, true, 120),
+        ]
+        let nonsense = [
+            #""market_result":"maybe","revenue":0"#, #""market_result":"scalar","revenue":0"#, #""revenue":0"#,
+            #""market_result":"yes""#, #""market_result":"yes","revenue":"1e3""#,
+        ]
+        let items = (told.map { $0.0 } + nonsense).map { Self.settlement($0) }.joined(separator: ",")
+        try await withGateway { request in
+            request.path.contains("min_ts=1776722400")
+                ? .json(#"{"settlements":[\#(items)],"cursor":""}"#) : .json(#"{"settlements":[],"cursor":""}"#)
+        } _: { gateway, _ in
+            let list = try await gateway.settlements(since: VenueInstant(rfc3339: "2026-04-20T22:00:00Z"))
+            #expect(list.items.map(\.yesValue) == told.map { $0.1 })
+            #expect(list.items.map(\.isVoid) == told.map { $0.2 })
+            #expect(list.items.map(\.paid) == told.map { .cents($0.3) })
+            #expect(list.items.allSatisfy { $0.market == "M-1" && $0.yes == .contracts(3) && $0.no.isZero })
+            #expect(list.unread?.code == .invalidField)
+        }
+    }
+
     @Test func `every list is paged to its end, and what rests is older than what is asked for`() async throws {
         try await withGateway { request in
             let path = request.path

@@ -76,6 +76,31 @@ public struct VenueSnapshot: Hashable, Sendable {
     }
 }
 
+/// What the venue says that it has paid the account for a market.
+public struct VenueSettlement: Hashable, Sendable {
+    public let market: MarketID
+    /// What one YES contract paid; nil when the market was void and trades were paid back.
+    public let yesValue: Price?
+    public let isVoid: Bool
+    /// Held when it was settled.
+    public let yes: Quantity
+    public let no: Quantity
+    public let paid: Money
+    public let at: VenueInstant
+
+    public init(
+        market: MarketID, yesValue: Price?, isVoid: Bool, yes: Quantity, no: Quantity, paid: Money, at: VenueInstant
+    ) {
+        self.market = market
+        self.yesValue = yesValue
+        self.isVoid = isVoid
+        self.yes = yes
+        self.no = no
+        self.paid = paid
+        self.at = at
+    }
+}
+
 /// What our books say of the same account, over the same time.
 public struct OwnSnapshot: Hashable, Sendable {
     /// Those that the venue named, and all that have not ended.

@@ -88,7 +88,7 @@ enum ExecutionProcess {
             try await desk.resolveUnknownOrders(every: settings.unknownInterval)
         }
         host.supervisor.add("reconciliation", .important) {
-            try await reconciler.run { try await keeper.settleOnce() }
+            try await reconciler.run(with: keeper)
         }
         host.supervisor.add("cancel-all", .important) {
             try await CancelAll(host: host, desk: desk, venue: venue).run()

@@ -36,6 +36,10 @@ protocol ExecutionVenue: Sendable {
     ///
     /// - Throws: when any page is missing: then nothing is known.
     func snapshot(since: VenueInstant?) async throws -> VenueSnapshot?
+    /// What the venue has paid the account for markets, from then on, whoever traded there; `take` is handed each.
+    ///
+    /// - Throws: when the list, or an item of it, cannot be read; what could be was handed over.
+    func settlements(since: VenueInstant, take: (VenueSettlement) async throws -> Void) async throws
     /// What the account holds there; nil where our own books are the account.
     func balance() async throws -> Money?
     /// What rests in a market now, for a leg that stands alone while nobody tells its prices; nil where it cannot be

@@ -101,6 +101,18 @@ struct GatewayVenue: ExecutionVenue {
             balance: account.balance)
     }
 
+    func settlements(since: VenueInstant, take: (VenueSettlement) async throws -> Void) async throws {
+        let list = try await reads { try await gateway.settlements(since: since) }
+        for item in list.items {
+            try await take(
+                VenueSettlement(
+                    market: item.market, yesValue: item.yesValue, isVoid: item.isVoid, yes: item.yes, no: item.no,
+                    paid: item.paid, at: item.at))
+        }
+        // Told like any other answer that makes no sense.
+        if let unread = list.unread { try await reads { () async throws -> Void in throw unread } }
+    }
+
     func balance() async throws -> Money? {
         keepsBalance ? try await reads { try await gateway.balance() } : nil
     }

@@ -9,7 +9,8 @@ enum SettlementResult: String, Hashable, Sendable {
     case paid
     /// It was paid before, or nothing was held when it was settled.
     case nothingHeld = "nothing_held"
-    /// Nothing of ours ever traded there: written down, since a venue that pays for it knows something else than we do.
+    /// Nothing of ours ever traded there: written down, once, since a venue that pays for it knows something else than
+    /// we do.
     case neverTraded = "never_traded"
 }
 
@@ -22,11 +23,29 @@ extension OrderStore {
             uniqueKeysWithValues: rows.map { (try MarketID($0.text("market_id")), try $0.int64("net_quantity")) })
     }
 
+    /// Whether nothing of ours ever traded in a market, nothing may be trading there, and nobody was told so yet.
+    func isStrange(_ market: MarketID) async throws -> Bool {
+        try await pool.first("SELECT WHERE NOT (\(Self.isOurs(market)) OR \(Self.wasToldOf(market)))") != nil
+    }
+
+    /// An order whose fate is not known may have traded there.
+    private static func isOurs(_ market: MarketID) -> SQL {
+        """
+        (EXISTS (SELECT FROM positions WHERE market_id = \(market.rawValue)) OR EXISTS (SELECT FROM orders
+            WHERE market_id = \(market.rawValue) AND state IN ('stored', 'sent', 'unknown', 'resting')))
+        """
+    }
+
+    private static func wasToldOf(_ market: MarketID) -> SQL {
+        "EXISTS (SELECT FROM consumed WHERE consumer = 'settlements' AND message_id = \(market.rawValue))"
+    }
+
     /// Pays a position out, once.
     ///
-    /// Without a value the market is void, and what is open is paid back with the fees since it was opened.
+    /// Without a value the market is void, and what is open is paid back with the fees since it was opened. `more` is
+    /// what else the venue says, for the audit of a settlement that nothing of ours belongs to.
     func settle(
-        _ market: MarketID, at yesValue: Price?, voided: Bool, now: VenueInstant
+        _ market: MarketID, at yesValue: Price?, voided: Bool, telling more: [String: String] = [:], now: VenueInstant
     ) async throws -> SettlementResult {
         try await pool.retryingTransaction("settle position") { transaction in
             _ = try await account.lock(transaction)
@@ -37,7 +56,7 @@ extension OrderStore {
                 FROM positions p WHERE market_id = \(market.rawValue) AND state = 'open' FOR UPDATE
                 """)
             guard let row else {
-                let result = try await unmatched(market, at: yesValue, voided: voided, transaction)
+                let result = try await unmatched(market, at: yesValue, voided: voided, more, transaction)
                 if result == .neverTraded {
                     try await statistics.add(["settlements:unmatched": 1], at: now, transaction)
                 }
@@ -70,20 +89,25 @@ extension OrderStore {
         }
     }
 
-    /// Nothing is open in the market: written down when nothing ever was.
+    /// Nothing is open in the market: written down, once, when nothing ever was.
     private func unmatched(
-        _ market: MarketID, at yesValue: Price?, voided: Bool, _ transaction: PostgresTransaction
+        _ market: MarketID, at yesValue: Price?, voided: Bool, _ more: [String: String],
+        _ transaction: PostgresTransaction
     ) async throws -> SettlementResult {
-        let position = try await transaction.first("SELECT FROM positions WHERE market_id = \(market.rawValue)")
-        if position != nil { return .nothingHeld }
+        let new = try await transaction.first(
+            """
+            INSERT INTO consumed (consumer, message_id) SELECT 'settlements', \(market.rawValue)
+            WHERE NOT \(Self.isOurs(market)) ON CONFLICT DO NOTHING RETURNING message_id
+            """)
+        if new == nil { return .nothingHeld }
         let game = try await transaction.first(
             "SELECT game_id FROM market_mappings WHERE market_id = \(market.rawValue)")
         try await AuditEntry(
             .settlementUnmatched, market: market, game: try game.map { try GameID($0.text("game_id")) },
-            details: [
+            details: more.merging([
                 "value": yesValue.map { "\($0)" } ?? "refund", "voided": "\(voided)",
                 "market_is_known": "\(game != nil)",
-            ]
+            ]) { $1 }
         ).write(transaction)
         return .neverTraded
     }

@@ -44,9 +44,24 @@ struct PositionKeeper: Sendable {
         return unread
     }
 
+    /// Looks through what the venue says it has paid the account for markets in which nothing of ours ever traded.
+    ///
+    /// What is open is paid out by its market alone, above. Each is told once, whoever looks and however often.
+    func lookForStrangers(since: VenueInstant) async throws {
+        try await venue.settlements(since: since) { told in
+            guard try await store.isStrange(told.market) else { return }
+            try await pay(
+                told.market, told.yesValue, voided: told.isVoid,
+                telling: [
+                    "yes": "\(told.yes)", "no": "\(told.no)", "venue_paid": "\(told.paid)", "settled_at": "\(told.at)",
+                ])
+        }
+    }
+
     /// Without a value what is open is paid back as it was bought.
-    func pay(_ market: MarketID, _ value: Price?, voided: Bool) async throws {
-        let result = try await store.settle(market, at: value, voided: voided, now: host.venueClock.now)
+    func pay(_ market: MarketID, _ value: Price?, voided: Bool, telling more: [String: String] = [:]) async throws {
+        let result = try await store.settle(
+            market, at: value, voided: voided, telling: more, now: host.venueClock.now)
         host.context.metrics.counter(
             "settlements_total", "Settlements by what they did to our books.", labels: ["result": result.rawValue]
         ).increment()

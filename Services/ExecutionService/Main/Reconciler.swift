@@ -14,6 +14,8 @@ struct Reconciler: Sendable {
     /// How far before the last equal look orders and fills are listed again: more than any clock may be off, and than
     /// a venue's list lags.
     static let overlap = Duration.seconds(3_600)
+    /// How often at most the venue is asked what it has paid for markets that are not ours.
+    static let strangersInterval = Duration.seconds(60)
     /// How often it is asked whether a person wants a look.
     static let requestInterval = Duration.seconds(1)
 
@@ -46,20 +48,28 @@ struct Reconciler: Sendable {
         var isOverdue = false
     }
 
+    /// How far the list of what the venue has paid was read.
+    private struct Strangers {
+        var next: MachineInstant?
+        var since: VenueInstant?
+    }
+
     private var name: String { host.source }
 
-    /// Looks until cancelled; `settle` pays out what the venue has paid before it is compared, and names the markets
-    /// that it could not read.
-    func run(settle: @Sendable () async throws -> Set<MarketID>) async throws {
+    /// Looks until cancelled.
+    ///
+    /// `keeper` pays out what the venue has paid before it is compared, and looks for what it has paid to others.
+    func run(with keeper: PositionKeeper) async throws {
         var limits = ReconciliationEngine.Limits()
         limits.interval = settings.reconciliationInterval
         limits.confirmation = settings.reconciliationConfirmation
         limits.overdue = settings.reconciliationAlertAfter
         var engine = ReconciliationEngine(limits, at: host.clock.now)
         var told = Told()
+        var strangers = Strangers()
         while !Task.isCancelled {
             let started = host.clock.now
-            let round = await look(settle)
+            let round = await look { try await keeper.settleOnce() }
             let judgement = engine.judge(round.look, startedAt: started, at: host.clock.now)
             await desk.setReconciled(judgement.permitsOrders)
             tell(judgement, round, &told)
@@ -69,6 +79,7 @@ struct Reconciler: Sendable {
                 host.log.warning("reconciliation not stored", metadata: [Key.reason: "\(error)"])
             }
             await mend(round)
+            await lookForStrangers(round, keeper, &strangers)
             try await rest(judgement.pause, after: round.asked)
         }
     }
@@ -290,6 +301,26 @@ struct Reconciler: Sendable {
                 return
             }
         }
+    }
+
+    /// What the venue has paid for markets in which nothing of ours ever traded: it holds up nothing, and a list that
+    /// could not be read is asked for again from where it was.
+    private func lookForStrangers(_ round: Round, _ keeper: PositionKeeper, _ strangers: inout Strangers) async {
+        guard round.theirs != nil, strangers.next.map({ host.clock.now >= $0 }) ?? true else { return }
+        strangers.next = host.clock.now.advanced(by: Self.strangersInterval)
+        // What was paid before this account was first compared is nobody's news.
+        let lately = host.venueClock.now.advanced(by: .zero - Self.overlap)
+        let since = strangers.since ?? Self.since(round.before, now: round.venueNow) ?? max(lately, .epoch)
+        do {
+            try await keeper.lookForStrangers(since: since)
+            strangers.since = max(lately, .epoch)
+        } catch  where !Task.isCancelled {
+            strangers.since = since
+            host.context.metrics.counter(
+                "settlements_not_read_total", "Lists of settlements that a venue did not tell."
+            ).increment()
+            host.log.warning("settlements not read", metadata: [Key.reason: "\(error)"])
+        } catch {}
     }
 
     /// Until it is time, or a person asks.

@@ -108,6 +108,26 @@ enum PortfolioBodies {
         }
     }
 
+    static func settlement(_ settlement: SimulatedSettlement, _ exchange: SimulatedExchange) -> JSONText {
+        func side(_ isHeld: Bool) -> (count: String, cost: String) {
+            isHeld
+                ? (FixedPoint.format(abs(settlement.netHundredths), scale: 2), settlement.cost.description)
+                : ("0.00", "0.000000")
+        }
+        let (yes, no) = (side(settlement.netHundredths > 0), side(settlement.netHundredths < 0))
+        let result: JSONText =
+            settlement.yesValue == .one ? "yes" : (settlement.yesValue == .zero ? "no" : "scalar")
+        return [
+            "ticker": .string(settlement.market.rawValue),
+            "event_ticker": .string(exchange.markets[settlement.market]?.recorded.market.eventTicker ?? ""),
+            "market_result": result, "yes_count_fp": .string(yes.count), "yes_total_cost_dollars": .string(yes.cost),
+            "no_count_fp": .string(no.count), "no_total_cost_dollars": .string(no.cost),
+            "revenue": .integer(settlement.paid.microdollars / 10_000),
+            "settled_time": .string(settlement.at.description), "fee_cost": .string(settlement.fees.description),
+            "value": .integer(settlement.yesValue.tenThousandths / 100),
+        ]
+    }
+
     /// `balance` is in cents, rounded down; `balance_dollars` is exact.
     static func balance(_ exchange: SimulatedExchange) -> JSONText {
         let cash = exchange.account.cash

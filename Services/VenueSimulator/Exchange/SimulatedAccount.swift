@@ -1,5 +1,17 @@
 import Domain
 
+/// What the account was paid for a market.
+struct SimulatedSettlement: Hashable, Sendable {
+    let market: MarketID
+    let yesValue: Price
+    /// As it was held: positive is YES.
+    let netHundredths: Int64
+    let cost: Money
+    let fees: Money
+    let paid: Money
+    let at: VenueInstant
+}
+
 /// The one account of the simulator: cash, what resting orders hold of it, and positions.
 ///
 /// Invariant: cash changes only by what fills cost and return, their fees, settlement, and what a test plants.
@@ -9,6 +21,8 @@ struct SimulatedAccount: Sendable {
     private(set) var fees = Money.zero
     private(set) var settled = Money.zero
     private(set) var positions: [MarketID: Position] = [:]
+    /// Of what was held, oldest first.
+    private(set) var settlements: [SimulatedSettlement] = []
 
     init(opening: Money) {
         self.opening = opening
@@ -28,13 +42,18 @@ struct SimulatedAccount: Sendable {
         return position.netHundredths
     }
 
-    mutating func settle(_ market: MarketID, at yesValue: Price) {
+    mutating func settle(_ market: MarketID, at yesValue: Price, now: VenueInstant) {
         guard var position = positions[market] else { return }
-        let cost = position.cost
+        let (cost, net) = (position.cost, position.netHundredths)
         let paid = cost + position.settle(at: yesValue)
         cash += paid
         settled += paid
         positions[market] = position
+        guard net != 0 else { return }
+        settlements.append(
+            SimulatedSettlement(
+                market: market, yesValue: yesValue, netHundredths: net, cost: cost, fees: position.fees, paid: paid,
+                at: now))
     }
 
     /// Makes the account differ from every client's books, as a venue's correction or another client would: contracts

@@ -110,7 +110,7 @@ extension SimulatedExchange {
         guard let market = markets[id], market.phase == .closed, let value = market.recorded.settlement else {
             return []
         }
-        account.settle(id, at: value)
+        account.settle(id, at: value, now: now)
         markets[id]?.phase = .finalized
         markets[id]?.settledAt = now
         return [.lifecycle(id, .finalized)]

@@ -50,6 +50,10 @@ struct PortfolioRoutes: Sendable {
                         event: query["event_ticker"], isOpenOnly: query["count_filter"]?.contains("position") ?? false))
             }
         }
+        group.get("portfolio/settlements") { request, _ in
+            let query = Query(request)
+            return simulator.answer { Self.settlements(query, $0.exchange) }
+        }
         group.get("portfolio/balance") { _, _ in simulator.answer { .ok(PortfolioBodies.balance($0.exchange)) } }
     }
 
@@ -95,5 +99,17 @@ struct PortfolioRoutes: Sendable {
         if let to = query["max_ts"].flatMap(Int64.init) { fills.removeAll { $0.at.seconds > to } }
         guard let page = query.page(fills.reversed(), limit: 100) else { return .badRequest("bad limit or cursor") }
         return .ok(["cursor": .string(page.cursor), "fills": .array(page.items.map(PortfolioBodies.fill))])
+    }
+
+    private static func settlements(_ query: Query, _ exchange: SimulatedExchange) -> VenueReply {
+        var settlements = exchange.account.settlements
+        if let ticker = query["ticker"] { settlements.removeAll { $0.market.rawValue != ticker } }
+        if let from = query["min_ts"].flatMap(Int64.init) { settlements.removeAll { $0.at.seconds < from } }
+        if let to = query["max_ts"].flatMap(Int64.init) { settlements.removeAll { $0.at.seconds > to } }
+        guard let page = query.page(settlements.reversed(), limit: 100) else {
+            return .badRequest("bad limit or cursor")
+        }
+        let items = page.items.map { PortfolioBodies.settlement($0, exchange) }
+        return .ok(["cursor": .string(page.cursor), "settlements": .array(items)])
     }
 }

@@ -143,6 +143,11 @@ public struct KalshiGateway: OrderGateway {
         return page.items
     }
 
+    public func settlements(since: VenueInstant) async throws(VenueError) -> AccountSettlements {
+        let page = try await rest.settlements(since: since)
+        return AccountSettlements(items: page.items, unread: page.refused.first)
+    }
+
     public func balance() async throws(VenueError) -> Money { try await rest.balance() }
 
     public func market(_ market: MarketID) async throws(VenueError) -> VenueMarket {

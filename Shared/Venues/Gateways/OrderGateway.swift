@@ -86,6 +86,17 @@ public struct VenueAccount: Hashable, Sendable {
     public let balance: Money
 }
 
+/// What the account was paid for markets; what could not be read is told, and the rest stands.
+public struct AccountSettlements: Hashable, Sendable {
+    public let items: [KalshiSettlement]
+    public let unread: VenueError?
+
+    public init(items: [KalshiSettlement] = [], unread: VenueError? = nil) {
+        self.items = items
+        self.unread = unread
+    }
+}
+
 /// A market as the one who settles needs it.
 public struct VenueMarket: Hashable, Sendable {
     public let market: MarketID
@@ -110,6 +121,8 @@ public protocol OrderGateway: Sendable {
     ///
     /// Read one after the other, not at one instant. One item that cannot be read is an error: the rest is no whole.
     func account(since: VenueInstant?) async throws(VenueError) -> VenueAccount
+    /// What the account was paid for markets, from one second on, whoever traded there.
+    func settlements(since: VenueInstant) async throws(VenueError) -> AccountSettlements
     func positions() async throws(VenueError) -> [VenuePosition]
     func balance() async throws(VenueError) -> Money
     func market(_ market: MarketID) async throws(VenueError) -> VenueMarket

@@ -186,6 +186,9 @@ public actor PaperGateway: OrderGateway {
             .sorted { $0.market < $1.market }
     }
 
+    /// Nobody pays this account but we ourselves.
+    public func settlements(since: VenueInstant) async throws(VenueError) -> AccountSettlements { AccountSettlements() }
+
     /// The cash: what was paid for open contracts is not in it, what they will pay is not either.
     public func balance() async throws(VenueError) -> Money {
         held.values.reduce(initialBalance) { $0 + $1.realised - $1.cost - $1.fees }

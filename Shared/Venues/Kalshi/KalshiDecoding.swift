@@ -201,6 +201,30 @@ enum KalshiDecoding {
         return VenuePosition(market: try identifier(fields, "ticker"), netHundredths: net)
     }
 
+    static func settlement(_ value: JSONValue) throws(VenueError) -> KalshiSettlement {
+        let fields = try JSONFields(value, "settlement")
+        let result = try fields.required("market_result")
+        let told = try fields.price(["value_dollars"], cents: "value")
+        let yesValue: Price?
+        switch result {
+        case "yes": yesValue = .one
+        case "no": yesValue = .zero
+        case "void": yesValue = told
+        case "scalar":
+            guard let told else { throw fields.missing(["value"]) }
+            yesValue = told
+        default: throw fields.invalid(["market_result"], .string(result))
+        }
+        guard let at = try fields.time("settled_time") else { throw fields.missing(["settled_time"]) }
+        guard let paid = try fields.money(["revenue_dollars"], cents: "revenue") else {
+            throw fields.missing(["revenue"])
+        }
+        return KalshiSettlement(
+            market: try identifier(fields, "ticker"), yesValue: yesValue, isVoid: result == "void",
+            yes: try fields.quantity("yes_count_fp", "yes_count") ?? .zero,
+            no: try fields.quantity("no_count_fp", "no_count") ?? .zero, paid: paid, at: at)
+    }
+
     static func balance(_ body: JSONValue) throws(VenueError) -> Money {
         let fields = try JSONFields(body, "balance")
         guard let money = try fields.money(["balance_dollars"], cents: "balance") else {

@@ -77,6 +77,19 @@ public struct KalshiFill: Hashable, Sendable {
     public let at: VenueInstant
 }
 
+/// What the venue has paid the account for a market.
+public struct KalshiSettlement: Hashable, Sendable {
+    public let market: MarketID
+    /// What one YES contract paid; nil when the market was void and trades were paid back.
+    public let yesValue: Price?
+    public let isVoid: Bool
+    /// Held when it was settled.
+    public let yes: Quantity
+    public let no: Quantity
+    public let paid: Money
+    public let at: VenueInstant
+}
+
 /// What we hold of one market, as the venue counts it.
 public struct VenuePosition: Hashable, Sendable {
     public let market: MarketID

@@ -99,6 +99,12 @@ public struct KalshiREST: Sendable {
         try await pages("/portfolio/positions", [("limit", "200")], "market_positions", KalshiDecoding.position)
     }
 
+    /// What the account was paid for markets, from one second on.
+    public func settlements(since: VenueInstant) async throws(VenueError) -> KalshiPage<KalshiSettlement> {
+        let query = [("limit", "200"), ("min_ts", String(since.microseconds / 1_000_000))]
+        return try await pages("/portfolio/settlements", query, "settlements", KalshiDecoding.settlement)
+    }
+
     public func balance() async throws(VenueError) -> Money {
         try KalshiDecoding.balance(try await read("/portfolio/balance"))
     }
