@@ -21,6 +21,8 @@ public struct ServiceHost: Sendable {
     /// Tells operators; works also when Redis, PostgreSQL or the orchestrator does not.
     public let alerts: ServiceAlerts
     public let killSwitch: KillSwitchWatch
+    /// Compares the database's clock with ours, in services that called `followDatabaseClock`.
+    public let databaseClock: DatabaseClockWatch
     /// Writes down what is refused where no transaction tells of it.
     public let refusals: RefusalAudit
     /// Wakes the outbox relay after a commit that wrote to the outbox.
@@ -58,6 +60,12 @@ public struct ServiceHost: Sendable {
         return host
     }
 
+    /// Compares the database's clock with ours from now on; for services that decide by either.
+    public func followDatabaseClock() async throws {
+        try await untilAnswered { try await databaseClock.measure() }
+        supervisor.add("database-clock", .important) { [databaseClock] in try await databaseClock.run() }
+    }
+
     /// Asks again within one attempt, so that a server that is there a moment later is found a moment later.
     private func untilAnswered(_ ask: () async throws -> Void) async throws {
         for _ in 0..<20 {
@@ -89,6 +97,8 @@ public struct ServiceHost: Sendable {
         killSwitch = KillSwitchWatch(
             settings.killSwitch, instance: settings.instance, redis: redis, database: database, in: context)
         alerts = ServiceAlerts(settings.alerts, source: source, role: role, bus: bus, in: context)
+        databaseClock = DatabaseClockWatch(
+            bound: settings.databaseClockBound, database: database, alerts: alerts, source: source, in: context)
         venueClock = settings.isReplay ? .replay() : .live(context.wallClock)
     }
 

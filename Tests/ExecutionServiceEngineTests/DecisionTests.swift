@@ -14,6 +14,7 @@ struct DecisionTests {
         switch refusal {
         case .killSwitch: context.killSwitch = .engaged
         case .notReconciled: context.isReconciled = false
+        case .databaseClock: context.isClockOff = true
         case .ordersPerMinute: context.ordersLastMinute = 20
         case .ordersPerHour: context.ordersLastHour = 100
         case .ordersPerDay: context.ordersToday = 3_000

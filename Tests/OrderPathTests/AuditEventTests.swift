@@ -108,7 +108,7 @@ import Testing
         for refusal in SendRefusal.allCases {
             events[.closing(as: .refused, reason: refusal.rawValue), default: 0] += 1
         }
-        #expect(events == [.rateLimitExceeded: 3, .insufficientBalance: 3, .priceSanityFailed: 4, .intentRefused: 7])
+        #expect(events == [.rateLimitExceeded: 3, .insufficientBalance: 3, .priceSanityFailed: 4, .intentRefused: 8])
         #expect(AuditEvent.closing(as: .expired, reason: "order_value") == .intentExpired)
         #expect(AuditEvent.ofTheField.count == 15 && AuditEvent.ofTheField.last == .dailyLossExceeded)
     }

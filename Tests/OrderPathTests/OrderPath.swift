@@ -92,8 +92,8 @@ final class OrderPath: Sendable {
         }.filter { $0.contains("\"fingerprint\":\"\(fingerprint)\"") }
     }
 
-    func startSignalProcessor(_ settings: [String: String] = [:]) {
-        start("signal-processor", settings) { try await SignalProcess.start(in: $0) }
+    func startSignalProcessor(_ settings: [String: String] = [:], wall: WallClock = .real) {
+        start("signal-processor", settings, wall) { try await SignalProcess.start(in: $0) }
     }
 
     /// With the venue that the settings name, over its own gateway.
@@ -101,13 +101,13 @@ final class OrderPath: Sendable {
         start("execution-service", settings) { try await ExecutionProcess.start(in: $0, makeVenue: VenueFactory.make) }
     }
 
-    func startExecution(_ settings: [String: String] = [:]) {
+    func startExecution(_ settings: [String: String] = [:], wall: WallClock = .real) {
         let venue = venue
-        start("execution-service", settings) { try await ExecutionProcess.start(in: $0) { _, _ in venue } }
+        start("execution-service", settings, wall) { try await ExecutionProcess.start(in: $0) { _, _ in venue } }
     }
 
     private func start(
-        _ service: String, _ more: [String: String] = [:],
+        _ service: String, _ more: [String: String] = [:], _ wall: WallClock = .real,
         _ body: @escaping @Sendable (ProcessContext) async throws -> Void
     ) {
         let (stream, continuation) = AsyncStream.makeStream(of: String.self)
@@ -121,7 +121,7 @@ final class OrderPath: Sendable {
         ]
         environment.merge(more) { $1 }
         let world = ProcessWorld(
-            environment: environment, clock: .real, wallClock: .real, random: .system, output: LogOutput { _ in },
+            environment: environment, clock: .real, wallClock: wall, random: .system, output: LogOutput { _ in },
             signals: stream, processID: 1)
         // Awaited by `stop`.
         let life = Task {

@@ -143,6 +143,7 @@ struct ArbitrageTests {
         #expect(try reason({ _ in }, { $0.orderContracts = 40 }) == .orderContracts)
         #expect(try reason(signal: makeArbitrage(home: 4, away: 60, available: [500, 40])) == .priceOutOfBounds)
         #expect(try reason({ _ in }, { $0.minimumArbitrageProfit = .dollars(10) }) == .profitBelowMinimum)
+        #expect(try reason({ $0.isClockOff = true }) == .databaseClock)
         #expect(try reason({ $0.killSwitch = .unknown }) == .killSwitch)
         #expect(try reason({ $0.epoch = nil }) == .staleEpoch)
         #expect(signal.kind == .crossMarketArbitrage)

@@ -67,6 +67,7 @@ struct Wrong: Sendable, CustomTestStringConvertible {
         Wrong(reason: .orderContracts, limits: { $0.orderContracts = 90 }),
         Wrong(reason: .priceOutOfBounds, signal: { try makeSignal(probability: 0.3, cents: 4) }),
         Wrong(reason: .insufficientBalance, portfolio: { $0.reserved = .dollars(960) }),
+        Wrong(reason: .databaseClock, portfolio: { $0.isClockOff = true }),
         Wrong(reason: .killSwitch, portfolio: { $0.killSwitch = .unknown }),
         Wrong(reason: .staleEpoch, portfolio: { $0.epoch = Epoch.first.next }),
     ]

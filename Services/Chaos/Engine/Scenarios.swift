@@ -238,7 +238,7 @@ extension Scenario {
         Scenario(
             "clock-step", "The execution-service's clock jumps a minute ahead: nothing is sent until it is right.",
             [Step(.stepClock, .executionService, holds: .seconds(12))], recoversIn: .seconds(15),
-            control: Fault(.kill, .executionService),
+            mayAlert: ["databaseClockOffset"], control: Fault(.kill, .executionService),
             // Whose end stops no order.
             counterproofs: [.orders: [Step(.kill, .marketDiscovery, holds: .seconds(12))]], stillAfter: .seconds(6)),
         Scenario(

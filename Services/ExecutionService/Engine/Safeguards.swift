@@ -5,6 +5,8 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case killSwitch = "kill_switch"
     /// Positions have not been compared with the venue's, or differ.
     case notReconciled = "not_reconciled"
+    /// The database's clock and ours are further apart than the bound: what expires when cannot be said.
+    case databaseClock = "database_clock"
     case ordersPerMinute = "orders_per_minute"
     case ordersPerHour = "orders_per_hour"
     /// Of the account at the order's venue, all of them, in one trading day.
@@ -45,6 +47,8 @@ public enum SendRefusal: String, Hashable, Sendable, Codable, CaseIterable {
 public struct SendContext: Hashable, Sendable {
     public var killSwitch = KillSwitchState.unknown
     public var isReconciled = false
+    /// Whether the database's clock and ours are further apart than the bound.
+    public var isClockOff = false
     /// Orders stored within the last minute and hour, counted in the database so that a restart forgets none.
     public var ordersLastMinute = 0
     public var ordersLastHour = 0
@@ -111,6 +115,7 @@ public struct Safeguards: Hashable, Sendable {
         if !isPermitted { return .killSwitch }
         if !context.isReconciled { return .notReconciled }
         if reduces { return context.exitsLastMinute >= exitsPerMinute ? .ordersPerMinute : nil }
+        if context.isClockOff { return .databaseClock }
         if context.ordersLastMinute >= ordersPerMinute { return .ordersPerMinute }
         if context.ordersLastHour >= ordersPerHour { return .ordersPerHour }
         if context.ordersToday >= ordersPerDay { return .ordersPerDay }

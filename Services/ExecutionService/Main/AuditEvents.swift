@@ -10,7 +10,8 @@ extension AuditEvent {
         case .ordersPerMinute, .ordersPerHour, .ordersPerDay: .rateLimitExceeded
         case .insufficientBalance, .balanceStale, .balanceUnknown: .insufficientBalance
         case .priceOutOfBounds, .priceOffStep, .priceUnknown, .slippage: .priceSanityFailed
-        case .killSwitch, .notReconciled, .orderValue, .orderContracts, .countOffStep, .notHeld, .opposingPosition, nil:
+        case .killSwitch, .notReconciled, .databaseClock, .orderValue, .orderContracts, .countOffStep, .notHeld,
+            .opposingPosition, nil:
             .intentRefused
         }
     }

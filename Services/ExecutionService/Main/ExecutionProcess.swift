@@ -39,6 +39,7 @@ enum ExecutionProcess {
         let exits = ExitDesk(
             host: host, store: store, desk: desk, prices: prices, settings: settings, wakeUps: positions)
 
+        try await host.followDatabaseClock()
         host.relayOutbox()
         // A replay's clock begins at nothing: what is stored says how far it was.
         if host.venueClock.isReplay, let known = try await store.latestVenueTime() { host.venueClock.observe(known) }
@@ -100,6 +101,7 @@ enum ExecutionProcess {
         host.supervisor.add("settlement-sweep", .important) {
             try await results.tick(every: settings.settlementInterval, clock: host.clock)
         }
-        host.sendHeartbeats(checking: Checks.probes(venue: venue, desk: desk, settings))
+        host.sendHeartbeats(
+            checking: Checks.probes(venue: venue, desk: desk, settings) + [host.databaseClock.probe])
     }
 }

@@ -149,7 +149,8 @@ actor OrderDesk {
     private func work(_ intent: IntentID) async throws {
         let now = host.venueClock.now
         let seen = VenueReadings(
-            isReconciled: isReconciled, prices: prices, balance: balance.reading(at: host.clock.now))
+            isReconciled: isReconciled, prices: prices, balance: balance.reading(at: host.clock.now),
+            isClockOff: host.databaseClock.isOff)
         let began = host.clock.now
         let isShadow = settings.host.trading.mode == .shadow
         let claim = try await store.claim(intent, engine: engine, seen: seen, marking: !isShadow, at: now)

@@ -270,6 +270,7 @@ struct OrderStore: Sendable {
     ) -> SendContext {
         var context = SendContext()
         context.isReconciled = seen.isReconciled
+        context.isClockOff = seen.isClockOff
         context.ask = seen.ask(of: stored.intent, at: now)
         context.signalAge = stored.signalledAt.duration(to: now)
         guard let figures else { return context }

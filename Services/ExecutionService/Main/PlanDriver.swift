@@ -172,7 +172,7 @@ struct PlanDriver {
     private func claim(_ order: LegOrder) async throws -> LegClaim {
         let seen = VenueReadings(
             isReconciled: await parts.orders.isReconciled, prices: parts.prices,
-            balance: parts.balance.reading(at: host.clock.now))
+            balance: parts.balance.reading(at: host.clock.now), isClockOff: host.databaseClock.isOff)
         return try await store.claimLeg(
             order, of: approved, for: parts.holder, safeguards: parts.engine.safeguards, seen: seen,
             at: host.venueClock.now)

@@ -22,6 +22,8 @@ struct VenueReadings: Sendable {
     var isReconciled: Bool
     var prices: LatestPrices?
     var balance = Balance.own
+    /// Whether the database's clock and ours are further apart than the bound.
+    var isClockOff = false
 
     /// What the intent's outcome can be bought for now; nil without a fresh book.
     func ask(of intent: ApprovedIntent, at now: VenueInstant) -> Price? {

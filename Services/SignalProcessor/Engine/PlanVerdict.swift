@@ -55,6 +55,7 @@ extension SignalProcessorEngine {
         {
             return .refused(.profitBelowMinimum)
         }
+        if portfolio.isClockOff { return .refused(.databaseClock) }
         if !portfolio.killSwitch.permitsOrders { return .refused(.killSwitch) }
         if portfolio.epoch != signal.epoch { return .refused(.staleEpoch) }
         do {

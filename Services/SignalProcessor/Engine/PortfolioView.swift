@@ -61,6 +61,8 @@ public struct PortfolioView: Hashable, Sendable {
     public var marketTeams: [MarketID: HomeAway] = [:]
     /// Whether both markets of an arbitrage pay on the same terms: one event of one venue, or as a person has found.
     public var paySameTerms = false
+    /// Whether the database's clock and ours are further apart than the bound.
+    public var isClockOff = false
     public var killSwitch = KillSwitchState.unknown
     /// Of the game's assignment; nil when nobody may trade it.
     public var epoch: Epoch?

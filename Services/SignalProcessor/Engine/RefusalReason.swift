@@ -36,6 +36,8 @@ public enum RefusalReason: String, Hashable, Sendable, Codable, CaseIterable {
     case insufficientBalance = "insufficient_balance"
     /// An arbitrage that would earn less than is worth its risk, after fees.
     case profitBelowMinimum = "profit_below_minimum"
+    /// The database's clock and ours are further apart than the bound: what expires when cannot be said.
+    case databaseClock = "database_clock"
     case killSwitch = "kill_switch"
     /// The game is not assigned, or to another epoch than the signal's.
     case staleEpoch = "stale_epoch"

@@ -89,6 +89,7 @@ public struct SignalProcessorEngine: Sendable {
         case .refused(let reason): return .refused(reason)
         case .sized(let whole, let cost): (contracts, reserved) = (whole, cost)
         }
+        if portfolio.isClockOff { return .refused(.databaseClock) }
         if !portfolio.killSwitch.permitsOrders { return .refused(.killSwitch) }
         if portfolio.epoch != signal.epoch { return .refused(.staleEpoch) }
         do {

@@ -9,12 +9,13 @@ extension SignalStore {
     /// The same for an arbitrage: one transaction that reserves for both legs, and for the loss if one is missed.
     func process(
         _ signal: ArbitrageSignal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
-        marks: MarkBook.Marks = [:], at now: VenueInstant
+        marks: MarkBook.Marks = [:], at now: VenueInstant, isClockOff: Bool = false
     ) async throws -> Outcome<PlanVerdict> {
         try await pool.retryingTransaction("arbitrage") { transaction in
             let reader = reader(transaction, marks, sender)
-            let (isKnown, view) = try await reader.view(
+            var (isKnown, view) = try await reader.view(
                 for: PortfolioSubject(signal), and: reader.isKnown(signal.id), at: now)
+            view.isClockOff = isClockOff
             if isKnown {
                 try await AuditEntry(
                     .duplicateDetected, game: signal.game,

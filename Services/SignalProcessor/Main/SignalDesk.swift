@@ -133,7 +133,8 @@ actor SignalDesk {
     private func decide(_ signal: Signal, from sender: Incarnation?, trace: TraceID?) async {
         let verdict = await decide(signal.id, from: Channels.signals.name, madeAt: signal.createdAt) {
             try await store.process(
-                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now,
+                isClockOff: host.databaseClock.isOff
             ) { hint($0, trace) }
         }
         guard let verdict else { return }
@@ -145,7 +146,8 @@ actor SignalDesk {
     private func decide(_ signal: ArbitrageSignal, from sender: Incarnation?, trace: TraceID?) async {
         let verdict = await decide(signal.id, from: Channels.arbitrages.name, madeAt: signal.createdAt) {
             try await store.process(
-                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now)
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: host.venueClock.now,
+                isClockOff: host.databaseClock.isOff)
         }
         guard let verdict else { return }
         host.context.metrics

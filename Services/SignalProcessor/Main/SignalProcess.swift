@@ -27,6 +27,7 @@ enum SignalProcess {
         // Nothing is decided before: a limit that was made tighter holds over a restart.
         try await limits.look()
 
+        try await host.followDatabaseClock()
         host.relayOutbox()
         try await host.followVenueTime { desk.observe($0) }
         host.supervisor.add("rules", .important) { try await desk.followRules() }
@@ -41,6 +42,6 @@ enum SignalProcess {
         host.supervisor.add("daily-loss", .important) {
             try await losses.run(every: settings.dailyLossInterval) { desk.marks }
         }
-        host.sendHeartbeats()
+        host.sendHeartbeats(checking: [host.databaseClock.probe])
     }
 }

@@ -23,25 +23,28 @@ struct SignalStore: Sendable {
     /// Everything is read in one round trip and written in another, together with COMMIT.
     ///
     /// `sender` is the life of the shard that said it. `approving` is told an intent that is about to be committed,
-    /// under the account's lock, so that whoever looks for it waits for the commit (decision 0057).
+    /// under the account's lock, so that whoever looks for it waits for the commit (decision 0057). `isClockOff` says
+    /// whether the database's clock and ours are too far apart.
     func process(
         _ signal: Signal, from sender: Incarnation? = nil, trace: TraceID?, engine: SignalProcessorEngine,
-        marks: MarkBook.Marks = [:], at now: VenueInstant,
+        marks: MarkBook.Marks = [:], at now: VenueInstant, isClockOff: Bool = false,
         approving: @Sendable (ApprovedIntent) -> Void = { _ in }
     ) async throws -> Outcome<Verdict> {
         // On the loop that drives the connection: no statement changes threads.
         try await withTaskExecutorPreference(PostgresPool.executor) {
             try await decide(
-                signal, from: sender, trace: trace, engine: engine, marks: marks, at: now, approving: approving)
+                signal, from: sender, trace: trace, engine: engine, marks: marks, at: now, isClockOff: isClockOff,
+                approving: approving)
         }
     }
 
     private func decide(
         _ signal: Signal, from sender: Incarnation?, trace: TraceID?, engine: SignalProcessorEngine,
-        marks: MarkBook.Marks, at now: VenueInstant, approving: @Sendable (ApprovedIntent) -> Void
+        marks: MarkBook.Marks, at now: VenueInstant, isClockOff: Bool, approving: @Sendable (ApprovedIntent) -> Void
     ) async throws -> Outcome<Verdict> {
         try await pool.retryingTransaction("signal") { transaction in
-            let (isKnown, view) = try await reader(transaction, marks, sender).view(for: signal, at: now)
+            var (isKnown, view) = try await reader(transaction, marks, sender).view(for: signal, at: now)
+            view.isClockOff = isClockOff
             if isKnown {
                 try await AuditEntry(
                     .duplicateDetected, market: signal.market, game: signal.game,

@@ -19,6 +19,8 @@ public struct HostSettings: Sendable {
     /// How long the key that stands for this process outlives its last heartbeat (CHECKLIST R37).
     public let heartbeatLife: Duration
     public let healthInterval: Duration
+    /// How far the database's clock may be from ours.
+    public let databaseClockBound: Duration
     /// How long Redis and PostgreSQL may be missing at the start (CHECKLIST R10).
     public let bootTimeout: Duration
     /// 0 is live; anything else follows a simulator's venue time at that speed.
@@ -62,6 +64,9 @@ public struct HostSettings: Sendable {
             "How long a process waits for Redis and PostgreSQL at its start before it gives up.")
         replaySpeed = reader.number(
             "REPLAY_SPEED", default: 0, in: 0...10_000, "0 trades live; otherwise the speed of the simulator's replay.")
+        databaseClockBound = reader.milliseconds(
+            "DB_MAX_CLOCK_OFFSET_MS", default: .seconds(2), in: .milliseconds(100)...(.seconds(60)),
+            "no entry is approved or sent while this machine's clock is certainly further from the database's")
         build = reader.text("BUILD_VERSION", default: "dev", "Shown in heartbeats.")
         statusHost = reader.text(
             "SERVICE_STATUS_HOST", default: "127.0.0.1",
