@@ -42,7 +42,7 @@ import Testing
             event: .priceSanityFailed, settings: ["MIN_SAFE_PRICE": "0.05", "MAX_SAFE_PRICE": "0.40"], told: .intent),
     ]
 
-    @Test(.timeLimit(.minutes(2)), arguments: scenarios)
+    @Test(.timeLimit(.minutes(6)), arguments: scenarios)
     func `it is written in the transaction of what it tells of`(scenario: Scenario) async throws {
         try await withOrderPath { path in
             let rig = path.rig
@@ -115,7 +115,7 @@ import Testing
 
     // MARK: `linesman why`
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(6)))
     func `why tells the whole story of an order, of a refused signal, of an intent and of a game`() async throws {
         try await withOrderPath { path in
             let rig = path.rig

@@ -115,7 +115,7 @@ final class OrderPath: Sendable {
         var environment = [
             "REDIS_URL": redis.url, "DATABASE_URL": rig.url, "DB_POOL_MIN_CONNECTIONS": "0", "REPLAY_SPEED": "120",
             "KILL_SWITCH_FILE": killSwitchFile, "INTENT_SWEEP_MS": "100", "UNKNOWN_ORDER_POLL_MS": "50",
-            "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "4", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
+            "SETTLEMENT_POLL_MS": "100", "NON_ACCEPTANCE_WAIT_SECS": "12", "REDIS_RECONNECT_BASE_DELAY_MS": "50",
             "ALERT_LOG_PATH": "\(directory.path)/alerts.log", "ALERT_ACK_TIMEOUT_MS": "200",
             "ORDER_SUBMIT_TIMEOUT_MS": "2000",
         ]

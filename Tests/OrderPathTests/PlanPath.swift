@@ -70,7 +70,7 @@ extension Rig {
 extension OrderPath {
     static let planSettings = [
         "LIQUIDITY_MIN_THRESHOLD": "1", "PLAN_RETRY_MS": "50", "PLAN_LEASE_MS": "400", "NAKED_PATIENCE_SECS": "1",
-        "NON_ACCEPTANCE_WAIT_SECS": "4",
+        "NON_ACCEPTANCE_WAIT_SECS": "8",
     ]
 
     /// Both services with books that a plan can trade on.
