@@ -127,7 +127,7 @@ public struct KillSwitchRehearsal: Sendable {
         var generator = SeededGenerator(seed: 7)
         while !Task.isCancelled {
             // A database that is away takes none.
-            _ = try? await feeder.feed(atMost: IntentFeeder.waiting, &generator)
+            try? await feeder.feed(atMost: IntentFeeder.waiting, &generator)
             try? await MachineClock.real.sleep(for: .milliseconds(30))  // cancelled: the loop sees it
         }
     }

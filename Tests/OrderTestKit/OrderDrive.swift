@@ -6,6 +6,7 @@ import NIOConcurrencyHelpers
 import Postgres
 import Resilience
 import Runtime
+import Servers
 import TestKit
 
 /// Feeds a world, kills its service at the points of its plan, and holds what came of it against the venue.
@@ -17,12 +18,14 @@ struct OrderDrive: Sendable {
     let target: Int
     let kills: Int
     let seed: UInt64
-    private let feeder: IntentFeeder
+    private let intents: IntentFeeder
+    private let feeder: SignalFeeder
     private let clock = MachineClock.real
 
     init(world: OrderWorld, target: Int, kills: Int, seed: UInt64, bus: Bus) {
         self.world = world
-        feeder = IntentFeeder(pool: world.pool, account: TradingAccount(.paper), bus: bus)
+        intents = IntentFeeder(pool: world.pool, account: TradingAccount(.paper), bus: bus)
+        feeder = SignalFeeder(intents, bus: bus)
         self.target = target
         self.kills = kills
         self.seed = seed
@@ -31,12 +34,24 @@ struct OrderDrive: Sendable {
     private var submitted: Int { world.venueTap.count(.submit) }
 
     func run() async throws -> OrderResult {
-        try await feeder.prepare()
+        try await intents.prepare()
+        let processor = try world.startSignalProcessor(SignalFeeder.settings)
+        do {
+            let result = try await run(beside: processor)
+            await processor.terminate()
+            return result
+        } catch {
+            await processor.kill9()
+            throw error
+        }
+    }
+
+    private func run(beside processor: ChildProcess) async throws -> OrderResult {
         let sampler = LimitSampler(pool: world.pool)
         // All three end before this function does.
         let supervision = Task { try await world.supervise() }
         let sampling = Task { try await sampler.run() }
-        let telling = Task { [feeder] in await feeder.tellPrices() }
+        let telling = Task { [intents] in await intents.tellPrices() }
         defer {
             telling.cancel()
             supervision.cancel()
@@ -50,6 +65,7 @@ struct OrderDrive: Sendable {
         sampling.cancel()
         var result = try await result(sampler.result, settledWithin: settledWithin)
         if let stall { result.violations.insert("\(world.name): \(stall)", at: 0) }
+        if let end = processor.exitStatus { result.violations.append("\(world.name): signal-processor: \(end)") }
         return result
     }
 
@@ -67,7 +83,7 @@ struct OrderDrive: Sendable {
                 next = submitted + pace
             }
             if world.plan.wantsCancel { try await cancel(&generator) }
-            _ = try await feeder.feed(atMost: IntentFeeder.waiting, &generator)
+            try await feeder.feed(&generator)
             if submitted > progress.count { progress = (submitted, clock.now) }
             guard progress.at.duration(to: clock.now) < .seconds(180) else {
                 return "nothing was sent for three minutes, after \(submitted)"
@@ -82,7 +98,7 @@ struct OrderDrive: Sendable {
         try await world.venue.disarm()
         try await world.venue.arm([OrderFault.unreadableFills], seed: seed)
         try await eventually(within: .seconds(60), "an order whose fills cannot be read") {
-            _ = try await feeder.feed(atMost: IntentFeeder.waiting, &generator)
+            try await feeder.feed(&generator)
             return try await world.count(
                 """
                 SELECT count(*) AS n FROM orders
@@ -126,6 +142,9 @@ struct OrderDrive: Sendable {
         result.settledWithin = settledWithin
         for row in try await world.pool.query("SELECT state, count(*) AS n FROM orders GROUP BY state") {
             result.states[try row.text("state")] = try row.int("n")
+        }
+        for row in try await world.pool.query("SELECT verdict, count(*) AS n FROM signals GROUP BY verdict") {
+            result.verdicts[try row.text("verdict")] = try row.int("n")
         }
         let longest = try await world.pool.first(
             "SELECT coalesce(max(extract(epoch FROM closed_at - stored_at)), 0)::float8 AS seconds FROM orders")

@@ -11,8 +11,13 @@ enum OrderMarkets {
     static let ask = Price.cents(50)
     static let bid = Price.cents(49)
 
+    /// Who watches them all.
+    static let shard: ShardID = "shard-01"
     static let ids = (1...count).map { MarketID(stringLiteral: "KXORDERS-\(100 + $0)") }
     private static let thin = (0..<count).filter(isThin)
+
+    /// Each is traded as a game of its own.
+    static func game(of market: MarketID) -> GameID { GameID(stringLiteral: "orders-\(market)") }
 
     static func isThin(_ index: Int) -> Bool { index % 3 == 0 }
 

@@ -95,6 +95,8 @@ public struct OrderResult: Sendable {
     public var intents = 0
     public var hits: [KillPoint: Int] = [:]
     public var states: [String: Int] = [:]
+    /// What became of signals, by the name of the verdict.
+    public var verdicts: [String: Int] = [:]
     /// By what the venue calls them.
     public var faults: [String: Int] = [:]
     public var samples = 0
@@ -118,6 +120,7 @@ public struct OrderResult: Sendable {
         intents += other.intents
         hits.merge(other.hits, uniquingKeysWith: +)
         states.merge(other.states, uniquingKeysWith: +)
+        verdicts.merge(other.verdicts, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)
         samples += other.samples
         largestExposure = max(largestExposure, other.largestExposure)

@@ -132,9 +132,19 @@ final class OrderWorld: Sendable {
             "DATABASE_URL": postgres.url(database: name), "STATUS_PORT": "\(port)", "CONTROL_TOKEN": token,
             "SPORTS": "nba", "ESPN_BASE_URL": "http://127.0.0.1:\(venue.port)/apis/site/v2/sports",
         ]
-        return try ChildProcess.spawn(
-            "\(executables)/orchestrator", environment: environment.merging(own) { $1 }, directory: folder.path,
-            output: .file("\(folder.path)/orchestrator.log"))
+        return try start("orchestrator", own)
+    }
+
+    /// A signal-processor beside it, which nobody kills.
+    func startSignalProcessor(_ limits: [String: String]) throws -> ChildProcess {
+        let own = ["DATABASE_URL": postgres.url(database: name)]
+        return try start("signal-processor", own.merging(limits) { $1 })
+    }
+
+    private func start(_ program: String, _ own: [String: String]) throws -> ChildProcess {
+        try ChildProcess.spawn(
+            "\(executables)/\(program)", environment: environment.merging(own) { $1 }, directory: folder.path,
+            output: .file("\(folder.path)/\(program).log"))
     }
 
     /// Runs `linesman kill-switch` to its end.
@@ -157,11 +167,12 @@ final class OrderWorld: Sendable {
         if !isKept { folder.remove() }
     }
 
-    /// The last lines of the service's log.
+    /// The last lines of both services' logs.
     var log: String {
-        String(
-            decoding: (FileManager.default.contents(atPath: "\(folder.path)/execution-service.log") ?? Data())
-                .suffix(4_000), as: UTF8.self)
+        ["execution-service", "signal-processor"].map { program in
+            let text = FileManager.default.contents(atPath: "\(folder.path)/\(program).log") ?? Data()
+            return String(decoding: text.suffix(4_000), as: UTF8.self)
+        }.joined()
     }
 
     // MARK: The database

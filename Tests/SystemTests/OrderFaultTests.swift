@@ -15,7 +15,7 @@ import Testing
         var rehearsal = OrderRehearsal(executables: Executable.folder.path, submits: Self.submits)
         rehearsal.say = { LogOutput.standardError.line($0) }
         let result = try await rehearsal.run()
-        LogOutput.standardError.line(result.table)
+        LogOutput.standardError.line("\(result.table)\nverdicts: \(result.verdicts)")
         #expect(result.violations == [])
         #expect(result.submits >= Self.submits)
         // Without these the rest would prove nothing.
@@ -24,7 +24,10 @@ import Testing
             #expect(result.faults[fault, default: 0] > 0, "the venue never did this: \(fault)")
         }
         #expect(result.states["filled", default: 0] > 0 && result.states["rejected", default: 0] > 0)
-        // The limits were used up, so they had something to hold.
+        // The limits were used up, and it was the signal-processor that held them.
         #expect(result.samples > 100 && result.largestExposure + result.largestExposure > result.limit)
+        for verdict in ["market_exposure", "total_exposure"] {
+            #expect(result.verdicts[verdict, default: 0] > 0, "nothing was refused for \(verdict)")
+        }
     }
 }

@@ -36,6 +36,7 @@ enum OrderFaults {
         report.set("exposure_limit_dollars", to: .number(result.limit.approximateDollars))
         report.add(Bar("broken promises", Double(result.violations.count), .atMost(0)), as: "violations")
         report.note(Self.list("orders", result.states))
+        report.note(Self.list("signals", result.verdicts))
         report.note(Self.list("faults of the venue", result.faults))
         for (fault, count) in result.faults { report.set("faults_\(fault)", to: .number(Double(count))) }
         for violation in result.violations.prefix(50) { report.violation(violation) }
