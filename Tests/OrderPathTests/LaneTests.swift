@@ -105,7 +105,7 @@ struct LaneTests {
                 """)
             try await path.rig.pool.execute(
                 "CREATE TRIGGER hold_up BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION hold_up()")
-            path.startExecution()
+            path.startExecution(["NON_ACCEPTANCE_WAIT_SECS": "4"])
             try await approve(path, "game-1")
             try await path.untilOrder(.rejected)
             #expect(try await path.rig.text("SELECT reason AS t FROM orders") == "held_up")

@@ -92,7 +92,7 @@ struct LegDeskTests {
         try await withOrderPath { path in
             // A quarter of the wait of 4 seconds, and a little.
             try await whenStored("pg_sleep(1.1)", path)
-            let away = try await path.startPlanning()
+            let away = try await path.startPlanning(["NON_ACCEPTANCE_WAIT_SECS": "4"])
             try await path.publish(path.rig.arbitrage("a1", away: away))
             try await path.untilPlan("flat", Self.asks)
             let stopped = try await reason(path)

@@ -91,6 +91,8 @@ import Wire
     {
         let pace = [
             "SHARD_DEGRADED_AFTER_SECS": "1", "SHARD_RECOVER_AFTER_SECS": "0.5", "REBALANCE_AFTER_SECS": "1",
+            // Nothing but its word frees a game: a lease would end first on a machine that is busy enough.
+            "SHARD_TIMEOUT_SECS": "120", "SHARD_LEASE_MS": "120000",
         ]
         try await OrchestratorRig.run(pace) { rig in
             try await seed(30, in: rig)
