@@ -22,14 +22,21 @@ public struct DatabaseClockOffset: Hashable, Sendable {
     /// The smallest offset that fits, 0 when the clocks may be equal; in microseconds.
     public var least: Int64 { min(max(0, range.lowerBound), range.upperBound) }
 
+    /// Whether the clocks may be within the bound.
     public func isWithin(_ bound: Duration) -> Bool { Duration.microseconds(abs(least)) <= bound }
+
+    /// Whether they certainly are, or certainly are not: a slow answer neither accuses nor acquits.
+    public func decides(on bound: Duration) -> Bool {
+        let most = max(abs(range.lowerBound), abs(range.upperBound))
+        return !isWithin(bound) || Duration.microseconds(most) <= bound
+    }
 }
 
 /// Compares the database's clock with ours, and says when no entry may be decided or sent: what is approved expires by
 /// either of them (DESIGN rule 8).
 ///
-/// Measured at the start and each second, by processes that ask for it. While the database is away the last measurement
-/// counts; nothing is decided or sent then.
+/// Measured at the start and each second, by processes that ask for it. The last measurement that decides counts, also
+/// while the database is away or slow; before the first of them nothing is decided or sent.
 public final class DatabaseClockWatch: Sendable {
     static let kind = "databaseClockOffset"
     static let interval = Duration.seconds(1)
@@ -57,7 +64,7 @@ public final class DatabaseClockWatch: Sendable {
         metrics = context.metrics
     }
 
-    /// Whether the clocks are certainly further apart than the bound, or were not compared yet.
+    /// Whether the clocks were further apart than the bound when that was last certain, or were not compared yet.
     public var isOff: Bool { state.withLockedValue { $0.map { !$0.isWithin(bound) } ?? true } }
 
     /// Fails while `isOff`.
@@ -90,9 +97,15 @@ public final class DatabaseClockWatch: Sendable {
     }
 
     func measure() async throws {
-        let asked = wall.microseconds
-        let told = try await VenueBalances.now(database)
-        guard let offset = DatabaseClockOffset(asked: asked, told: told, answered: wall.microseconds) else { return }
+        // On a connection of its own for the while: waiting for one is no part of the round trip.
+        let (asked, told, answered) = try await database.transaction("database clock") { [wall] transaction in
+            let asked = wall.microseconds
+            let told = try await VenueBalances.now(transaction)
+            return (asked, told, wall.microseconds)
+        }
+        guard let offset = DatabaseClockOffset(asked: asked, told: told, answered: answered),
+            offset.decides(on: bound)
+        else { return }
         let before = state.withLockedValue { known in
             defer { known = offset }
             return known

@@ -18,6 +18,14 @@ struct DatabaseClockTests {
         #expect(DatabaseClockOffset(asked: 0, told: 7, answered: 0)?.range == 7...7)
     }
 
+    @Test func `a slow answer acquits nobody either`() throws {
+        // Three seconds behind, told after a second and a half: it may be within two seconds, and may not.
+        let slow = try #require(DatabaseClockOffset(asked: 0, told: -2_250_000, answered: 1_500_000))
+        #expect(slow.isWithin(.seconds(3)) && !slow.decides(on: .seconds(3)))
+        #expect(slow.decides(on: .seconds(4)) && slow.isWithin(.seconds(4)))
+        #expect(slow.decides(on: .seconds(2)) && !slow.isWithin(.seconds(2)))
+    }
+
     @Test(arguments: [-60_000_000, -2_000_001, -2_000_000, 0, 2_000_000, 2_000_001, 60_000_000] as [Int64])
     func `the bound itself is inside`(offset: Int64) throws {
         let seen = try #require(DatabaseClockOffset(asked: 100, told: 100 + offset, answered: 100))
