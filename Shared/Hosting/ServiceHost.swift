@@ -44,8 +44,9 @@ public struct ServiceHost: Sendable {
         host.alerts.start(in: context)
         context.supervisor.add("redis", .critical) { try await host.redis.run() }
         context.supervisor.add("bus", .critical) { try await host.bus.run() }
-        // The first hook to be added runs last: what the others publish is stored too.
+        // The first hook to be added runs last: what the others publish is stored too, and what they refuse told.
         let limit = context.process.drainTimeout / 2
+        context.supervisor.onDrain("refusals") { await host.refusals.drain(host.database) }
         context.supervisor.onDrain("bus") { await host.bus.drain(within: limit) }
         context.supervisor.add("database", .critical) { await host.database.run() }
         try await BootCheck.run(
@@ -55,7 +56,6 @@ public struct ServiceHost: Sendable {
             ], failAfter: settings.bootTimeout, clock: context.clock, log: context.log)
         try await Migrations.run(host.database)
         context.supervisor.add("refusals", .bestEffort) { try await host.refusals.run(host.database) }
-        context.supervisor.onDrain("refusals") { await host.refusals.drain(host.database) }
         context.supervisor.add("kill-switch", .important) { try await host.killSwitch.run() }
         return host
     }

@@ -117,3 +117,15 @@ enum Classifier {
         }
     }
 }
+
+extension PostgresError {
+    /// Whether the same row would be refused for ever: its data, or a constraint; not the database's own state, such as
+    /// a disk that is full.
+    public var blamesRow: Bool {
+        switch code {
+        case .encoding, .decoding: true
+        case .permanent: sqlState.map { $0.hasPrefix("22") || $0.hasPrefix("23") } ?? false
+        default: false
+        }
+    }
+}

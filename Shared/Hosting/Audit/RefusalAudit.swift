@@ -11,6 +11,8 @@ import Runtime
 public final class RefusalAudit: Sendable {
     private struct State {
         var tally = RefusalTally()
+        /// Refusals of the rows that are being written.
+        var inFlight = 0
         var waker: AsyncStream<Void>.Continuation?
     }
 
@@ -41,6 +43,7 @@ public final class RefusalAudit: Sendable {
     /// Something was refused; `details` are of use to whoever looks into it.
     public func note(_ refusal: Refusal, _ details: [String: String] = [:]) {
         let details = details.mapValues { Self.storable($0) }
+        let refusal = Refusal(refusal.kind, from: Self.storable(refusal.source), event: refusal.event)
         let (isToldApart, waker) = state.withLockedValue { state in
             (state.tally.note(refusal, details, at: clock.now), state.waker)
         }
@@ -74,29 +77,55 @@ public final class RefusalAudit: Sendable {
         } catch {
             log.warning("refusals not written", metadata: [Key.reason: "\(error)"])
         }
-        let left = state.withLockedValue { $0.tally.waiting }
+        let left = state.withLockedValue { $0.tally.waiting + $0.inFlight }
         if left > 0 { unwritten.increment(by: left) }
     }
 
     /// - Returns: false when the database is to be asked again.
     private func write(to database: PostgresPool, all: Bool = false) async -> Bool {
-        let rows = state.withLockedValue { $0.tally.take(at: clock.now, all: all) }
+        let rows = state.withLockedValue { state in
+            let rows = state.tally.take(at: clock.now, all: all)
+            state.inFlight += Self.refusals(rows)
+            return rows
+        }
         if rows.isEmpty { return true }
+        return await write(rows, to: database)
+    }
+
+    private func write(_ rows: [RefusalTally.Row], to database: PostgresPool) async -> Bool {
         do {
             try await database.retryingTransaction("refusals") { transaction in
                 for row in rows { try await entry(row).write(transaction) }
             }
-        } catch let error as PostgresError where error.code == .permanent || error.code == .encoding {
+            state.withLockedValue { $0.inFlight -= Self.refusals(rows) }
+            return true
+        } catch let error as PostgresError where error.blamesRow {
+            if rows.count > 1 { return await writeEach(of: rows, to: database) }
             // Asked again it would be refused again.
-            unwritten.increment(by: rows.reduce(0) { $0 + $1.count })
-            log.error("refusals cannot be written", metadata: [Key.reason: "\(error)"])
+            state.withLockedValue { $0.inFlight -= Self.refusals(rows) }
+            unwritten.increment(by: Self.refusals(rows))
+            log.error("refusal cannot be written", metadata: [Key.reason: "\(error)"])
+            return true
         } catch {
-            state.withLockedValue { $0.tally.putBack(rows, at: clock.now) }
+            state.withLockedValue { state in
+                state.inFlight -= Self.refusals(rows)
+                state.tally.putBack(rows, at: clock.now)
+            }
             log.debug("refusals wait for the database", metadata: [Key.reason: "\(error)"])
             return false
         }
-        return true
     }
+
+    /// One of them is refused by the database, and keeps none of the others.
+    private func writeEach(of rows: [RefusalTally.Row], to database: PostgresPool) async -> Bool {
+        var areWritten = true
+        for row in rows {
+            if await !write([row], to: database) { areWritten = false }
+        }
+        return areWritten
+    }
+
+    private static func refusals(_ rows: [RefusalTally.Row]) -> Int { rows.reduce(0) { $0 + $1.count } }
 
     private func entry(_ row: RefusalTally.Row) -> AuditEntry {
         AuditEntry(

@@ -371,12 +371,7 @@ public actor WriteJournal {
     /// Whether the same row would be refused for ever: its data, or a constraint; not the database's own state.
     private static func blamesRow(_ error: any Error) -> Bool {
         if error is CancellationError { return false }
-        guard let error = error as? PostgresError else { return true }
-        switch error.code {
-        case .encoding, .decoding: return true
-        case .permanent: return error.sqlState.map { $0.hasPrefix("22") || $0.hasPrefix("23") } ?? false
-        default: return false
-        }
+        return (error as? PostgresError)?.blamesRow ?? true
     }
 
     // MARK: The folder
