@@ -36,11 +36,7 @@ struct OrderDrive: Sendable {
     func run() async throws -> OrderResult {
         try await intents.prepare()
         let processor = try world.startSignalProcessor(SignalFeeder.settings)
-        do {
-            let result = try await run(beside: processor)
-            await processor.terminate()
-            return result
-        } catch {
+        do { return try await run(beside: processor) } catch {
             await processor.kill9()
             throw error
         }
@@ -59,13 +55,16 @@ struct OrderDrive: Sendable {
         }
         try await world.venue.arm(OrderFault.usual, seed: seed)
         let stall = try await drive()
+        let early = processor.exitStatus
+        // What was said and not decided yet is approved no more.
+        await processor.terminate()
         let settledWithin = try await settle()
         await world.stop()
         try await supervision.value
         sampling.cancel()
         var result = try await result(sampler.result, settledWithin: settledWithin)
         if let stall { result.violations.insert("\(world.name): \(stall)", at: 0) }
-        if let end = processor.exitStatus { result.violations.append("\(world.name): signal-processor: \(end)") }
+        if let early { result.violations.append("\(world.name): signal-processor: \(early)") }
         return result
     }
 
