@@ -106,6 +106,38 @@ struct BadInputTests {
         }
     }
 
+    @Test func `what the venue has paid is listed from where it was read whole, by the next life too`() async throws {
+        try await withOrderPath { path in
+            @Sendable func readTo() async throws -> Int64 {
+                try await path.rig.number("SELECT coalesce(settlements_read_to, -1) AS n FROM reconciliations")
+            }
+            @Sendable func live(until what: String, _ isReached: @escaping @Sendable () async throws -> Bool)
+                async throws
+            {
+                path.startExecution()
+                try await eventually("\(what)", isReached)
+                await path.stop()
+            }
+            // An order tells the lives after it how late it is.
+            try await path.rig.approve(10)
+            try await live(until: "read") {
+                let isFilled = try await path.rig.number("SELECT count(*) AS n FROM orders WHERE state = 'filled'") == 1
+                let until = try await readTo()
+                return isFilled && until >= 0
+            }
+            let known = tipOff.advanced(by: .seconds(-7_200))
+            try await path.rig.pool.execute(
+                "UPDATE reconciliations SET settlements_read_to = \(known.microseconds)")
+            path.venue.failSettlements(true)
+            try await live(until: "not read") { path.venue.settlementsListedFrom.count == 2 }
+            #expect(try await readTo() == known.microseconds)
+            path.venue.failSettlements(false)
+            try await live(until: "read after all") { try await readTo() > known.microseconds }
+            let hour = known.advanced(by: .seconds(-3_600))
+            #expect(path.venue.settlementsListedFrom.dropFirst() == [hour, hour])
+        }
+    }
+
     @Test(arguments: [
         ("market_result", "perhaps"), ("revenue", "NaN"), ("yes_count_fp", "-3"), ("settled_time", "soon"),
     ])

@@ -53,7 +53,8 @@ final class FakeVenue: ExecutionVenue {
         var cancelsFail = 0
         var books: [MarketID: OrderBook] = [:]
         var settlements: [VenueSettlement] = []
-        var settlementLooks = 0
+        var settlementsListedFrom: [VenueInstant] = []
+        var settlementsFail = false
     }
 
     struct Unreachable: Error {}
@@ -167,11 +168,14 @@ final class FakeVenue: ExecutionVenue {
 
     /// It has paid the account for a market.
     func pay(_ settlement: VenueSettlement) { state.withLockedValue { $0.settlements.append(settlement) } }
-    var settlementLooks: Int { state.withLockedValue { $0.settlementLooks } }
+    func failSettlements(_ fail: Bool) { state.withLockedValue { $0.settlementsFail = fail } }
+    /// From when on it was asked what it has paid, each time.
+    var settlementsListedFrom: [VenueInstant] { state.withLockedValue { $0.settlementsListedFrom } }
 
     func settlements(since: VenueInstant, take: (VenueSettlement) async throws -> Void) async throws {
-        let told = state.withLockedValue { state in
-            state.settlementLooks += 1
+        let told = try state.withLockedValue { state in
+            state.settlementsListedFrom.append(since)
+            if state.settlementsFail { throw Unreachable() }
             return state.settlements.filter { $0.at >= since }
         }
         for settlement in told { try await take(settlement) }

@@ -171,6 +171,7 @@ import Testing
         "284b627f4a2251490827f3311bd36a13c0f97e5d091fa13d7cf71fcbae871e7e",
         "6f88a59538695c9eea5c494077dfe594b2046fe99074d8c8a30536ea903630b5",
         "ee5270d39127304960ba05a8ca257b7d1c0ab10cd54a9d88c63837495934b842",
+        "27c0cbb18c63696ed3aa08803dc71734a35dd1f6d1a53340a828b91c7d755808",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

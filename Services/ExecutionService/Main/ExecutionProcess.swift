@@ -26,7 +26,7 @@ enum ExecutionProcess {
             wall: context.wallClock)
         let prices = LatestPrices(metrics: context.metrics)
         let balance = BalanceReader(host: host, venue: venue, account: account)
-        let (positions, plans, results) = (WakeUps(), WakeUps(), WakeUps())
+        let (positions, plans, results, payments) = (WakeUps(), WakeUps(), WakeUps(), WakeUps())
         let desk = OrderDesk(
             host: host, store: store, venue: venue, settings: settings, engine: ExecutionServiceEngine(settings),
             prices: prices, balance: balance, positions: positions)
@@ -89,7 +89,10 @@ enum ExecutionProcess {
             try await desk.resolveUnknownOrders(every: settings.unknownInterval)
         }
         host.supervisor.add("reconciliation", .important) {
-            try await reconciler.run(with: keeper)
+            try await reconciler.run(with: keeper, looked: payments)
+        }
+        host.supervisor.add("foreign-settlements", .bestEffort) {
+            try await ForeignSettlements(host: host, keeper: keeper, records: reconciler.records).run(payments.stream)
         }
         host.supervisor.add("cancel-all", .important) {
             try await CancelAll(host: host, desk: desk, venue: venue).run()

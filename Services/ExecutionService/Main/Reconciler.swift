@@ -14,8 +14,6 @@ struct Reconciler: Sendable {
     /// How far before the last equal look orders and fills are listed again: more than any clock may be off, and than
     /// a venue's list lags.
     static let overlap = Duration.seconds(3_600)
-    /// How often at most the venue is asked what it has paid for markets that are not ours.
-    static let strangersInterval = Duration.seconds(60)
     /// How often it is asked whether a person wants a look.
     static let requestInterval = Duration.seconds(1)
 
@@ -48,25 +46,18 @@ struct Reconciler: Sendable {
         var isOverdue = false
     }
 
-    /// How far the list of what the venue has paid was read.
-    private struct Strangers {
-        var next: MachineInstant?
-        var since: VenueInstant?
-    }
-
     private var name: String { host.source }
 
     /// Looks until cancelled.
     ///
-    /// `keeper` pays out what the venue has paid before it is compared, and looks for what it has paid to others.
-    func run(with keeper: PositionKeeper) async throws {
+    /// `keeper` pays out what the venue has paid before it is compared. `looked` is told of each account that was read.
+    func run(with keeper: PositionKeeper, looked: WakeUps) async throws {
         var limits = ReconciliationEngine.Limits()
         limits.interval = settings.reconciliationInterval
         limits.confirmation = settings.reconciliationConfirmation
         limits.overdue = settings.reconciliationAlertAfter
         var engine = ReconciliationEngine(limits, at: host.clock.now)
         var told = Told()
-        var strangers = Strangers()
         while !Task.isCancelled {
             let started = host.clock.now
             let round = await look { try await keeper.settleOnce() }
@@ -79,7 +70,7 @@ struct Reconciler: Sendable {
                 host.log.warning("reconciliation not stored", metadata: [Key.reason: "\(error)"])
             }
             await mend(round)
-            await lookForStrangers(round, keeper, &strangers)
+            if round.theirs != nil { looked() }
             try await rest(judgement.pause, after: round.asked)
         }
     }
@@ -122,9 +113,12 @@ struct Reconciler: Sendable {
 
     /// From when on orders and fills are listed, in whole seconds as venues take it; nil for all.
     private static func since(_ before: ReconciliationRecord?, now: VenueInstant) -> VenueInstant? {
-        guard let compared = before?.comparedTo, let instant = try? VenueInstant(microseconds: compared) else {
-            return nil
-        }
+        listed(from: before?.comparedTo, now: now)
+    }
+
+    /// What was known up to `until`, in microseconds, is listed again from a while before.
+    static func listed(from until: Int64?, now: VenueInstant) -> VenueInstant? {
+        guard let until, let instant = try? VenueInstant(microseconds: until) else { return nil }
         // A clock that ran ahead when it was stored must not hide what came after.
         let from = min(instant, now).advanced(by: .zero - overlap)
         let seconds = from.microseconds / 1_000_000
@@ -301,26 +295,6 @@ struct Reconciler: Sendable {
                 return
             }
         }
-    }
-
-    /// What the venue has paid for markets in which nothing of ours ever traded: it holds up nothing, and a list that
-    /// could not be read is asked for again from where it was.
-    private func lookForStrangers(_ round: Round, _ keeper: PositionKeeper, _ strangers: inout Strangers) async {
-        guard round.theirs != nil, strangers.next.map({ host.clock.now >= $0 }) ?? true else { return }
-        strangers.next = host.clock.now.advanced(by: Self.strangersInterval)
-        // What was paid before this account was first compared is nobody's news.
-        let lately = host.venueClock.now.advanced(by: .zero - Self.overlap)
-        let since = strangers.since ?? Self.since(round.before, now: round.venueNow) ?? max(lately, .epoch)
-        do {
-            try await keeper.lookForStrangers(since: since)
-            strangers.since = max(lately, .epoch)
-        } catch  where !Task.isCancelled {
-            strangers.since = since
-            host.context.metrics.counter(
-                "settlements_not_read_total", "Lists of settlements that a venue did not tell."
-            ).increment()
-            host.log.warning("settlements not read", metadata: [Key.reason: "\(error)"])
-        } catch {}
     }
 
     /// Until it is time, or a person asks.

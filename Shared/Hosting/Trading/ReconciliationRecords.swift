@@ -163,6 +163,28 @@ public struct ReconciliationStore: Sendable {
             """)
     }
 
+    // MARK: What the venue has paid
+
+    /// Venue time in microseconds from which its list of settlements is still to be read: up to there it was read, or
+    /// the books were compared when nobody had read it yet; nil before both.
+    public func settlementsRead(_ database: some PostgresQuerying) async throws -> Int64? {
+        try await database.first(
+            """
+            SELECT coalesce(settlements_read_to, compared_to) AS until FROM reconciliations
+            WHERE account = \(account.name) AND venue = \(venue.rawValue)
+            """
+        )?.int64OrNil("until")
+    }
+
+    /// The list was read whole up to this venue time.
+    public func setSettlementsRead(_ until: VenueInstant, _ database: some PostgresQuerying) async throws {
+        try await database.execute(
+            """
+            UPDATE reconciliations SET settlements_read_to = \(until.microseconds)
+            WHERE account = \(account.name) AND venue = \(venue.rawValue)
+            """)
+    }
+
     private static func time(_ microseconds: Int64?) -> SQL {
         "timestamptz 'epoch' + \(microseconds as Int64?)::int8 * interval '1 microsecond'"
     }
