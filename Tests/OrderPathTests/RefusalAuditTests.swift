@@ -83,6 +83,38 @@ struct RefusalAuditTests {
         }
     }
 
+    @Test func `a full disk has them when there is room, and a row that is never taken costs none of the others`()
+        async throws
+    {
+        try await withOrderPath { path in
+            try await path.rig.pool.execute("CREATE TABLE disk AS SELECT true AS is_full")
+            try await path.rig.pool.execute(
+                """
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    IF NEW.details->>'from' = 'arbitrage:new' THEN
+                        RAISE EXCEPTION 'never' USING ERRCODE = 'check_violation';
+                    ELSIF NEW.details->>'from' = 'signals:new' AND EXISTS (SELECT FROM disk WHERE is_full) THEN
+                        RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full';
+                    END IF;
+                    RETURN NEW;
+                END $$
+                """)
+            try await path.rig.pool.execute(
+                "CREATE TRIGGER refuse BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()")
+            path.startSignalProcessor()
+            try await publish(3, path)
+            try await publish(2, on: Channels.arbitrages.name, path)
+            func unwritten() -> Int { path.counted("refusals_unwritten_total", by: "signal-processor") }
+            try await eventually("one is given up") { unwritten() > 0 }
+            #expect(try await audited(.deadLetter, path.rig).rows == 0)
+            try await path.rig.pool.execute("UPDATE disk SET is_full = false")
+            try await eventually("there is room") { try await audited(.deadLetter, path.rig).rows > 0 }
+            #expect(await path.stop() == [.ok])
+            #expect(try await audited(.deadLetter, path.rig).count == 3)
+            #expect(unwritten() == 2)
+        }
+    }
+
     @Test func `a signal that can never be stored is put aside and written down, and the next one is decided`()
         async throws
     {
