@@ -24,6 +24,7 @@ actor SignalFeeder {
 
     /// Signals that may wait at one time for the signal-processor: it has decided on all before more are said.
     private static let most = 20
+    private static let mostWhenFull = 2
 
     private let intents: IntentFeeder
     private let bus: Bus
@@ -48,7 +49,10 @@ actor SignalFeeder {
             let room = min(Self.most, IntentFeeder.waiting - open)
             let wishes = OrderWish.some(in: markets, atMost: room, &copy)
             try await self.intents.insert(wishes.filter { $0.action == .sell }, transaction)
-            return wishes.filter { $0.action == .buy }
+            // Where there is no room a few show that the limit holds; more would only cost time.
+            let exposure = markets.reduce(Money.zero) { $0 + $1.exposure }
+            let isFull = exposure + .dollars(5) > IntentFeeder.total
+            return wishes.filter { $0.action == .buy }.prefix(isFull ? Self.mostWhenFull : Self.most)
         }
         generator = copy
         said = bought.map(\.id)
