@@ -30,11 +30,12 @@ import Testing
             let subscription = try await client.subscribe(to: ["a"])
             try await hearing(client) { heard in
                 await server.kill()
-                try await server.start()
+                async let start: Void = server.start()
                 try await eventually(within: .seconds(30), "both waited") {
                     Set(heard.waited).isSuperset(of: [.commands, .subscriptions])
                 }
                 #expect(try await server.ask("CONFIG", "SET", "key-load-delay", "0") == ["OK"])
+                try await start
                 try await eventually(within: .seconds(30), "live again") {
                     let status = client.status
                     return status.isReady && status.commands.reconnects == 1 && status.subscriptions.reconnects == 1
