@@ -11,14 +11,31 @@ import Testing
 struct DatabaseClockTests {
     /// A wall clock that can be set.
     private final class Shift: Sendable {
-        private let seconds = NIOLockedValueBox<Int64>(0)
+        private struct State {
+            var seconds: Int64
+            var jumps = false
+            var looks = 0
+        }
 
-        init(_ seconds: Int64) { set(seconds) }
+        private let state: NIOLockedValueBox<State>
 
-        func set(_ shift: Int64) { seconds.withLockedValue { $0 = shift } }
+        init(_ seconds: Int64) { state = NIOLockedValueBox(State(seconds: seconds)) }
+
+        func set(_ shift: Int64) { state.withLockedValue { $0.seconds = shift } }
+
+        /// From now on it is behind at two looks and ahead at the third: of three questions one is uncertain by twice
+        /// the shift, as one that was answered late is.
+        func jump() { state.withLockedValue { $0.jumps = true } }
+        var looks: Int { state.withLockedValue { $0.looks } }
 
         var wall: WallClock {
-            WallClock { [self] in WallClock.real.microseconds + seconds.withLockedValue { $0 } * 1_000_000 }
+            WallClock { [self] in
+                let shift = state.withLockedValue { state in
+                    state.looks += 1
+                    return state.jumps && state.looks % 3 != 0 ? -state.seconds : state.seconds
+                }
+                return WallClock.real.microseconds + shift * 1_000_000
+            }
         }
     }
 
@@ -49,6 +66,21 @@ struct DatabaseClockTests {
             try await eventually("its end is told") {
                 try path.alerts("databaseClockOffset:signal-processor/1") == 2
             }
+        }
+    }
+
+    @Test func `an answer that comes too late to be certain ends nothing`() async throws {
+        try await withOrderPath { path in
+            let shift = Shift(60)
+            path.startSignalProcessor(wall: shift.wall)
+            try await path.untilAlert("databaseClockOffset:signal-processor/1")
+            shift.jump()
+            let looks = shift.looks
+            try await eventually("it was asked in each of three ways") { shift.looks > looks + 24 }
+            try await path.publish(path.rig.signal("s1"))
+            try await eventually("decided") { try await path.rig.number("SELECT count(*) AS n FROM signals") == 1 }
+            #expect(try await path.rig.text("SELECT verdict AS t FROM signals") == "database_clock")
+            #expect(try path.alerts("databaseClockOffset:signal-processor/1") == 1)
         }
     }
 
