@@ -70,7 +70,8 @@ extension Rig {
 extension OrderPath {
     static let planSettings = [
         "LIQUIDITY_MIN_THRESHOLD": "1", "PLAN_RETRY_MS": "50", "PLAN_LEASE_MS": "400", "NAKED_PATIENCE_SECS": "1",
-        "NON_ACCEPTANCE_WAIT_SECS": "8",
+        // A quarter of it is how long a claim may be held up by a busy machine.
+        "NON_ACCEPTANCE_WAIT_SECS": "16",
     ]
 
     /// Both services with books that a plan can trade on.
@@ -101,19 +102,24 @@ extension OrderPath {
     func telling(
         _ asks: [MarketID: Int64], until what: String, _ condition: () async throws -> Bool
     ) async throws {
-        try await eventually(what) {
-            for (market, ask) in asks.sorted(by: { $0.key < $1.key }) { try await tell(market, ask: ask) }
-            return try await condition()
+        let clock = MachineClock.real
+        var next = clock.now
+        do {
+            try await eventually(what) {
+                if clock.now >= next {
+                    for (market, ask) in asks.sorted(by: { $0.key < $1.key }) { try await tell(market, ask: ask) }
+                    next = clock.now.advanced(by: .milliseconds(50))
+                }
+                return try await condition()
+            }
+        } catch let error as NeverCame {
+            throw NeverCame(description: "\(error), but \(try await planStory())")
         }
     }
 
     func untilPlan(_ ending: String, _ asks: [MarketID: Int64]) async throws {
-        do {
-            try await telling(asks, until: "a plan that ended \(ending)") {
-                try await rig.number("SELECT count(*) AS n FROM plans WHERE ending = \(ending)") == 1
-            }
-        } catch let error as NeverCame {
-            throw NeverCame(description: "\(error), but \(try await planStory())")
+        try await telling(asks, until: "a plan that ended \(ending)") {
+            try await rig.number("SELECT count(*) AS n FROM plans WHERE ending = \(ending)") == 1
         }
     }
 

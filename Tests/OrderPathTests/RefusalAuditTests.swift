@@ -63,9 +63,15 @@ struct RefusalAuditTests {
     @Test func `garbage that comes while the database is away is written down when it is back`() async throws {
         try await withOrderPath { path in
             let (proxy, url) = try await path.rig.behindProxy()
+            let away = try await path.rig.addAwayMarket("game-1")
             path.startSignalProcessor(["DATABASE_URL": url])
             try await publish(1, path)
+            try await path.publish(path.rig.arbitrage("a1", away: away))
             try await eventually("the database is there") { try await audited(.deadLetter, path.rig).count == 1 }
+            // Where it stands in a channel the service asks the database, before it hears anything there.
+            try await eventually("arbitrages are heard") {
+                try await path.rig.number("SELECT count(*) AS n FROM signals") == 2
+            }
             try await proxy.refuse()
             try await proxy.reset()
             try await publish(5, on: Channels.arbitrages.name, path)
