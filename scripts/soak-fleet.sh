@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export LINESMAN_SIMULATION_SEEDS=${1:-10000} LINESMAN_SIMULATION_FIRST=${2:-1}
-exec swift test -c release -Xswiftc -enable-testing --scratch-path .build/soak --filter '^SimulationTests\.'
+exec swift test -c release -Xswiftc -enable-testing -Xswiftc -O --scratch-path .build/soak --filter '^SimulationTests\.'

@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LINESMAN_RESERVATION_STEPS=${1:-1000000} LINESMAN_PLAN_RUNS=${2:-50000}
 submits=${3:-100000}
 if ((LINESMAN_RESERVATION_STEPS > 0)); then
-    swift test -c release -Xswiftc -enable-testing --scratch-path .build/soak \
+    swift test -c release -Xswiftc -enable-testing -Xswiftc -O --scratch-path .build/soak \
         --filter '^(SignalProcessorEngine|ExecutionServiceEngine)Tests\.(ReservationProperty|LegPlanProperty)'
 fi
 if ((submits > 0)); then scripts/bench.sh order-faults --submits "$submits"; fi

@@ -2,13 +2,19 @@
 # Every test, from a fresh clone. Tests start their own redis-server and PostgreSQL on free ports.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/test-build.sh
 
 command -v redis-server >/dev/null 2>&1 || {
     echo "test: redis-server is missing; run scripts/bootstrap.sh as root" >&2
     exit 69
 }
-swift build --build-tests
-if (($# > 0)); then exec swift test --skip-build "$@"; fi
+swift build "${test_build[@]}"
+# The bundle itself: `swift test` reads the whole package again before each call.
+tests() { .build/test/release/LinesmanPackageTests.xctest --testing-library swift-testing "$@"; }
+if (($# > 0)); then
+    tests "$@"
+    exit
+fi
 
 # Modules whose tests wait for sockets, servers or whole suites of processes run one after the other, so that nobody
 # takes the machine from under them; everything else runs first and at once. A thousand seeds keep every core for minutes.
@@ -22,7 +28,7 @@ output=$(mktemp -d)
 trap 'rm -rf "$output"' EXIT
 run() {
     echo "test: $1, after $SECONDS s"
-    swift test --skip-build "${@:2}" 2>&1 | tee "$output/$1" || failed+=("$1")
+    tests "${@:2}" 2>&1 | tee "$output/$1" || failed+=("$1")
 }
 run "pure modules" "${others[@]}"
 # What kills and restarts processes by the dozen takes the machine from everything else, so each runs by itself.
