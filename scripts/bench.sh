@@ -50,7 +50,7 @@ build_suite() {
     local program programs="venue-simulator execution-service"
     case $1 in
     fleet-faults | path | load) programs+=" orchestrator market-discovery game-shard signal-processor" ;;
-    order-faults) ;;
+    order-faults) programs+=" signal-processor" ;;
     kill-switch) programs+=" orchestrator linesman" ;;
     *) return 0 ;;
     esac
