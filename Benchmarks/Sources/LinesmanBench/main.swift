@@ -6,7 +6,7 @@ import Foundation
 // `linesman-bench path [--seconds N]`
 // `linesman-bench load [ramp] [overhead] [--seconds N]`
 // `linesman-bench order-faults [--submits N] [--seed N]`
-// `linesman-bench kill-switch [--rounds N]`
+// `linesman-bench kill-switch`
 // `linesman-bench fleet-faults [failover] [redis-away] [busy] [alerts] [storm] [leadership] [recovery]
 //     [--rounds N] [--away SECONDS] [--minutes N] [--games N]`
 //
