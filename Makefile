@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
-.PHONY: soak-fleet soak-simulation soak-orders bench-path bench-load bench-kill-switch image chaos-report
+.PHONY: soak-fleet soak-simulation soak-orders bench-path bench-load bench-kill-switch image chaos-report check-compose
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -56,6 +56,9 @@ chaos: bootstrap ## rehearse the failures of CHAOS_TESTING.md against real proce
 ROUNDS ?= 20
 chaos-report: bootstrap ## the same in ROUNDS=20 rounds; goes on where it was interrupted (chaos-report.json, .md)
 	scripts/chaos.sh $(ROUNDS) chaos-report.json CHAOS_TESTING.md
+
+check-compose: ## time docker compose up with each profile; 30 s is too long (needs Docker and the images)
+	scripts/check-compose.sh
 
 image: bootstrap ## the container image, from a release build on Debian 12 (docs/OPERATIONS.md)
 	scripts/image.sh

@@ -2,7 +2,7 @@
 # Installs what Linesman needs beside Swift: Debian packages, and only those that are missing.
 set -euo pipefail
 
-packages=(redis-server postgresql libhiredis-dev libpq-dev zlib1g-dev ca-certificates)
+packages=(redis-server postgresql libhiredis-dev libpq-dev zlib1g-dev ca-certificates python3)
 # What goes on without: `linesman chaos` leaves the scenario clock-step out, `make check` the rules of Prometheus, and
 # the tests what asks one.
 optional=(faketime prometheus)

@@ -9,6 +9,23 @@ if docker compose version >/dev/null 2>&1; then
         COMPOSE_PROFILES=$profile docker compose --env-file .env.example config --quiet
     done
     echo "check: docker-compose.yml with each profile"
+    # What stands in .env on the other hosts; the environment wins over both files.
+    other_hosts=(REDIS_URL=redis://:x@10.0.0.1:6379/0 PGHOST=10.0.0.1 POSTGRES_PASSWORD=x REDIS_PASSWORD=x
+        PUBLISH_ADDRESS=10.0.0.1)
+    for values in /dev/null .env.example; do
+        env "${other_hosts[@]}" docker compose --env-file "$values" -f deploy/compose.shards.yml config --quiet
+        env "${other_hosts[@]}" docker compose --env-file "$values" -f deploy/compose.replica.yml config --quiet
+        env "${other_hosts[@]}" docker compose --env-file "$values" -f docker-compose.yml \
+            -f deploy/compose.published.yml config --quiet
+    done
+    for file in shards published replica; do
+        if env -u REDIS_URL -u PGHOST -u PUBLISH_ADDRESS docker compose --env-file /dev/null -f docker-compose.yml \
+            -f "deploy/compose.$file.yml" config --quiet 2>/dev/null; then
+            echo "check: deploy/compose.$file.yml does without the other host" >&2
+            exit 1
+        fi
+    done
+    echo "check: the compose files of other hosts"
 else
     echo "check: docker-compose.yml left out: no docker compose"
 fi

@@ -24,6 +24,11 @@ struct SimulationProfile: Hashable {
     var budget: AccountBudget.Limits?
     /// Whether an order may be worth little, an hour has few orders, and nobody bets on both sides of a game.
     var isStrict = false
+    /// Whether one market and all of them together have narrow limits, and a minute few exits.
+    var isCapped = false
+    /// Whether PostgreSQL is slow at times, market-discovery cut off or standing still, and the clocks of the fleet go
+    /// at rates of their own.
+    var isStretched = false
 
     var hasOrderPath: Bool { processors > 0 }
 
@@ -35,13 +40,13 @@ struct SimulationProfile: Hashable {
     /// In every fourth seed a second execution-service works on the same books, as when one that was taken for dead
     /// comes back; in every third the venue takes fills back, in the others there is arbitrage, and in half of these it
     /// lets us ask for little; in every fifth the day's loss is soon reached; in every seventh orders are few,
-    /// small, and of one side of a game only.
+    /// small, and of one side of a game only. Every fourth is stretched, and in half of these markets are capped.
     static func suite(seed: UInt64) -> SimulationProfile {
         SimulationProfile(
             shards: 2, games: 20, capacity: 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
             length: .seconds(180), takesFillsBack: seed % 3 == 0, hasArbitrage: seed % 3 != 0,
             dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100), budget: seed % 3 == 1 ? scarce : nil,
-            isStrict: seed % 7 == 2)
+            isStrict: seed % 7 == 2, isCapped: seed % 8 == 1, isStretched: seed % 4 == 1)
     }
 
     /// Three orders at once, and one in two seconds.

@@ -120,6 +120,7 @@ extension Simulation {
             }
             at = at.advanced(by: .milliseconds(Int.random(in: 300...4_000, using: &draws)))
         }
+        if profile.isStretched { troubles += stretchedTroubles(from: start, to: end) }
         let ids = scoreboard.keys.sorted()
         for _ in 0..<4 {
             let game = ids[Int.random(in: 0..<ids.count, using: &draws)]
@@ -136,6 +137,20 @@ extension Simulation {
             troubles.append(
                 PlannedTrouble(
                     at: dark, begin: .path(.venueLists(isUp: false)), end: (.path(.venueLists(isUp: true)), light)))
+        }
+        return troubles
+    }
+
+    /// Drawn from numbers of their own, so that the other troubles of a seed stay what they were.
+    private func stretchedTroubles(from start: MachineInstant, to end: MachineInstant) -> [PlannedTrouble] {
+        var draws = SeededGenerator(seed: seed ^ 0x7374_7265_7463_6864)
+        var troubles: [PlannedTrouble] = []
+        var at = start
+        while at < end {
+            let finish = min(at.advanced(by: .milliseconds(Int.random(in: 500...9_000, using: &draws))), end)
+            let (begin, last) = Self.stretchedTrouble(using: &draws)
+            troubles.append(PlannedTrouble(at: at, begin: .path(begin), end: (.path(last), finish)))
+            at = finish.advanced(by: .milliseconds(Int.random(in: 300...9_000, using: &draws)))
         }
         return troubles
     }

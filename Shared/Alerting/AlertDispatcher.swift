@@ -79,6 +79,8 @@ public final class AlertDispatcher: Sendable {
             sinks: Array(sinks.keys),
             seed: random.withGenerator { $0.next() }, at: clock.now)
         core = NIOLockedValueBox(Core(engine: engine, sinks: sinks, settings: settings))
+        // There before the first delivery: what a counter is born with, nobody who asks for its increase sees.
+        for name in sinks.keys { _ = self.metrics.deliverySeconds(at: name) }
     }
 
     // MARK: - What others say
@@ -392,7 +394,11 @@ public final class AlertDispatcher: Sendable {
 
     private func note(_ answer: SinkAnswer, _ message: AlertMessage, _ sink: AlertSink) {
         switch answer {
-        case .delivered: metrics.delivered(to: sink.name).increment(by: message.alerts.count)
+        case .delivered:
+            metrics.delivered(to: sink.name).increment(by: message.alerts.count)
+            let seconds = metrics.deliverySeconds(at: sink.name)
+            let now = wall.microseconds
+            for alert in message.alerts { seconds.observe(Double(max(0, now - alert.at)) / 1_000_000) }
         case .later(let error, _), .refused(let error):
             metrics.failed(at: sink.name, error.code).increment()
             log.warning(

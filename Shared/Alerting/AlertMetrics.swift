@@ -39,6 +39,11 @@ struct AlertMetrics: Sendable {
         registry.counter("alerts_delivered_total", "Alerts that a sink has taken.", labels: ["sink": sink])
     }
 
+    func deliverySeconds(at sink: String) -> Histogram {
+        registry.histogram(
+            "alert_delivery_seconds", "From when an alert was raised until a sink took it.", labels: ["sink": sink])
+    }
+
     func failed(at sink: String, _ code: AlertError.Code) -> Counter {
         registry.counter(
             "alert_attempts_failed_total", "Messages that a sink did not take.",

@@ -112,7 +112,8 @@ public struct ServiceHost: Sendable {
 extension ServiceHost {
     /// Keeps venue time in step with what the shards announce; for services without a venue connection of their own.
     ///
-    /// `onPrice` is told each price before venue time moves on to it, on Redis' loop: it must be short.
+    /// `onPrice` is told each price before venue time moves on to it, on Redis' loop: it must be short. It is not told
+    /// one that is dated ahead of venue time: that would count as fresh for too long, and right ones as older than it.
     public func followVenueTime(
         onPrice: @escaping @Sendable (PriceUpdate) async -> Void = { _ in }
     ) async throws {
@@ -126,10 +127,18 @@ extension ServiceHost {
                 }
             }
         }
-        supervisor.add("venue-time-prices", .important) { [venueClock, redis] in
+        let ahead = context.metrics.counter("prices_ahead_total", "Prices dated ahead of venue time, and refused.")
+        supervisor.add("venue-time-prices", .important) { [venueClock, redis, refusals] in
             await withTaskExecutorPreference(redis.taskExecutor) {
                 for await delivery in prices {
                     guard case .message(let envelope, _) = delivery else { continue }
+                    if venueClock.isAhead(envelope.body.at) {
+                        ahead.increment()
+                        refusals.note(
+                            Refusal(.priceAhead, from: envelope.source),
+                            ["market": envelope.body.market.rawValue, "reason": "its clock is ahead of venue time"])
+                        continue
+                    }
                     await onPrice(envelope.body)
                     venueClock.observe(envelope.body.at)
                 }

@@ -36,6 +36,12 @@ public final class VenueClock: Sendable {
         }
     }
 
+    /// What a clock that is in step with ours may be ahead.
+    public static let tolerance = Duration.seconds(5)
+
+    /// Whether an instant is of a clock that is not in step with ours; in a replay whatever is shown moves the time.
+    public func isAhead(_ instant: VenueInstant) -> Bool { !isReplay && now.advanced(by: Self.tolerance) < instant }
+
     /// Takes note of a venue time that was shown to us; only a replay's watermark moves, and only forward.
     public func observe(_ instant: VenueInstant) {
         mode.withLockedValue { mode in

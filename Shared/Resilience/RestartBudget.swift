@@ -22,6 +22,8 @@ public struct RestartBudget: Hashable, Sendable {
     public let window: Duration
     /// Up for so long after a cooldown, it is no longer said to be in a crash loop.
     public let stableAfter: Duration
+    /// The most that what had come up waits after its first crash within `window`; nil where that makes no difference.
+    public let prompt: Duration?
 
     public private(set) var state: State = .up
     /// Restarts in its life.
@@ -34,18 +36,21 @@ public struct RestartBudget: Hashable, Sendable {
     /// The seed's 5, 15, 45 s and 600 s (DOMAIN, runbook supervisor).
     public init(
         delays: [Duration] = [.seconds(5), .seconds(15), .seconds(45)], attempts: Int = 3,
-        cooldown: Duration = .seconds(600), window: Duration = .seconds(600), stableAfter: Duration = .seconds(60)
+        cooldown: Duration = .seconds(600), window: Duration = .seconds(600), stableAfter: Duration = .seconds(60),
+        prompt: Duration? = nil
     ) {
         precondition(!delays.isEmpty && delays.allSatisfy { $0 >= .zero }, "delays must be zero or more, got \(delays)")
         precondition(attempts >= 0, "attempts must not be negative, got \(attempts)")
         precondition(cooldown >= .zero, "cooldown must not be negative, got \(cooldown)")
         precondition(window > .zero, "window must be positive, got \(window)")
         precondition(stableAfter >= .zero, "stable time must not be negative, got \(stableAfter)")
+        precondition(prompt.map { $0 >= .zero } ?? true, "a prompt restart must not be in the past")
         self.delays = delays
         self.attempts = attempts
         self.cooldown = cooldown
         self.window = window
         self.stableAfter = stableAfter
+        self.prompt = prompt
     }
 
     /// When it is to be started again; nil while it is up.
@@ -61,9 +66,11 @@ public struct RestartBudget: Hashable, Sendable {
 
     /// Notes a crash; ignored when it was not up.
     ///
+    /// `hadComeUp` is false for what ended before it could be used: another start will hardly do better at once.
+    ///
     /// - Returns: when to start it again; nil when ignored.
     @discardableResult
-    public mutating func crashed(at now: MachineInstant) -> MachineInstant? {
+    public mutating func crashed(at now: MachineInstant, hadComeUp: Bool = false) -> MachineInstant? {
         guard state == .up else { return nil }
         upSince = nil
         crashes.removeAll { now.since($0) >= window }
@@ -75,7 +82,9 @@ public struct RestartBudget: Hashable, Sendable {
             isLooping = true
             crashes = []
         } else {
-            until = now.advanced(by: delays[min(crashes.count, delays.count) - 1])
+            var delay = delays[min(crashes.count, delays.count) - 1]
+            if let prompt, hadComeUp, crashes.count == 1 { delay = min(delay, prompt) }
+            until = now.advanced(by: delay)
             state = .waiting(until: until)
         }
         return until

@@ -191,6 +191,19 @@ public final class PrivatePostgres: Sendable {
         return output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
+    /// The path of a program of the server's own version, as `pg_dump`.
+    public func program(_ name: String) throws(ServersError) -> String {
+        // The server's own may be links to where all of its version are.
+        let server = URL(filePath: "\(tools.binaries)/postgres").resolvingSymlinksInPath()
+        let path = server.deletingLastPathComponent().appending(path: name).path
+        guard access(path, X_OK) == 0 else {
+            throw ServersError(
+                .missingProgram,
+                "\(path) is not there; install the Debian package postgresql-client of the server's version")
+        }
+        return path
+    }
+
     private static func checked(_ name: String) throws(ServersError) -> String {
         let allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
         let isPlain = (1...63).contains(name.utf8.count) && name.allSatisfy { allowed.contains($0) }

@@ -56,6 +56,25 @@ import Testing
         }
     }
 
+    // CHECKLIST R100.
+    @Test(.timeLimit(.minutes(4)))
+    func `the way of an alert to its sink is counted from when it was raised, wherever that was`() async throws {
+        try await withFolder { folder in
+            try await SlackSink.serve({ _ in .slack }) { slack in
+                try await Post.open(environment(folder, slack: slack.port)) { post in
+                    #expect(post.value("alert_delivery_seconds_count{sink=\"slack\"}") == 0)
+                    post.dispatcher.fire(
+                        AlertRequest(
+                            id: "elsewhere/1", kind: "nakedLeg", fingerprint: "nakedLeg:game-1", summary: "alone",
+                            source: "execution-service/1", at: WallClock.real.microseconds - 40_000_000))
+                    try await eventually("it was taken") { slack.taken.count == 1 && post.dispatcher.isIdle }
+                    #expect(post.value("alert_delivery_seconds_count{sink=\"slack\"}") == 1)
+                    #expect(post.value("alert_delivery_seconds_sum{sink=\"slack\"}") >= 40)
+                }
+            }
+        }
+    }
+
     // CHECKLIST R100; the bar, at most 3 messages, the first within 5 s, all named within 60, is held on a virtual
     // clock (`AlertEngineTests`) and measured (`fleet-faults storm`): here a slow machine may need more of both.
     @Test(.timeLimit(.minutes(4)))

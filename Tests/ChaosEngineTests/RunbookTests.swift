@@ -15,14 +15,74 @@ import Testing
         #expect(sections == Scenario.all.map(\.name))
     }
 
-    @Test func `each section says what it shows, the one command, and every alert`() throws {
+    private static func section(of scenario: Scenario, in text: String) throws -> Substring {
+        let begin = try #require(text.range(of: "### `\(scenario.name)`\n"))
+        return text[begin.upperBound...].prefix { $0 != "#" }
+    }
+
+    /// Of a line like `- Slack: …`.
+    private static func words(quotedAfter title: String, in section: Substring) throws -> Set<String> {
+        let line = try #require(section.split(separator: "\n").first { $0.hasPrefix("- \(title): ") }, "\(title)")
+        return Set(line.matches(of: /`([^`]+)`/).map { String($0.1) })
+    }
+
+    @Test func `each section says what it shows, and the one command`() throws {
         let text = try Self.text()
         for scenario in Scenario.all {
-            let begin = try #require(text.range(of: "### `\(scenario.name)`\n"))
-            let section = text[begin.upperBound...].prefix { $0 != "#" }
+            let section = try Self.section(of: scenario, in: text)
             #expect(section.contains(scenario.shows), "\(scenario.name)")
             #expect(section.contains("`linesman chaos \(scenario.name)`"), "\(scenario.name)")
-            for alert in scenario.alerts { #expect(section.contains("`\(alert)`"), "\(scenario.name)") }
+            for title in ["By hand", "`linesman status`"] {
+                #expect(section.contains("\n- \(title): "), "\(scenario.name): \(title)")
+            }
+        }
+    }
+
+    @Test func `each section names the alerts that may come, and no other`() throws {
+        let text = try Self.text()
+        for scenario in Scenario.all {
+            let named = try Self.words(quotedAfter: "Slack", in: Self.section(of: scenario, in: text))
+            // What only the outside watcher and Prometheus tell is told there too.
+            let others: Set = ["OrchestratorUnhealthy", "ALERT_DEADMAN_URL"]
+            let strange = named.subtracting(scenario.alerts).subtracting(scenario.mayAlert).subtracting(others)
+                .filter { !$0.hasPrefix("Linesman") }
+            #expect(strange.isEmpty, "\(scenario.name) never tells \(strange.sorted())")
+            let silent = scenario.alerts.union(scenario.mayAlert).subtracting(named)
+            #expect(silent.isEmpty, "\(scenario.name) may tell \(silent.sorted())")
+        }
+    }
+
+    @Test func `each section has the bounds that its rounds are held to`() throws {
+        let text = try Self.text()
+        for scenario in Scenario.all {
+            let section = try Self.section(of: scenario, in: text)
+            let bounds = try #require(section.split(separator: "\n").first { $0.hasPrefix("- At most: ") })
+            if bounds.contains("as `orchestrator-alone-kill`") { continue }
+            let times =
+                [scenario.detection == nil ? nil : scenario.detectWithin, scenario.deliverWithin]
+                .compactMap { $0 } + [scenario.recoverWithin]
+            for time in times {
+                let seconds = "\(time.components.seconds) s"
+                #expect(bounds.contains(seconds), "\(scenario.name): \(seconds)")
+            }
+        }
+    }
+
+    @Test func `each section says what to see in the metrics, and each of them exists`() throws {
+        let text = try Self.text()
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let operations = try String(contentsOf: root.appending(path: "docs/OPERATIONS.md"), encoding: .utf8)
+        let rows = operations.matches(of: /(?m)^\| `([a-z_]+)` \| (?:counter|gauge|histogram) \|/)
+        let metrics = rows.map { String($0.1) }
+        let known = Set(metrics + ["up"])
+        #expect(known.count > 50)
+        for scenario in Scenario.all {
+            let named = try Self.words(quotedAfter: "Metrics", in: Self.section(of: scenario, in: text))
+            let isReference = named.contains { Scenario.named($0) != nil }
+            #expect(isReference || !named.isDisjoint(with: known), "\(scenario.name)")
+            let strange = named.subtracting(known).filter { $0.contains("_") }
+            #expect(strange.isEmpty, "\(scenario.name): \(strange.sorted())")
         }
     }
 }

@@ -227,6 +227,53 @@ private struct Rehearsal {
         #expect(second.effects.isEmpty, "over is over")
     }
 
+    @Test(arguments: ["unsteady from the start", "not broken", "not undone"])
+    func `a control that did not come to its end has caught nothing`(_ why: String) throws {
+        var rehearsal = Rehearsal(try Self.scenario("redis-kill"), control: .unsteady)
+        if why == "unsteady from the start" {
+            rehearsal.see(Self.silent, for: .seconds(200))
+        } else {
+            rehearsal.see(Self.well, for: .seconds(10))
+            if why == "not undone" { rehearsal.see(Self.redis([], isWell: false), for: .seconds(60)) }
+            rehearsal.tell(.failed(0, "no such container"))
+        }
+        let verdict = try #require(rehearsal.verdict)
+        #expect(!verdict.passed && verdict.recovered == nil && !verdict.problems.isEmpty)
+    }
+
+    @Test func `a zombie is a failure while it stays, however well its game is watched elsewhere`() throws {
+        for isLetGo in [false, true] {
+            var rehearsal = try Self.broken("shard-freeze")
+            rehearsal.see(Self.taken, for: .seconds(8))
+            #expect(rehearsal.effects == [.undo(0)])
+            rehearsal.tell(.undone(0))
+            var woken = Self.taken
+            // Without its books nobody would trade on it; it is a zombie all the same.
+            woken.shards[0] = Sample.Beat("shard-01", isHealthy: true, age: .zero, watched: ["a": 1])
+            rehearsal.see(woken, for: .seconds(4))
+            #expect(rehearsal.verdict == nil)
+            if isLetGo { woken.shards[0] = Self.beat("shard-01") }
+            rehearsal.see(woken, for: .seconds(100))
+            let zombie = "not steady in the end: a is a zombie on shard-01, under epoch 1"
+            #expect(try #require(rehearsal.verdict).problems == (isLetGo ? [] : [zombie]))
+        }
+    }
+
+    @Test func `faults that are drawn are no reason for every alert`() throws {
+        var rehearsal = try Self.broken("soak")
+        var told = Self.well
+        told.alerts = ["reconciliationMismatch", "RedisConnectivityIssue"].map { .init($0, isFiring: true) }
+        rehearsal.see(told, for: .milliseconds(100))
+        for _ in 0..<1_000 where rehearsal.verdict == nil {
+            rehearsal.see(Self.well, for: .seconds(1))
+            let undone = rehearsal.effects.compactMap { effect -> Int? in
+                if case .undo(let step) = effect { step } else { nil }
+            }
+            for step in undone { rehearsal.tell(.undone(step)) }
+        }
+        #expect(try #require(rehearsal.verdict).falseAlerts == ["reconciliationMismatch"])
+    }
+
     @Test func `percentiles are values that were measured`() throws {
         let durations = (1...100).map { Duration.milliseconds($0) }
         let percentiles = try #require(Percentiles(durations.reversed()))

@@ -26,4 +26,10 @@ import Testing
         clock.setOffset(microseconds: -250_000)
         #expect(clock.now == .epoch.advanced(by: .milliseconds(750)))
     }
+
+    @Test func `what is dated ahead is told by a clock that is off, but in a replay`() {
+        let clock = VenueClock.live(.fixed(1_000_000))
+        #expect(!clock.isAhead(at(6)) && clock.isAhead(at(7)) && !clock.isAhead(at(0)))
+        #expect(!VenueClock.replay().isAhead(at(7)))
+    }
 }

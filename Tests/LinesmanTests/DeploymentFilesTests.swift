@@ -21,9 +21,17 @@ import Testing
         }
     }
 
-    /// What docker-compose.yml takes from the environment.
+    private static let composeFiles = [
+        "docker-compose.yml", "deploy/compose.shards.yml", "deploy/compose.published.yml", "deploy/compose.replica.yml",
+    ]
+
+    /// What the compose files take from the environment.
     private static func interpolated() throws -> Set<String> {
-        Set(try text("docker-compose.yml").matches(of: /\$\{([A-Z_]+)/).map { String($0.1) })
+        var found: Set<String> = []
+        for file in composeFiles {
+            for match in try text(file).matches(of: /\$\{([A-Z_]+)/) { found.insert(String(match.1)) }
+        }
+        return found
     }
 
     @Test func `.env.example has every setting once, with its default`() throws {
@@ -47,7 +55,7 @@ import Testing
         for (key, _) in try Self.example() { #expect(known.contains(key), "\(key)") }
     }
 
-    @Test func `docker-compose.yml takes nothing that .env.example does not name`() throws {
+    @Test func `the compose files take nothing that .env.example does not name`() throws {
         let named = Set(try Self.example().map(\.key))
         for key in try Self.interpolated() { #expect(named.contains(key), "\(key)") }
     }
@@ -59,6 +67,33 @@ import Testing
         for key in given where !key.hasPrefix("SIMULATOR_") && !key.hasPrefix("GF_") && !key.hasPrefix("POSTGRES_") {
             #expect(SettingsCatalogue.keys.contains(key) || key == "FILE", "\(key)")
         }
+    }
+
+    /// What every service of a compose file is given, as it stands there.
+    private static func given(in file: String) throws -> [String: String] {
+        let whole = try text(file)
+        let begin = try #require(whole.range(of: "environment: &environment\n"))
+        let rest = whole[begin.upperBound...]
+        let end = rest.range(of: "\n  volumes:")?.lowerBound ?? rest.endIndex
+        var found: [String: String] = [:]
+        for match in rest[..<end].matches(of: /(?m)^    ([A-Z_]+): (.+)$/) { found[String(match.1)] = String(match.2) }
+        return found
+    }
+
+    @Test func `a shard on another host is given what one beside the others is`() throws {
+        let (here, there) = (
+            try Self.given(in: "docker-compose.yml"), try Self.given(in: "deploy/compose.shards.yml")
+        )
+        // Where the servers are, which the first host's settings file says, and what is the orchestrator's.
+        let own: Set<String> = [
+            "LINESMAN_CONFIG", "REDIS_URL", "PGHOST", "PGDATABASE", "PGPASSWORD", "STATUS_HOST", "STATUS_PORT",
+            "SYSTEM_MONITOR_INTERVAL_SECS",
+        ]
+        #expect(here.count > 15)
+        for (key, value) in here.sorted(by: { $0.key < $1.key }) where !own.contains(key) {
+            #expect(there[key] == value, "\(key)")
+        }
+        for key in there.keys.sorted() { #expect(SettingsCatalogue.keys.contains(key), "\(key)") }
     }
 
     @Test func `every setting known from elsewhere is one here, or it is said what stands for it`() throws {

@@ -1,4 +1,6 @@
+import Hosting
 import Resilience
+import Runtime
 import Servers
 import Testing
 
@@ -38,6 +40,27 @@ import Testing
         #expect(watch.state == .coolingDown(until: at(now + 600)))
         #expect(watch.handle(.tick, at: at(now + 599)).isEmpty)
         #expect(watch.handle(.tick, at: at(now + 600)) == [.start])
+    }
+
+    // CHECKLIST R103, N23, N24: what `linesman up` does when nobody has set anything.
+    @Test func `by default a trap of what ran is restarted after a second, and a start that fails after five`() {
+        let budget = SupervisorSettings(SettingsReader(environment: [:])).budget
+        func waits(comingUp: Bool) -> [Duration] {
+            var watch = make { $0.budget = budget }
+            var now = at(0)
+            var waits: [Duration] = []
+            for _ in 0..<4 {
+                if comingUp { _ = watch.handle(.heard, at: now) }
+                _ = watch.handle(.ended(.status(.signalled(5))), at: now)
+                let due = watch.budget.due ?? now
+                waits.append(now.duration(to: due))
+                now = due
+                _ = watch.handle(.tick, at: now)
+            }
+            return waits
+        }
+        #expect(waits(comingUp: true) == [.seconds(1), .seconds(15), .seconds(45), .seconds(600)])
+        #expect(waits(comingUp: false) == [.seconds(5), .seconds(15), .seconds(45), .seconds(600)])
     }
 
     @Test func `the alert is over when the process has stayed up, and not before`() {

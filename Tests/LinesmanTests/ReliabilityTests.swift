@@ -89,9 +89,12 @@ import Testing
     }
 
     @Test func `rehearsals say how many recovered by themselves, and what was told without a reason`() throws {
-        func round(_ recovered: Int64?, wrong: [String] = [], isControl: Bool = false) -> String {
+        func round(
+            _ recovered: Int64?, wrong: [String] = [], isControl: Bool = false, delivered: Int64? = nil
+        ) -> String {
             """
             {"scenario": "redis-kill", "round": 1, "isControl": \(isControl), "passed": true,
+             "filedMs": 400, "deliveredMs": \(delivered.map { "\($0)" } ?? "null"),
              "recoveredMs": \(recovered.map { "\($0)" } ?? "null"), "orders": 3, "moved": 0, "lost": 0, "duplicated": 0,
              "tookMs": 1000, "alertsExpected": \(isControl ? 0 : 1), "alertsReceived": \(isControl ? 0 : 1),
              "falseAlerts": [\(wrong.map { "\"\($0)\"" }.joined())], "problems": []}
@@ -103,10 +106,18 @@ import Testing
         }
         let good = try report(Array(repeating: round(900), count: 20) + [round(nil, isControl: true)])
         #expect(Reliability([], to: 5, rehearsals: good).isMet)
+        let way = "slowest alert, from its file to the sink"
+        #expect(value(way, of: Reliability([], to: 5, rehearsals: good))?.isMet == nil, "no sink")
+        let two = try report([round(900, delivered: 300), round(900, delivered: 900)])
+        let quick = Reliability([], to: 5, rehearsals: two)
+        #expect(value(way, of: quick)?.value == "0.5 s (2 rounds)" && quick.isMet)
+        let slow = Reliability([], to: 5, rehearsals: try report([round(900, delivered: 30_400)]))
+        #expect(value(way, of: slow)?.isMet == false && !slow.isMet)
         let bad = try report(Array(repeating: round(900, wrong: ["AllShardsUnhealthy"]), count: 19) + [round(nil)])
         let found = Reliability([], to: 5, rehearsals: bad)
         #expect(value("rehearsals that recovered by themselves", of: found)?.value == "19 of 20, 95.000 %")
         #expect(value("rehearsals that recovered by themselves", of: found)?.isMet == false)
-        #expect(value("false alerts in rehearsals", of: found)?.value == "19")
+        #expect(value("false alerts in rehearsals", of: found)?.value == "19 of 39, 48.718 %")
+        #expect(value("false alerts in rehearsals", of: found)?.isMet == false)
     }
 }

@@ -90,6 +90,15 @@ struct Rig: Sendable {
         try await account.open(with: .dollars(1_000), pool)
     }
 
+    /// On a database that was made elsewhere, without an account.
+    init(url: String, tcp: String) throws {
+        self.url = url
+        self.tcp = tcp
+        var settings = try PostgresSettings(url: url)
+        settings.minConnections = 0
+        pool = Self.pool(settings)
+    }
+
     static func pool(_ settings: PostgresSettings) -> PostgresPool {
         var settings = settings
         // A hundred calls at once wait for each other's locks on a machine of any speed.

@@ -115,4 +115,39 @@ struct UnknownPriceTests {
             #expect(path.venue.submits.count == 2)
         }
     }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a price of a clock that is a minute ahead is refused, and shuts out none that is right`() async throws {
+        try await withOrderPath { path in
+            let rig = path.rig
+            try await rig.approve()
+            func now() -> VenueInstant { .epoch.advanced(by: .microseconds(WallClock.real.microseconds)) }
+            // Too old for its own price.
+            let created = now().microseconds - 20_000_000
+            let expires = created + 300_000_000
+            try await rig.pool.execute(
+                "UPDATE signals SET venue_created_at = \(created), venue_expires_at = \(expires)")
+            try await rig.pool.execute("UPDATE intents SET venue_expires_at = \(expires)")
+            path.startExecution(["REPLAY_SPEED": "0"])
+            try await eventually("it is held back") {
+                path.counted("intents_held_back_total", ["reason": "price_unknown"], by: "execution-service") > 0
+            }
+            try await eventually("the price is refused") {
+                try await path.publishPrice(of: "game-1", bid: 48, ask: 50, at: now().advanced(by: .seconds(60)))
+                return path.counted("prices_ahead_total", by: "execution-service") > 0
+            }
+            try await eventually("it is audited") {
+                try await rig.number(
+                    """
+                    SELECT count(*) AS n FROM audit_log
+                    WHERE event = 'input_refused' AND details->>'kind' = 'price_ahead'
+                    """) > 0
+            }
+            #expect(path.venue.submits.isEmpty)
+            try await eventually("it goes at a price of now") {
+                try await path.publishPrice(of: "game-1", bid: 48, ask: 50, at: now())
+                return try await rig.number("SELECT count(*) AS n FROM orders WHERE state = 'filled'") == 1
+            }
+        }
+    }
 }

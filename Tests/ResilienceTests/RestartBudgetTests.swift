@@ -24,6 +24,24 @@ import Testing
         #expect(budget.restarts == 8)
     }
 
+    // CHECKLIST N23: back within five seconds.
+    @Test func `what had come up waits no longer than the prompt delay at its first crash, and as ever at the next`() {
+        var budget = RestartBudget(prompt: .seconds(1))
+        var now = at(0)
+        var waits: [Double] = []
+        for _ in 0..<8 {
+            let due = budget.crashed(at: now, hadComeUp: true) ?? now
+            waits.append(now.duration(to: due).inSeconds)
+            now = due
+            _ = budget.start(at: now)
+        }
+        #expect(waits == [1, 15, 45, 600, 1, 15, 45, 600])
+        #expect(budget.crashed(at: now.advanced(by: .seconds(601))) == now.advanced(by: .seconds(606)), "not come up")
+        var quick = RestartBudget(delays: [.milliseconds(200)], prompt: .seconds(1))
+        let due = quick.crashed(at: at(0), hadComeUp: true)
+        #expect(due == at(0).advanced(by: .milliseconds(200)), "it makes no wait longer")
+    }
+
     @Test func `crashes longer ago than the window no longer count`() {
         var budget = RestartBudget()
         #expect(waits(&budget, 2) == [5, 15])

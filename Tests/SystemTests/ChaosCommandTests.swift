@@ -18,16 +18,19 @@ import Testing
         let rounds: [Round]
     }
 
+    /// A short rehearsal is over within this, or it has failed: the command is ended, and there is no whole report.
+    private static let limit: Duration = .seconds(360)
+
     private static func hold(_ words: [String], in folder: String) async throws -> ([Report.Round], String) {
         let file = "\(folder)/chaos.json"
         let (end, output) = try await ChildProcess.run(
             Executable.path("linesman"), ["chaos"] + words + ["--report", file],
-            environment: Executable.environment(temporary: folder), directory: folder, timeout: .seconds(840))
+            environment: Executable.environment(temporary: folder), directory: folder, timeout: limit)
         let data = try #require(FileManager.default.contents(atPath: file), "\(end): \(output)")
         return (try JSONDecoder().decode(Report.self, from: data).rounds, output)
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(7)))
     func `each kind of loss is recovered from, with nothing lost and nothing sent twice`() async throws {
         let folder = try TemporaryDirectory("chaos")
         defer { folder.remove() }
@@ -40,7 +43,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(7)))
     func `a suite that cannot recover is seen not to`() async throws {
         let folder = try TemporaryDirectory("chaos")
         defer { folder.remove() }

@@ -119,6 +119,26 @@ import Testing
             #expect(status == .exited(code), "\(arguments): \(output)")
         }
     }
+
+    // In two processes, since each seeds its hashes anew: a walk over an unsorted dictionary shows in no single one.
+    @Test func `two processes that simulate the same seed print the same SHA-256`() async throws {
+        let folder = try TemporaryDirectory("simulate-test")
+        defer { folder.remove() }
+        let environment = Executable.environment(temporary: folder.path)
+        #expect(environment["SWIFT_DETERMINISTIC_HASHING"] == nil)
+        var digests: [String] = []
+        for _ in 0..<2 {
+            let (status, output) = try await ChildProcess.run(
+                Executable.path("linesman"), ["simulate", "--seed", "1", "--steps", "20000"],
+                environment: environment, directory: folder.path, timeout: .seconds(300))
+            #expect(status.isSuccess, "\(output)")
+            let told = output.split(separator: "\n").map(String.init).filter { $0.hasPrefix("sha256 ") }
+            #expect(told.count == 1 && told.first?.count == "sha256 ".count + 64, "\(output)")
+            digests += told
+        }
+        #expect(digests.count == 2 && digests.first == digests.last, "\(digests)")
+    }
+
     // CHECKLIST H17: it really connects, and says what it could not reach.
     @Test func `the go-live list without a suite names every place that does not answer, and forbids`() async throws {
         let nowhere = [

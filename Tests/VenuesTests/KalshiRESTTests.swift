@@ -102,6 +102,9 @@ import Testing
         Misbehaviour("server error", .json(#"{"error":{"code":"internal","message":"x"}}"#, status: 500), .serverError),
         Misbehaviour("bad gateway", .reply(status: 502, body: "<html></html>"), .serverError),
         Misbehaviour("an order without a name", .json(#"{"fill_count":"1.00"}"#, status: 201), .missingField),
+        Misbehaviour(
+            "an order of which nobody says what has traded",
+            .json(#"{"order_id":"V-1","client_order_id":"c","filled":"1.00"}"#, status: 201), .missingField),
         Misbehaviour("request time-out", .json(#"{"error":"slow"}"#, status: 408), .timeout),
         Misbehaviour(
             "duplicate", .json(#"{"error":{"code":"order_already_exists"}}"#, status: 409), .duplicateOrder),

@@ -1,5 +1,6 @@
 import CryptoExtras
 import Foundation
+import Resilience
 import Runtime
 import Testing
 
@@ -54,5 +55,11 @@ import Testing
         #expect(settings.baseURL == "http://127.0.0.1:8123/trade-api/v2")
         #expect(settings.webSocketURL == "ws://127.0.0.1:8123/trade-api/ws/v2")
         #expect(!settings.isRealHost)
+        // Its clock may be a recording's, unless orders are real.
+        let clocks = (wall: WallClock.real, machine: MachineClock.real)
+        for isLive in [false, true] {
+            let watch = settings.watch(isLive: isLive, wall: clocks.wall, clock: clocks.machine) { _ in }
+            #expect((watch != nil) == isLive)
+        }
     }
 }

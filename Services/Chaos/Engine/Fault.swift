@@ -38,6 +38,8 @@ public struct Fault: Hashable, Sendable {
         case freeze
         /// Cut off from Redis and from PostgreSQL: nothing arrives and nothing is closed.
         case partition
+        /// Cut off from Redis alone, in the same way.
+        case deafen
         /// Frozen three quarters of the time, a fifth of a second at once.
         case stutter
         /// A second process under the same name.

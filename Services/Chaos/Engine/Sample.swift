@@ -60,16 +60,20 @@ public struct Sample: Hashable, Sendable {
         public let age: Duration
         /// Epochs of the games that a shard watches and sees all books of.
         public let games: [String: Int64]
+        /// Of all that it watches.
+        public let watched: [String: Int64]
         /// Its checks that fail, sorted.
         public let failing: [String]
 
         public init(
-            _ name: String, isHealthy: Bool, age: Duration, games: [String: Int64] = [:], failing: [String] = []
+            _ name: String, isHealthy: Bool, age: Duration, games: [String: Int64] = [:],
+            watched: [String: Int64]? = nil, failing: [String] = []
         ) {
             self.name = name
             self.isHealthy = isHealthy
             self.age = age
             self.games = games
+            self.watched = watched ?? games
             self.failing = failing
         }
 
@@ -200,8 +204,8 @@ public struct Sample: Hashable, Sendable {
 
     /// What keeps this moment from being steady; empty when it is.
     ///
-    /// Steady: each game is watched by the one shard that PostgreSQL names, under its epoch and with all books; one
-    /// service of each kind is well, the checks too, no order is unknown and no announcement waits.
+    /// Steady: each game is watched by the one shard that PostgreSQL names, under its epoch and with all books, and by
+    /// no other; one service of each kind is well, the checks too, no order is unknown and no announcement waits.
     ///
     /// - Parameter life: what was heard longer ago is not believed.
     /// - Returns: each trouble in words.
@@ -209,7 +213,7 @@ public struct Sample: Hashable, Sendable {
         guard let truth else { return ["PostgreSQL does not answer"] }
         var found: [String] = []
         if truth.games.isEmpty { found.append("there is no game") }
-        found += truth.games.compactMap { trouble(of: $0, within: life) }
+        found += truth.games.compactMap { trouble(of: $0, within: life) } + zombies(truth, within: life)
         for kind in Self.kinds {
             guard let beat = services.first(where: { $0.name == kind }) else {
                 found.append("\(kind) was never heard")
@@ -233,6 +237,16 @@ public struct Sample: Hashable, Sendable {
         }
         let why = beat?.trouble(within: life).map { ": \($0)" } ?? ""
         return "\(game.id) is not seen on \(owner) under epoch \(game.epoch)\(why)"
+    }
+
+    /// Games on shards that PostgreSQL does not give them to, or not under this epoch.
+    private func zombies(_ truth: Truth, within life: Duration) -> [String] {
+        let owned = Dictionary(truth.games.map { ($0.id, $0) }) { $1 }
+        return shards.filter { $0.isFresh(within: life) }.flatMap { shard in
+            shard.watched.sorted { $0.key < $1.key }
+                .filter { owned[$0.key]?.owner != shard.name || owned[$0.key]?.epoch != $0.value }
+                .map { "\($0.key) is a zombie on \(shard.name), under epoch \($0.value)" }
+        }
     }
 
     /// Whether its owner shows a game with all books, however well it calls itself: without a grant it says `degraded`.

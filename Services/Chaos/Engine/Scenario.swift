@@ -76,6 +76,8 @@ public struct Scenario: Hashable, Sendable {
     /// So long after it was broken, and until that is undone, each game is watched by its owner and orders go on.
     public let goesOnAfter: Duration?
     public let standby: Standby
+    /// How many games a suite of its own has.
+    public let games: Int
 
     /// In the order in which they are held.
     public var controls: [Finding] { [.unsteady] + Finding.allCases.filter { counterproofs[$0] != nil } }
@@ -96,7 +98,8 @@ public struct Scenario: Hashable, Sendable {
         atSink deliver: Duration? = nil, recovery: Start = .undo, recoversIn recover: Duration,
         alerts: Set<String> = [], mayAlert: Set<String> = [],
         control: Fault? = nil, counterproofs: [Finding: [Step]] = [:], givesOneGap: Bool = false,
-        stillAfter: Duration? = nil, goesOnAfter: Duration? = nil, standby: Standby = .either
+        stillAfter: Duration? = nil, goesOnAfter: Duration? = nil, standby: Standby = .either,
+        games: Int = 4
     ) {
         self.name = name
         self.shows = shows
@@ -114,6 +117,7 @@ public struct Scenario: Hashable, Sendable {
         self.stillAfter = stillAfter
         self.goesOnAfter = goesOnAfter
         self.standby = standby
+        self.games = games
     }
 
     /// Every fault that a round of it may make.

@@ -321,7 +321,7 @@ public struct ScenarioRun: Sendable {
             filed.formUnion(written.filter(\.isFiring).map(\.kind))
         }
         for alert in sample.alerts + (sample.filed ?? []) where alert.isFiring {
-            let isExpected = scenario.isDrawn || scenario.alerts.union(scenario.mayAlert).contains(alert.kind)
+            let isExpected = scenario.alerts.contains(alert.kind) || scenario.mayAlert.contains(alert.kind)
             if !isExpected, !verdict.isControl, !verdict.falseAlerts.contains(alert.kind) {
                 verdict.falseAlerts.append(alert.kind)
             }
@@ -417,6 +417,7 @@ public struct ScenarioRun: Sendable {
 
     private mutating func conclude() -> [Effect] {
         state = .over
+        verdict.isWhole = true
         verdict.moved = last?.games.count { owners[$0.id] != nil && $0.owner != owners[$0.id] } ?? 0
         verdict.alertsReceived = verdict.isControl ? 0 : scenario.alerts.intersection(fired).count
         countMessages()

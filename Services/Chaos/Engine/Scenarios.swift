@@ -22,6 +22,10 @@ extension Scenario {
             detection: .gamesMoved, within: .seconds(2), recovery: .fault, recoversIn: .seconds(3),
             control: Fault(.kill, .allShards)),
         Scenario(
+            "shard-bounce", "A shard dies and is back before anybody misses it: it gets its games again.",
+            [Step(.kill, .busiestShard, holds: .milliseconds(300))], recoversIn: .seconds(3),
+            control: Fault(.kill, .allShards)),
+        Scenario(
             "shard-stop", "A shard that is asked to end gives its games away at once.",
             [Step(.stop, .busiestShard, holds: .seconds(6))],
             detection: .gamesMoved, within: .seconds(2), recovery: .fault, recoversIn: .seconds(3),
@@ -94,6 +98,11 @@ extension Scenario {
             [Step(.stutter, .redis, holds: .seconds(10))], recoversIn: .seconds(5),
             mayAlert: ["RedisConnectivityIssue"], control: Fault(.kill, .redis)),
         Scenario(
+            "redis-long-outage", "Twelve games, and no Redis for half a minute: none moves, no order is lost or twice.",
+            [Step(.kill, .redis, holds: .seconds(30))],
+            detection: .checkFails("redis"), within: .seconds(5), recoversIn: .seconds(5),
+            alerts: ["RedisConnectivityIssue"], counterproofs: lossOfJournal, games: 12),
+        Scenario(
             "redis-memory", "Redis has no memory left and refuses every write: it is told, and nothing is lost.",
             [Step(.starve, .redis, holds: .seconds(10))],
             // The orchestrator asks each second whether Redis takes writes.
@@ -103,7 +112,7 @@ extension Scenario {
 
     /// Told besides, while PostgreSQL is away: what its services cannot do meanwhile.
     private static let withoutDatabase: Set<String> = [
-        "DatabaseConnectivityIssue", "OrchestratorUnhealthy", "reconciliationOverdue", "killSwitchEngaged",
+        "DatabaseConnectivityIssue", "OrchestratorUnhealthy", "reconciliationOverdue",
         // The venue's answer to one that was sent cannot be stored.
         "orderUnknown",
     ]
@@ -152,11 +161,39 @@ extension Scenario {
             detection: .otherLeads, within: .seconds(5), recoversIn: .seconds(8), alerts: ["OrchestratorUnhealthy"],
             control: Fault(.kill, .postgres), standby: .needed),
         Scenario(
+            "orchestrator-stop", "The leader is asked to end: the one that stands by leads before it is missed.",
+            [Step(.stop, .leader, holds: .seconds(10))],
+            detection: .otherLeads, within: .seconds(3), recoversIn: .seconds(8), mayAlert: ["OrchestratorUnhealthy"],
+            control: Fault(.kill, .postgres), standby: .needed),
+        Scenario(
             "orchestrator-freeze",
             "The leader stands still: another leads, and what the first says when it wakes up is void.",
             [Step(.freeze, .leader, holds: .seconds(15))],
             detection: .otherLeads, within: .seconds(5), recoversIn: .seconds(8), alerts: ["OrchestratorUnhealthy"],
             control: Fault(.kill, .postgres), standby: .needed),
+        Scenario(
+            "orchestrator-partition",
+            "The leader is cut off from Redis and PostgreSQL: another leads, no shard is taken for dead.",
+            [Step(.partition, .leader, holds: .seconds(15))],
+            detection: .otherLeads, within: .seconds(6), recoversIn: .seconds(8), alerts: ["OrchestratorUnhealthy"],
+            // What the one that is cut off says of itself.
+            mayAlert: ["RedisConnectivityIssue", "DatabaseConnectivityIssue"], control: Fault(.kill, .postgres),
+            standby: .needed),
+        Scenario(
+            "orchestrator-deaf", "The leader hears nothing, and Redis is well: who hears leads, no game moves.",
+            [Step(.deafen, .leader, holds: .seconds(15))],
+            // Deaf after 1.5 s without a PONG, the place offered after two more, taken at a look each half second.
+            detection: .otherLeads, within: .seconds(8), recoversIn: .seconds(8),
+            mayAlert: ["RedisConnectivityIssue", "OrchestratorUnhealthy"], control: Fault(.kill, .postgres),
+            standby: .needed),
+        Scenario(
+            "orchestrator-alone-deaf",
+            "The only orchestrator is cut off from Redis: no shard is taken for dead, shards watch and trade on.",
+            [Step(.deafen, .orchestrators, holds: .seconds(12))],
+            detection: .checkFails("redis"), within: .seconds(5), recoversIn: .seconds(8),
+            alerts: ["RedisConnectivityIssue"], mayAlert: ["OrchestratorUnhealthy"],
+            counterproofs: [.standstill: [Step(.kill, .executionService, holds: .seconds(12))]],
+            goesOnAfter: .seconds(4), standby: .absent),
         alone(
             "orchestrator-alone-kill",
             "The only orchestrator dies: shards watch and trade on what is committed, and an outside watcher tells.",
@@ -274,6 +311,10 @@ extension Scenario {
             ], recoversIn: .seconds(5), mayAlert: ["OrchestratorUnhealthy"], control: Fault(.kill, .allShards)),
         Scenario(
             "soak", "Eight faults that the round's number draws, up to three at once: all of it holds.",
-            [], recoversIn: .seconds(20), control: Fault(.kill, .redis)),
+            [], recoversIn: .seconds(20), mayAlert: deaf.union(withoutDatabase).union(awayFromTheirPlace),
+            control: Fault(.kill, .redis)),
     ]
+
+    /// Told besides, while whoever is broken is away.
+    private static let awayFromTheirPlace: Set<String> = ["RedisConnectivityIssue", "NoMarketDiscoveryServices"]
 }

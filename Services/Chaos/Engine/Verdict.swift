@@ -61,6 +61,8 @@ public struct Verdict: Hashable, Sendable {
     public var falseAlerts: [String] = []
     /// What did not hold, each once; empty when all did.
     public var problems: [String] = []
+    /// Whether the round came to its end: what could not be broken, or be undone, ends one before.
+    var isWhole = false
 
     public init(_ scenario: String, round: Int, control: Finding? = nil, alertsExpected: Int) {
         self.scenario = scenario
@@ -75,12 +77,12 @@ public struct Verdict: Hashable, Sendable {
     public var passed: Bool {
         switch control {
         case nil: problems.isEmpty
-        case .unsteady: recovered == nil && !problems.isEmpty
-        case .lostMessages: messagesLost > 0
-        case .moreGaps: gaps > streams && streams > 0
-        case .orders: ordersMeanwhile > 0
+        case .unsteady: isWhole && recovered == nil
+        case .lostMessages: isWhole && messagesLost > 0
+        case .moreGaps: isWhole && gaps > streams && streams > 0
+        case .orders: isWhole && ordersMeanwhile > 0
         // Said only when somebody has looked.
-        case .standstill: problems.contains("0 orders left meanwhile")
+        case .standstill: isWhole && problems.contains("0 orders left meanwhile")
         }
     }
 

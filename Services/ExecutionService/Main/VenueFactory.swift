@@ -34,7 +34,8 @@ enum VenueFactory {
         )
         let http = VenueHTTP(limits: settings.kalshi.httpLimits, time: time)
         host.supervisor.onDrain("venue-connections") { await http.shutdown() }
-        let watch = settings.kalshi.watch(wall: host.context.wallClock, clock: host.clock) {
+        let isLive = settings.service.host.trading.mode == .live
+        let watch = settings.kalshi.watch(isLive: isLive, wall: host.context.wallClock, clock: host.clock) {
             host.venueClock.setOffset(microseconds: $0)
         }
         func rest(_ baseURL: String, _ signer: KalshiSigner?, _ watch: VenueClockWatch?) -> KalshiREST {
@@ -51,7 +52,7 @@ enum VenueFactory {
         let reads = VenueReads(clock: host.clock, metrics: host.context.metrics, log: host.log) { error in
             host.refusals.note(Refusal(.venueAnswer, from: error.code.rawValue), ["reason": "\(error)"])
         }
-        if settings.service.host.trading.mode == .live {
+        if isLive {
             let rest = rest(settings.kalshi.baseURL, signer, watch)
             return GatewayVenue(
                 gateway: KalshiGateway(rest: rest, time: time), rest: rest, keepsPositions: true, keepsBalance: true,

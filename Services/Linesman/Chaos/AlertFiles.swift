@@ -37,15 +37,22 @@ final class AlertFiles: Sendable {
 
     private static func news(_ path: String, _ offset: inout Int) -> [Sample.Alert] {
         guard let data = FileManager.default.contents(atPath: path), data.count > offset else { return [] }
-        let fresh = data.dropFirst(offset)
-        guard let end = fresh.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
-        offset = end + 1
-        return fresh[...end].split(separator: UInt8(ascii: "\n")).compactMap { text in
+        let (alerts, length) = lines(in: data.dropFirst(offset))
+        offset += length
+        return alerts
+    }
+
+    /// The alerts of each whole line, and how many bytes these lines are.
+    static func lines(in data: Data) -> (alerts: [Sample.Alert], length: Int) {
+        guard let end = data.lastIndex(of: UInt8(ascii: "\n")) else { return ([], 0) }
+        let whole = data[...end]
+        let alerts: [Sample.Alert] = whole.split(separator: UInt8(ascii: "\n")).compactMap { text in
             // What is no alert is none that could be false; whoever is expected and does not come is missed.
             guard let line = try? JSONDecoder().decode(Line.self, from: Data(text)), line.isOnlyForFile != true else {
                 return nil
             }
             return Sample.Alert(line.kind, isFiring: line.state == "firing")
         }
+        return (alerts, whole.count)
     }
 }

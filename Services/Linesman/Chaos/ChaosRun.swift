@@ -83,6 +83,7 @@ private final class Hands: Sendable {
                         fault, victims: victims, leader: leader, undoneAfter: length + reserve)
                     self.held.withLockedValue { $0[step]?.fault = armed }
                     try await armed.make()
+                    try await target.findAgain()
                 } catch {
                     tell(.failed(step, "\(error)"))
                 }
@@ -99,6 +100,7 @@ private final class Hands: Sendable {
                 try await held.withLockedValue { $0[step]?.fault }?.undo()
                 held.withLockedValue { $0[step]?.fault = nil }
                 tell(.undone(step))
+                try await target.findAgain()
             } catch {
                 tell(.failed(step, "\(error)"))
             }

@@ -116,10 +116,13 @@ struct ChaosSession: Sendable {
         try await Self.refuseRealMoney(places)
         let sampler = WorldSampler(places)
         let run = ChaosRun(target: target, sampler: sampler, clock: .real)
-        // Ends with this function.
+        // Both end with this function.
         let looking = Task { try await sampler.run() }
         defer { looking.cancel() }
+        let watching = Task { await target.watch() }
+        defer { watching.cancel() }
         while isDue(scenario, onBusySuite: target.isBusy) {
+            try await target.findAgain()
             let missing = kept.report.missingControls(of: scenario, onBusySuite: target.isBusy)
             let control = holdsControls ? missing.first : nil
             let number = control == nil ? kept.report.held(scenario.name) + 1 : 0

@@ -20,6 +20,14 @@ protocol ChaosTarget: Sendable {
     /// - Throws: `ChaosFailure` when it does not run.
     func places() async throws -> SuitePlaces
 
+    /// Finds the suite again, where something of it may have moved: the places stay as they were told.
+    ///
+    /// - Throws: `ChaosFailure` when nobody says where it is.
+    func findAgain() async throws
+
+    /// Looks at what takes its time, until cancelled.
+    func watch() async
+
     /// Whether a second orchestrator stands by.
     var hasStandby: Bool { get async throws }
 
@@ -56,6 +64,14 @@ protocol ChaosTarget: Sendable {
 
     /// How long ago an orchestrator has called the outside watcher; nil where nobody sees it.
     func watcherAge() -> Duration?
+}
+
+extension ChaosTarget {
+    /// One that never moves.
+    func findAgain() async throws {}
+
+    /// One of which everything is seen at once.
+    func watch() async {}
 }
 
 /// A fault whose undoing is certain before it is made.

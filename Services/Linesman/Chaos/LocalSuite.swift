@@ -18,7 +18,6 @@ final class LocalSuite: Sendable {
         var environment: [String: String]
     }
 
-    static let games = 4
     static let shards = ["shard-01", "shard-02"]
     /// The game goes on for so long; a report of many rounds starts a suite for each scenario.
     private static let length = Duration.seconds(3 * 3_600)
@@ -30,8 +29,8 @@ final class LocalSuite: Sendable {
     let sink: SlackSink
     /// Is called once a second while an orchestrator lives.
     let watcher: SlackSink
-    /// Between each shard and the servers.
-    let links: [String: [FaultProxy]]
+    /// Between each shard or orchestrator and the servers: Redis, PostgreSQL.
+    let links: [String: (redis: FaultProxy, postgres: FaultProxy)]
     /// Of every orchestrator, by its name.
     let statusPorts: [String: Int]
     /// Where PostgreSQL keeps its data when that is a small file system of its own.
@@ -47,7 +46,9 @@ final class LocalSuite: Sendable {
     private static let prefix = "linesman-rehearsal"
 
     /// Starts everything and waits for nothing but the servers; a round's precondition waits for the suite.
-    static func start(hasStandby: Bool = true, clock: MachineClock = .real) async throws -> LocalSuite {
+    static func start(
+        hasStandby: Bool = true, games: Int = 4, clock: MachineClock = .real
+    ) async throws -> LocalSuite {
         TemporaryDirectory.removeAbandoned(prefix)
         let folder = try TemporaryDirectory(prefix)
         let disk = await SmallDisk.mount(below: folder.path)
@@ -64,16 +65,20 @@ final class LocalSuite: Sendable {
             if case .success(let redis) = started.redis { stops.append { await redis.stop() } }
             if case .success(let postgres) = started.postgres { stops.append { await postgres.stop(.fast) } }
             let (redis, postgres) = (try started.redis.get(), try started.postgres.get())
-            var links: [String: [FaultProxy]] = [:]
-            for shard in shards {
-                links[shard] = [try await .start(to: redis.port), try await .start(to: postgres.port)]
+            let orchestrators = ["orchestrator"] + (hasStandby ? ["orchestrator-standby"] : [])
+            var links: [String: (redis: FaultProxy, postgres: FaultProxy)] = [:]
+            for name in shards + orchestrators {
+                links[name] = (
+                    redis: try await FaultProxy.start(to: redis.port),
+                    postgres: try await FaultProxy.start(to: postgres.port)
+                )
             }
-            let (venue, ports) = try await startVenue(in: folder.path, clock: clock)
+            let (venue, ports) = try await startVenue(in: folder.path, games: games, clock: clock)
             stops.append { await venue.terminate() }
             let suite = try LocalSuite(
                 folder, disk, redis, postgres, ports, links, try await SlackSink.start(),
                 watcher: try await SlackSink.start { _ in .webhook },
-                orchestrators: ["orchestrator"] + (hasStandby ? ["orchestrator-standby"] : []), clock: clock)
+                orchestrators: orchestrators, clock: clock)
             suite.children.withLockedValue { $0["venue-simulator"] = venue }
             for name in suite.names { try suite.spawn(name) }
             return suite
@@ -104,7 +109,7 @@ final class LocalSuite: Sendable {
     }
 
     private static func startVenue(
-        in folder: String, clock: MachineClock
+        in folder: String, games: Int, clock: MachineClock
     ) async throws -> (ChildProcess, VenuePorts) {
         let (ready, recording) = ("\(folder)/venue.json", "\(folder)/busy.recording")
         // Whole seconds, which the venue's clock and the suite's are compared by.
@@ -131,8 +136,8 @@ final class LocalSuite: Sendable {
 
     private init(
         _ folder: TemporaryDirectory, _ disk: SmallDisk?, _ redis: PrivateRedis, _ postgres: PrivatePostgres,
-        _ venue: VenuePorts, _ links: [String: [FaultProxy]], _ sink: SlackSink, watcher: SlackSink,
-        orchestrators: [String], clock: MachineClock
+        _ venue: VenuePorts, _ links: [String: (redis: FaultProxy, postgres: FaultProxy)], _ sink: SlackSink,
+        watcher: SlackSink, orchestrators: [String], clock: MachineClock
     ) throws {
         (self.folder, self.disk, self.redis, self.postgres) = (folder, disk, redis, postgres)
         (self.venue, self.links, self.sink, self.watcher) = (venue, links, sink, watcher)
@@ -146,24 +151,28 @@ final class LocalSuite: Sendable {
         let common = Self.ownEnvironment.merging([
             "LINESMAN_CONFIG": file, "REDIS_URL": redis.url, "DATABASE_URL": postgres.url(database: "linesman"),
         ]) { $1 }
+        let linked = links.mapValues { own in
+            [
+                "REDIS_URL": "redis://127.0.0.1:\(own.redis.port)/0",
+                "DATABASE_URL": postgres.url(database: "linesman")
+                    .replacing(":\(postgres.port)/", with: ":\(own.postgres.port)/"),
+            ]
+        }
         var members: [String: Member] = [:]
         for (name, port) in ports {
             members[name] = Member(
                 program: try Executables.path(of: "orchestrator"),
-                environment: common.merging(["STATUS_PORT": "\(port)", "SERVICE_INSTANCE": name]) { $1 })
+                environment: common.merging(linked[name] ?? [:]) { $1 }
+                    .merging(["STATUS_PORT": "\(port)", "SERVICE_INSTANCE": name]) { $1 })
         }
         for name in ["market-discovery", "signal-processor", "execution-service"] {
             members[name] = Member(program: try Executables.path(of: name), environment: common)
         }
         members["execution-service"]?.environment.merge(try FalseClock.environment(in: folder.path)) { $1 }
-        for (name, own) in links {
+        for name in Self.shards {
             members[name] = Member(
                 program: try Executables.path(of: "game-shard"),
-                environment: common.merging([
-                    "SHARD_ID": name, "REDIS_URL": "redis://127.0.0.1:\(own[0].port)/0",
-                    "DATABASE_URL": postgres.url(database: "linesman")
-                        .replacing(":\(postgres.port)/", with: ":\(own[1].port)/"),
-                ]) { $1 })
+                environment: common.merging(linked[name] ?? [:]) { $1 }.merging(["SHARD_ID": name]) { $1 })
         }
         self.members = members
     }

@@ -18,7 +18,9 @@ final class LocalTarget: ChaosTarget {
 
     /// A suite that has what the scenario needs, and lacks what it needs to be absent.
     static func start(for scenario: Scenario, clock: MachineClock = .real) async throws -> LocalTarget {
-        LocalTarget(try await LocalSuite.start(hasStandby: scenario.standby != .absent, clock: clock), clock)
+        let hasStandby = scenario.standby != .absent
+        return LocalTarget(
+            try await LocalSuite.start(hasStandby: hasStandby, games: scenario.games, clock: clock), clock)
     }
 
     var hasStandby: Bool { suite.statusPorts.count > 1 }
@@ -123,8 +125,9 @@ final class LocalTarget: ChaosTarget {
         case .freeze:
             return OwnFault(
                 making: { try await each { $0.signal(SIGSTOP) } }, undoing: { try await each { $0.signal(SIGCONT) } })
-        case .partition:
-            let links = names.flatMap { suite.links[$0] ?? [] }
+        case .partition, .deafen:
+            let links = names.compactMap { suite.links[$0] }
+                .flatMap { kind == .deafen ? [$0.redis] : [$0.redis, $0.postgres] }
             guard !links.isEmpty else { throw ChaosFailure("\(names.joined(separator: ", ")) cannot be cut off") }
             return OwnFault(
                 making: {

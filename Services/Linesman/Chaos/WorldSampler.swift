@@ -101,6 +101,8 @@ final class WorldSampler: Sendable {
         return Sample.Beat(
             name, isHealthy: heard.heartbeat.status == .healthy, age: now.since(heard.at),
             games: Dictionary(games.map { ($0.game.rawValue, $0.epoch.number) }, uniquingKeysWith: max),
+            watched: Dictionary(
+                heard.heartbeat.games.map { ($0.game.rawValue, $0.epoch.number) }, uniquingKeysWith: max),
             failing: failing(heard))
     }
 

@@ -152,6 +152,12 @@ struct Reliability: Encodable, Sendable {
         let told = rounds.reduce(0) { $0 + $1.alertsReceived }
         let expected = rounds.reduce(0) { $0 + $1.alertsExpected }
         let wrong = rounds.reduce(0) { $0 + $1.falseAlerts.count }
+        let wrongShare = told + wrong > 0 ? Double(wrong) / Double(told + wrong) : 0
+        let ways: [Int64] = rounds.compactMap { round in
+            guard let filed = round.filedMs, let delivered = round.deliveredMs else { return nil }
+            return max(0, delivered - filed)
+        }
+        let slowest = ways.max()
         return [
             Figure(
                 name: "rehearsals that recovered by themselves",
@@ -161,7 +167,12 @@ struct Reliability: Encodable, Sendable {
                 name: "expected alerts that came", value: "\(told) of \(expected)", wanted: "all",
                 isMet: told == expected),
             Figure(
-                name: "false alerts in rehearsals", value: "\(wrong)", wanted: "0", isMet: wrong == 0),
+                name: "false alerts in rehearsals", value: "\(wrong) of \(told + wrong), \(percent(wrongShare))",
+                wanted: "0", isMet: wrong == 0),
+            Figure(
+                name: "slowest alert, from its file to the sink",
+                value: slowest.map { "\(Duration.milliseconds($0).short) (\(ways.count) rounds)" } ?? "-",
+                wanted: "under 30 s", isMet: slowest.map { $0 < 30_000 }),
         ]
     }
 

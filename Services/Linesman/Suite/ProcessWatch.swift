@@ -96,6 +96,8 @@ struct ProcessWatch: Sendable {
     private var startedAt: MachineInstant
     private var nextCheck: MachineInstant
     private var hasBeenHeard = false
+    /// Whether it was ready in this life.
+    private var hasComeUp: Bool
     private var misses = 0
     private var unavailable = 0
     private var isRaised = false
@@ -109,6 +111,7 @@ struct ProcessWatch: Sendable {
         self.isHeard = isHeard
         budget = policy.budget
         state = isHeard ? .starting : .running
+        hasComeUp = !isHeard
         startedAt = now
         nextCheck = now.advanced(by: policy.checkEvery)
     }
@@ -139,6 +142,7 @@ struct ProcessWatch: Sendable {
         hasBeenHeard = true
         guard state == .starting else { return }
         state = .running
+        hasComeUp = true
         wasEverReady = true
         unavailable = 0
         effects.append(.report(.ready))
@@ -184,7 +188,7 @@ struct ProcessWatch: Sendable {
     private mutating func crashed(_ end: End, at now: MachineInstant, into effects: inout [Effect]) -> Next {
         unavailable = 0
         let crashes = budget.crashes(at: now) + 1
-        let until = budget.crashed(at: now) ?? now
+        let until = budget.crashed(at: now, hadComeUp: hasComeUp) ?? now
         if case .coolingDown = budget.state {
             state = .coolingDown(until: until)
             raise(.crashLoop(crashes: crashes, end), into: &effects)
@@ -224,6 +228,7 @@ struct ProcessWatch: Sendable {
 
     private mutating func begin(at now: MachineInstant) {
         state = isHeard ? .starting : .running
+        hasComeUp = !isHeard
         startedAt = now
         nextCheck = now.advanced(by: policy.checkEvery)
         hasBeenHeard = false

@@ -12,16 +12,24 @@ enum Plant: String, CaseIterable, Sendable {
     case ownerUnread
     /// It does not look at what is reserved and held already.
     case exposureUnread
+    /// It does not look at what is held and reserved in the market.
+    case marketUnread
+    /// It does not look at what is held and reserved in all.
+    case totalUnread
     /// It does not any more once a fill was taken back.
     case exposureForgotten
     /// It does not look at what is held of the other side of a game.
     case otherSideUnread
     /// Nobody looks at what an order is worth.
     case valueUnread
+    /// Nobody looks at how many contracts an order asks for.
+    case contractsUnread
     /// The orders of the last minute are not counted.
     case minuteUnread
     /// The orders of the last hour are not counted.
     case hourUnread
+    /// The exits of the last minute are not counted.
+    case exitsUnread
     /// A signal that comes again is decided again.
     case redeliveryForgotten
     /// An intent that ends before its order keeps its reservation.
@@ -62,6 +70,8 @@ enum Plant: String, CaseIterable, Sendable {
     case planReservationEnds
     /// A bet is taken for no bet against a leg of an arbitrage.
     case legUnseen
+    /// That no shard is left is told to nobody.
+    case absenceUntold
     /// What must be told is not committed with the booking: whoever dies then has told nobody.
     case alertForgotten
 
@@ -82,10 +92,14 @@ enum Plant: String, CaseIterable, Sendable {
         case .assignmentsLost: "g03 is watched by nobody"
         case .ownerUnread: "who does not own it"
         case .exposureUnread, .exposureForgotten: "exposes"
+        case .marketUnread: "than in one market may be"
+        case .totalUnread: "than may be in all"
         case .otherSideUnread: "on both sides of"
         case .valueUnread: "is worth"
+        case .contractsUnread: "asks for"
         case .minuteUnread: "orders in a minute"
         case .hourUnread: "orders in an hour"
+        case .exitsUnread: "exits in a minute"
         case .redeliveryForgotten: "decided twice"
         case .reservationLeaked: "while its reservation is held"
         case .silenceIsRefusal: "the venue"
@@ -106,6 +120,7 @@ enum Plant: String, CaseIterable, Sendable {
         case .leaseIgnored: "at work on"
         case .planReservationEnds: "while its reservation is"
         case .legUnseen: "bets against a leg"
+        case .absenceUntold: "nobody is told that all shards are away"
         case .alertForgotten: "nobody is told that"
         }
     }

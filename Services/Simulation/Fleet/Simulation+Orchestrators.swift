@@ -98,7 +98,7 @@ extension Simulation {
             agenda.plan(.leadershipTimer(index, life: life), at: now.advanced(by: Candidacy.offer))
             return
         }
-        agenda.plan(.leadershipAsked(index, life: life, told: told, asked: local), at: delay(1...10))
+        agenda.plan(.leadershipAsked(index, life: life, told: told, asked: local), at: databaseDelay(1...10))
     }
 
     /// Whether the heartbeats of another that leads arrive.
@@ -109,13 +109,20 @@ extension Simulation {
         }
     }
 
+    /// For so long an answer of PostgreSQL is waited for.
+    private static let statementTimeout = Duration.seconds(1)
+
     mutating func lead(_ index: Int, _ life: Int, _ told: Int64?, _ asked: MachineInstant) {
         // A full disk renews nothing.
         guard orchestrators[index].process.hasDatabase, !path.trouble.isDiskFull else {
-            // The statement's own deadline.
-            let at = now.advanced(by: .seconds(1))
+            let at = now.advanced(by: Self.statementTimeout)
             agenda.plan(.leadershipAnswered(index, life: life, term: nil, asked: asked), at: at)
             return
+        }
+        let waited = clock(ofOrchestrator: index).since(asked)
+        // Who gave up waiting has closed the connection, and the statement with it.
+        guard waited < Self.statementTimeout else {
+            return agenda.plan(.leadershipAnswered(index, life: life, term: nil, asked: asked), at: now)
         }
         var term: Int64?
         if let told {
@@ -124,7 +131,9 @@ extension Simulation {
             let patience = orchestrators[index].candidacy.patience(at: clock(ofOrchestrator: index))
             term = database.acquire(index, patience: patience, at: now)
         }
-        agenda.plan(.leadershipAnswered(index, life: life, term: term, asked: asked), at: delay(1...10))
+        let (answer, deadline) = (databaseDelay(1...10), now.advanced(by: Self.statementTimeout - waited))
+        if answer > deadline { term = nil }
+        agenda.plan(.leadershipAnswered(index, life: life, term: term, asked: asked), at: min(answer, deadline))
     }
 
     /// `term` is nil without an answer or while another leads, -1 when the row is not ours any more.
@@ -139,7 +148,7 @@ extension Simulation {
                 orchestrators[index].told = term
                 agenda.plan(
                     .desiredRead(index, life: life, database.desired, drained: database.drained, term: term),
-                    at: delay(1...30))
+                    at: databaseDelay(1...30))
             }
         } else if orchestrators[index].told != nil,
             term == -1 || wasOffering || local >= orchestrators[index].heldUntil
@@ -208,6 +217,7 @@ extension Simulation {
             let answer = Event.discovered(game.id, [SimulatedGames.market(game.id)], reason: nil)
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
         case .answerOperator(let request, .accepted): keep(operatorOrders[request])
+        case .raiseAlert(.allShardsUnhealthy, _, _) where plant == .absenceUntold: break
         case .raiseAlert(let kind, _, _):
             orchestrators[index].toldAlerts.insert(kind)
             orchestrators[index].firing.insert(kind)
@@ -247,7 +257,7 @@ extension Simulation {
         guard !orchestrators[index].isLaneBusy, !orchestrators[index].lane.isEmpty else { return }
         orchestrators[index].isLaneBusy = true
         let effect = orchestrators[index].lane.removeFirst()
-        agenda.plan(.recordStored(index, life: orchestrators[index].process.life, effect), at: delay(1...15))
+        agenda.plan(.recordStored(index, life: orchestrators[index].process.life, effect), at: databaseDelay(1...15))
     }
 
     mutating func store(_ index: Int, _ life: Int, _ effect: Effect) {
@@ -256,7 +266,7 @@ extension Simulation {
         // A lost answer says nothing about what was done.
         let isDone = (!isLost || (hasDatabase && roll(50))) && !path.trouble.isDiskFull
         let answer = self.answer(to: effect, of: index, isLost: isLost, isDone: isDone)
-        let at = hasDatabase ? delay(1...15) : now.advanced(by: .seconds(2))
+        let at = hasDatabase ? databaseDelay(1...15) : now.advanced(by: .seconds(2))
         agenda.plan(.recordAnswered(index, life: life, answer), at: at)
     }
 

@@ -135,7 +135,7 @@ extension Simulation {
     mutating func ask(_ index: Int, isReread: Bool) {
         let asked = clock(of: index)
         let life = shards[index].process.life
-        agenda.plan(.shardReads(index, life: life, asked: asked, isReread: isReread), at: delay(1...20))
+        agenda.plan(.shardReads(index, life: life, asked: asked, isReread: isReread), at: databaseDelay(1...20))
     }
 
     mutating func read(_ index: Int, _ life: Int, _ asked: MachineInstant, _ isReread: Bool) {
@@ -156,6 +156,6 @@ extension Simulation {
             Assigned(game: database.game(id), markets: database.markets(of: id), epoch: epoch)
         }
         let answer: ShardEvent = isReread ? .reread(list, asked: asked) : .epochsAnswered(epochs, asked: asked)
-        agenda.plan(.toShard(index, answer, life: life), at: delay(1...20))
+        agenda.plan(.toShard(index, answer, life: life), at: databaseDelay(1...20))
     }
 }

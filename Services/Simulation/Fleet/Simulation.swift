@@ -72,11 +72,23 @@ struct Simulation {
             orchestrators.append(
                 SimulatedOrchestrator(index: index, process: SimulatedProcess(clockOffset: Self.anyOffset(&random))))
         }
+        if profile.isStretched { driftFleet() }
         for id in SimulatedGames.ids(profile.games) { scoreboard[id] = .live }
         if profile.hasOrderPath { startPath(profile) }
         for index in shards.indices { startShard(index) }
         for index in orchestrators.indices { startOrchestrator(index) }
         agenda.plan(.check, at: now)
+    }
+
+    /// Leases are counted on clocks that go at rates of their own, and advice is dated by venue times that are off.
+    private mutating func driftFleet() {
+        var draws = SeededGenerator(seed: seed ^ 0x6472_6966_7465_6421)
+        func drift() -> Int64 { Int64.random(in: -200...200, using: &draws) }
+        for index in shards.indices {
+            shards[index].process.driftPerMillion = drift()
+            shards[index].process.venueError = .milliseconds(drift())
+        }
+        for index in orchestrators.indices { orchestrators[index].process.driftPerMillion = drift() }
     }
 
     private static func anyOffset(_ random: inout SeededGenerator) -> Duration {
@@ -102,6 +114,16 @@ struct Simulation {
 
     mutating func delay(_ range: ClosedRange<Int>) -> MachineInstant {
         now.advanced(by: .milliseconds(Int.random(in: range, using: &random)))
+    }
+
+    /// When a statement reaches PostgreSQL, or its answer comes back.
+    mutating func databaseDelay(_ range: ClosedRange<Int>) -> MachineInstant {
+        delay(range).advanced(by: slowness())
+    }
+
+    /// What a slow PostgreSQL adds to a way; nothing is drawn while it is quick.
+    mutating func slowness() -> Duration {
+        path.trouble.slowness > 0 ? path.milliseconds(0...path.trouble.slowness) : .zero
     }
 
     private mutating func happen(_ happening: Happening) {

@@ -25,7 +25,7 @@ struct Watch {
 
 extension Simulation {
     mutating func check() {
-        if lossPercent > 0 || failPercent > 0 || !isBusUp { watch.disturbed(at: now) }
+        if lossPercent > 0 || failPercent > 0 || !isBusUp || path.trouble.slowness > 0 { watch.disturbed(at: now) }
         watch.ledSince = isLed ? (watch.ledSince ?? now) : nil
         let held = shards.map { shard in
             Dictionary(uniqueKeysWithValues: shard.engine.watched.map { ($0.game, $0.epoch) })

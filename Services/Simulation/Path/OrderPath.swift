@@ -51,12 +51,22 @@ struct OrderPath {
             safeguards.orderValue = limits.orderValue
             safeguards.ordersPerHour = 12
         }
+        if profile.isCapped {
+            limits.marketExposure = .dollars(12)
+            limits.totalExposure = .dollars(60)
+            safeguards.exitsPerMinute = 2
+        }
         self.limits = limits
         self.safeguards = safeguards
         if plant == .valueUnread {
             limits.orderValue = .dollars(1_000)
             safeguards.orderValue = limits.orderValue
         }
+        if plant == .contractsUnread {
+            limits.orderContracts = 1_000_000
+            safeguards.orderContracts = limits.orderContracts
+        }
+        if plant == .totalUnread { limits.totalExposure = nil }
         told = (limits, safeguards)
         discovery = SimulatedDiscovery(process: SimulatedProcess(clockOffset: .zero))
     }
@@ -166,6 +176,8 @@ struct PathTrouble {
     var lostAnswers = 0
     /// Everything that writes is refused, everything that reads is answered.
     var isDiskFull = false
+    /// What a statement takes to PostgreSQL at most, and its answer back, in milliseconds.
+    var slowness = 0
     /// Of what is sent to the venue, 0 to 100.
     var lostRequests = 0
     var lostReplies = 0

@@ -18,6 +18,10 @@ enum PathFault: Hashable {
     case executorDatabase(Int, isUp: Bool)
     case killDiscovery
     case restartDiscovery
+    case pauseDiscovery
+    case resumeDiscovery
+    case discoveryBus(isUp: Bool)
+    case slowDatabase(milliseconds: Int)
     case database(isUp: Bool)
     case diskFull(Bool)
     case lostAnswers(percent: Int)
@@ -60,6 +64,12 @@ extension Simulation {
         case .executorDatabase(let index, let isUp): path.executors[index].process.hasDatabase = isUp
         case .killDiscovery: path.discovery.process.isRunning = false
         case .restartDiscovery: restartDiscovery()
+        case .pauseDiscovery: path.discovery.process.isPaused = true
+        case .resumeDiscovery:
+            path.discovery.process.isPaused = false
+            replay(path.discovery.inbox)
+            path.discovery.inbox = []
+        case .discoveryBus(let isUp): path.discovery.process.hasBus = isUp
         case .database(let isUp): setDatabase(isUp: isUp)
         case .killSwitch(let isEngaged): path.books.killSwitch = isEngaged ? .engaged : .released
         case .feed(let shard, let isUp): feed(of: shard, isUp: isUp)
@@ -79,6 +89,7 @@ extension Simulation {
         var process = path.discovery.process
         process.life += 1
         process.isRunning = true
+        process.isPaused = false
         path.discovery = SimulatedDiscovery(process: process)
         planPath(.discoveryBeat(life: process.life), within: 0...500)
     }
@@ -129,6 +140,19 @@ extension Simulation {
         }
     }
 
+    /// One trouble of a stretched seed, and what ends it.
+    static func stretchedTrouble(using random: inout SeededGenerator) -> (PathFault, PathFault) {
+        switch Int.random(in: 0..<4, using: &random) {
+        case 0: (.discoveryBus(isUp: false), .discoveryBus(isUp: true))
+        case 1: (.pauseDiscovery, .resumeDiscovery)
+        default:
+            (
+                .slowDatabase(milliseconds: Int.random(in: 20...1_500, using: &random)),
+                .slowDatabase(milliseconds: 0)
+            )
+        }
+    }
+
     mutating func calmPath() {
         guard path.isOn else { return }
         path.trouble = PathTrouble()
@@ -143,7 +167,8 @@ extension Simulation {
             strike(.executorBus(index, isUp: true))
             strike(path.executors[index].process.isRunning ? .resumeExecutor(index) : .restartExecutor(index))
         }
-        if !path.discovery.process.isRunning { strike(.restartDiscovery) }
+        strike(.discoveryBus(isUp: true))
+        strike(path.discovery.process.isRunning ? .resumeDiscovery : .restartDiscovery)
         for shard in shards.indices { strike(.feed(shard, isUp: true)) }
     }
 }
@@ -153,6 +178,7 @@ extension PathTrouble {
         switch fault {
         case .diskFull(let isFull): isDiskFull = isFull
         case .lostAnswers(let percent): lostAnswers = percent
+        case .slowDatabase(let milliseconds): slowness = milliseconds
         case .venue(let isUp): isVenueDown = !isUp
         case .venueLists(let isUp): isVenueListless = !isUp
         case .lostRequests(let percent): lostRequests = percent

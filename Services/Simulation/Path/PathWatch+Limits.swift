@@ -8,10 +8,13 @@ extension PathWatch {
     struct Excess {
         var games: [GameID: Money] = [:]
         var sports: [Sport: Money] = [:]
+        var markets: [MarketID: Money] = [:]
+        /// Of everything that is held and reserved.
+        var total = Money.zero
         /// What is reserved and not there to be spent.
         var short = Money.zero
 
-        var isNone: Bool { games.isEmpty && sports.isEmpty && short == .zero }
+        var isNone: Bool { games.isEmpty && sports.isEmpty && markets.isEmpty && total == .zero && short == .zero }
 
         init() {}
 
@@ -22,12 +25,16 @@ extension PathWatch {
             if let limit = limits.sportExposure {
                 sports = exposure.sports.mapValues { $0 - limit }.filter { $0.value > .zero }
             }
+            if let limit = limits.marketExposure {
+                markets = exposure.certain.mapValues { $0 - limit }.filter { $0.value > .zero }
+            }
+            if let limit = limits.totalExposure { total = max(.zero, exposure.reserved + exposure.openCost - limit) }
             short = max(.zero, exposure.reserved - spendable)
         }
     }
 
-    /// When orders were stored that open or enlarge a position, counted anew, window by window.
-    struct EntryWatch {
+    /// When orders were stored, counted anew, window by window.
+    struct OrderWatch {
         /// A process' word for an instant is up to so far from another's: windows are looked at without their ends.
         private static let doubt = Duration.seconds(1)
 
@@ -57,6 +64,13 @@ extension Simulation {
         if request.quantity > .contracts(safeguards.orderContracts) {
             violated("\(request.id) asks for \(request.quantity)")
         }
+    }
+
+    /// An order that only makes a position smaller was stored.
+    mutating func watchExit(_ request: OrderRequest) {
+        path.watch.exits.note(at: now)
+        let inMinute = path.watch.exits.count(within: .seconds(60), before: now)
+        if inMinute > path.safeguards.exitsPerMinute { violated("\(request.id) makes \(inMinute) exits in a minute") }
     }
 
     /// Where nobody may hedge, what is bet on one side of a game leaves no room for the other.

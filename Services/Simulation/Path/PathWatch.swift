@@ -33,7 +33,9 @@ struct PathWatch {
     /// Since when the day's loss has been past its limit, with somebody there to halt for it.
     var lossSince: MachineInstant?
     var budget = BudgetWatch()
-    var entries = EntryWatch()
+    /// Orders that open or enlarge a position, and those that do neither.
+    var entries = OrderWatch()
+    var exits = OrderWatch()
     /// What was exposed and short when the books were looked at last, past the limits.
     var excess = Excess()
 
@@ -86,6 +88,11 @@ extension Simulation {
         for (sport, over) in excess.sports where over > before.sports[sport] ?? .zero {
             violated("\(sport) exposes \(over) more than it may")
         }
+        for (market, over) in excess.markets.sorted(by: { $0.key < $1.key })
+        where over > before.markets[market] ?? .zero {
+            violated("\(over) more is in \(market) than in one market may be")
+        }
+        if excess.total > before.total { violated("\(excess.total) more is at stake than may be in all") }
         if excess.short > before.short { violated("\(excess.short) more is reserved than there is to spend") }
     }
 
@@ -188,7 +195,8 @@ extension Simulation {
             path.watch.allDeadSince = nil
             return
         }
-        let since = max(path.watch.allDeadSince ?? now, led, watch.lastDisturbance)
+        // Whatever else is broken: a leader that hears needs nobody for it.
+        let since = max(path.watch.allDeadSince ?? now, led)
         path.watch.allDeadSince = path.watch.allDeadSince ?? now
         if now.since(since) > .seconds(8) {
             let isTold = orchestrators.contains { $0.toldAlerts.contains(.allShardsUnhealthy) }
@@ -198,15 +206,21 @@ extension Simulation {
 
     // MARK: In the end
 
+    /// Whether it is held up by the exits of the last minute: a purchase may close what is held of the other side.
+    private func mayWait(_ row: SimulatedBooks.IntentRow) -> Bool { profile.isCapped && row.expiresAt > now }
+
     /// After calm nothing is open, nothing is held, and both books say the same.
     mutating func watchEnd() {
         let books = path.books
-        for (id, row) in books.intents.sorted(by: { $0.key < $1.key }) where !row.state.isTerminal {
+        let waiting = books.intents.filter { !$0.value.state.isTerminal }
+        for (id, row) in waiting.sorted(by: { $0.key < $1.key }) where !mayWait(row) {
             violated("in the end \(id) is \(row.state)")
         }
         for order in books.openOrders { violated("in the end \(order.record.request.id) is \(order.record.state)") }
         let waits = books.reservations.values.filter { row in
-            row.record.state == .held && row.plan.map { standsStill($0) } ?? false
+            guard row.record.state == .held else { return false }
+            if let plan = row.plan { return standsStill(plan) }
+            return waiting.values.contains { $0.intent.reservation == row.record.id && mayWait($0) }
         }
         if books.reserved != waits.reduce(Money.zero, { $0 + $1.record.held }) {
             violated("in the end \(books.reserved) is reserved")

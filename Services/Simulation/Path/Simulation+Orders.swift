@@ -108,7 +108,7 @@ extension Simulation {
         while let item = path.executors[index].lanes.start() {
             planPath(
                 .claim(index, life: executor.process.life, item.intent, began: clock(of: executor.process)),
-                within: 1...4)
+                after: path.milliseconds(1...4) + slowness())
         }
     }
 
@@ -133,7 +133,9 @@ extension Simulation {
             if case .send = decided.decision {
                 watchClaim()
                 watchBudget(.order)
-                if let claimed = decided.claimed, !claimed.reduces { watchEntry(claimed.order.request) }
+                if let claimed = decided.claimed {
+                    claimed.reduces ? watchExit(claimed.order.request) : watchEntry(claimed.order.request)
+                }
             }
             watchBooks()
             if fate.isAnswered { claim = decided }

@@ -9,6 +9,8 @@ extension Simulation {
     /// What becomes of a transaction that a process sends.
     enum Fate {
         case done
+        /// Done, and told late.
+        case slow(after: Duration)
         /// Committed, and nobody is told.
         case doneUnanswered
         /// Not committed: refused, or the connection was gone before.
@@ -19,7 +21,10 @@ extension Simulation {
         }
 
         var isAnswered: Bool {
-            if case .done = self { true } else { false }
+            switch self {
+            case .done, .slow: true
+            case .doneUnanswered, .failed: false
+            }
         }
 
         /// How long the process waits for what it does not get.
@@ -27,7 +32,7 @@ extension Simulation {
             switch self {
             case .done: .zero
             case .doneUnanswered: .milliseconds(500)
-            case .failed(let after): after
+            case .slow(let after), .failed(let after): after
             }
         }
     }
@@ -35,7 +40,9 @@ extension Simulation {
     mutating func fate(of process: SimulatedProcess, writes: Bool = true) -> Fate {
         if !process.hasDatabase { return .failed(after: .seconds(1)) }
         if writes, path.trouble.isDiskFull { return .failed(after: .zero) }
-        guard path.roll(path.trouble.lostAnswers) else { return .done }
+        guard path.roll(path.trouble.lostAnswers) else {
+            return path.trouble.slowness > 0 ? .slow(after: slowness()) : .done
+        }
         return path.roll(50) ? .doneUnanswered : .failed(after: .milliseconds(500))
     }
 
@@ -144,7 +151,8 @@ extension Simulation {
         guard !path.processors[index].isBusy, let next = path.processors[index].queue.first else { return }
         path.processors[index].isBusy = true
         let life = path.processors[index].process.life
-        planPath(.decide(index, life: life, place: next.place, next.signal), within: 1...4)
+        let way = path.milliseconds(1...4) + slowness()
+        planPath(.decide(index, life: life, place: next.place, next.signal), after: way)
     }
 
     /// The transaction that reads, decides, reserves and announces.

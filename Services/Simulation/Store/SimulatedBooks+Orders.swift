@@ -132,6 +132,7 @@ extension SimulatedBooks {
         }
         if plant == .minuteUnread { context.ordersLastMinute = 0 }
         if plant == .hourUnread { context.ordersLastHour = 0 }
+        if plant == .exitsUnread { context.exitsLastMinute = 0 }
         let others = reserved - (reservation(of: row.intent).map { $0.state == .held ? $0.held : .zero } ?? .zero)
         switch seen.balance {
         case .own: context.balance = spendable - others

@@ -68,7 +68,9 @@ extension SimulatedBooks {
         view.openCost = exposure.openCost
         view.gameExposure = exposure.games[subject.game] ?? .zero
         view.sportExposure = exposure.sports[subject.sport] ?? .zero
-        for (market, _) in subject.markets { view.marketExposure[market] = exposure.markets[market] }
+        if plant != .marketUnread {
+            for (market, _) in subject.markets { view.marketExposure[market] = exposure.markets[market] }
+        }
         view.dailyProfit = plant == .lossUnread ? .zero : realised - fees
         view.holdings = isBlind ? [] : holdings(in: subject.game)
         view.closed = closedPositions(in: subject.game)

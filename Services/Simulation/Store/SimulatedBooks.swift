@@ -142,6 +142,8 @@ struct SimulatedBooks {
         var games: [GameID: Money] = [:]
         var sports: [Sport: Money] = [:]
         var markets: [MarketID: Money] = [:]
+        /// Of each market, without what a plan may still spend there or in its other one.
+        var certain: [MarketID: Money] = [:]
 
         fileprivate mutating func add(_ amount: Money, _ game: GameID, _ sport: Sport, _ market: MarketID) {
             games[game, default: .zero] += amount
@@ -155,6 +157,7 @@ struct SimulatedBooks {
         for row in reservations.values where row.record.state == .held {
             sum.reserved += row.record.held
             sum.add(row.record.held, row.game, row.sport, row.market)
+            if row.plan == nil { sum.certain[row.market, default: .zero] += row.record.held }
             // Whatever a plan still has may be spent in either of its markets.
             if let plan = row.plan.flatMap({ plans[$0] }), plan.state != .finished {
                 for other in Set(plan.approved.signal.legs.map(\.market)) where other != row.market {
@@ -165,6 +168,7 @@ struct SimulatedBooks {
         for (market, row) in positions where row.state == .open {
             sum.openCost += row.position.cost
             sum.add(row.position.cost, row.game, markets[market]?.sport ?? .nba, market)
+            sum.certain[market, default: .zero] += row.position.cost
         }
         return sum
     }

@@ -10,6 +10,8 @@ public struct Refusal: Hashable, Sendable {
         case signalPutAside = "signal_put_aside"
         /// An answer of a venue that makes no sense; `source` is the error's code.
         case venueAnswer = "venue_answer"
+        /// A price that is dated ahead of venue time; `source` is who told it.
+        case priceAhead = "price_ahead"
         /// A trading rule that is not understood; `source` is its table.
         case tradingRule = "trading_rule"
         /// An order of a plan that was not stored; `source` is the reason.

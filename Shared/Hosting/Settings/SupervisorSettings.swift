@@ -15,6 +15,9 @@ public struct SupervisorSettings: Sendable {
             "Seconds before a crashed process is started again: the first time, the second, …; the last goes on.")
         let delays = Self.delays(text)
         reader.require(delays != nil, ["RESTART_BACKOFF_SECS"], "must be 1 to 10 numbers from 0 to 3600, with commas")
+        let prompt = reader.seconds(
+            "RESTART_FIRST_SECS", default: .seconds(1), in: .zero...(.seconds(3_600)),
+            "The most that a process which had come up waits after its first crash in RESTART_WINDOW_SECS.")
         let attempts = reader.integer(
             "MAX_RESTART_ATTEMPTS", default: 3, in: 0...100,
             "Restarts of one process within RESTART_WINDOW_SECS before its cooldown and an alert.")
@@ -35,7 +38,7 @@ public struct SupervisorSettings: Sendable {
             "Looks in a row without a sign of life after which a process hangs and is restarted; 0 never judges.")
         budget = RestartBudget(
             delays: delays ?? [.seconds(5)], attempts: attempts, cooldown: cooldown, window: window,
-            stableAfter: stableAfter)
+            stableAfter: stableAfter, prompt: prompt)
         let all = (0..<attempts).reduce(Duration.zero) { sum, attempt in
             sum + budget.delays[min(attempt, budget.delays.count - 1)]
         }

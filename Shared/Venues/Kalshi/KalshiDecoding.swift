@@ -53,7 +53,8 @@ enum KalshiDecoding {
         case "active", "open": status = .active
         case "initialized", "inactive", "unopened", "paused", "closed", "determined", "disputed", "amended":
             status = .closed
-        case "finalized", "settled": status = yesValue == nil ? .voided : .settled
+        // A result that is missing, or a value, is told later: to pay back what a market still pays out is for good.
+        case "finalized", "settled": status = yesValue != nil ? .settled : result == "void" ? .voided : .closed
         default: throw fields.invalid(["status"], .string(raw))
         }
         return KalshiMarket(
@@ -123,9 +124,13 @@ enum KalshiDecoding {
 
     static func receipt(_ body: JSONValue) throws(VenueError) -> KalshiOrderReceipt {
         let fields = try JSONFields(body["order"] ?? body, "order")
+        // Without it nobody knows whether the order has traded: none is not nothing.
+        guard let filled = try fields.quantity("fill_count", "fill_count_fp") else {
+            throw fields.missing(["fill_count"])
+        }
         return KalshiOrderReceipt(
             order: try identifier(fields, "order_id"), clientOrder: try fields.text("client_order_id") ?? "",
-            filled: try fields.quantity("fill_count", "fill_count_fp") ?? .zero,
+            filled: filled,
             remaining: try fields.quantity("remaining_count", "remaining_count_fp") ?? .zero,
             averageYesPrice: try fields.price(["average_fill_price", "average_fill_price_dollars"], cents: "-"),
             averageFee: try fields.money(["average_fee_paid", "average_fee_paid_dollars"]),
@@ -141,12 +146,15 @@ enum KalshiDecoding {
         let fields = try JSONFields(value, "order")
         let raw = try fields.required("status")
         guard let status = KalshiOrder.Status(rawValue: raw) else { throw fields.invalid(["status"], .string(raw)) }
+        guard let filled = try fields.quantity("fill_count_fp", "fill_count") else {
+            throw fields.missing(["fill_count_fp"])
+        }
         let taker = try fields.money(["taker_fees_dollars"], cents: "taker_fees") ?? .zero
         let maker = try fields.money(["maker_fees_dollars"], cents: "maker_fees") ?? .zero
         return KalshiOrder(
             id: try identifier(fields, "order_id"), clientOrder: try fields.text("client_order_id") ?? "",
             market: try identifier(fields, "ticker"), status: status,
-            filled: try fields.quantity("fill_count_fp", "fill_count") ?? .zero,
+            filled: filled,
             remaining: try fields.quantity("remaining_count_fp", "remaining_count") ?? .zero,
             fees: taker + maker, createdAt: try fields.time("created_time"))
     }

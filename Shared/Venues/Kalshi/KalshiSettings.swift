@@ -145,10 +145,12 @@ public struct KalshiSettings: Sendable {
     }
 
     /// Nil unless it is the venue itself that is asked: a simulator's time may be a recording's.
+    ///
+    /// Where orders are real whatever is asked is the venue, under whatever name.
     public func watch(
-        wall: WallClock, clock: MachineClock, changed: @escaping @Sendable (Int64) -> Void
+        isLive: Bool = false, wall: WallClock, clock: MachineClock, changed: @escaping @Sendable (Int64) -> Void
     ) -> VenueClockWatch? {
-        guard Self.isReal(address: baseURL) else { return nil }
+        guard isLive || Self.isReal(address: baseURL) else { return nil }
         return VenueClockWatch(wall: wall, clock: clock, bound: clockBound, changed: changed)
     }
 
