@@ -9,7 +9,7 @@ struct LinesmanCommand: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, DemoCommand.self, ChaosCommand.self, ChaosHealCommand.self, StatusCommand.self,
             HealthCommand.self, WhyCommand.self, AuditCommand.self, DrainCommand.self, ReassignCommand.self,
-            KillSwitchCommand.self, ReconcileCommand.self, LimitsCommand.self, TermsCommand.self,
+            KillSwitchCommand.self, ReconcileCommand.self, AccountCommand.self, LimitsCommand.self, TermsCommand.self,
             DeadLettersCommand.self, StatisticsCommand.self, RecordCommand.self, SimulateCommand.self,
             ConfigCommand.self, CheckCommand.self,
         ])

@@ -1,6 +1,6 @@
 import Wire
 
-/// How the bus of one process does, as its last heartbeat tells.
+/// How the bus of one process does, as its last heartbeat tells, and by which flags it trades.
 ///
 /// What is counted begins with the process.
 public struct BusReport: Codable, Hashable, Sendable {
@@ -33,6 +33,8 @@ public struct BusReport: Codable, Hashable, Sendable {
     public let deadLetters: Int
     /// Journaled messages that wait for the server now.
     public let waiting: Int
+    /// Whether both flags of live trading are set there; nil where its heartbeat does not say.
+    public let isLive: Bool?
 
     /// Reads the metrics that `Redis` and `Bus` put into every heartbeat.
     public init(_ heartbeat: Heartbeat) {
@@ -59,6 +61,7 @@ public struct BusReport: Codable, Hashable, Sendable {
         unsent = figure("bus_hints_dropped_total") ?? 0
         deadLetters = figure("bus_dead_letters_total") ?? 0
         waiting = figure("bus_outbox_messages") ?? 0
+        isLive = figure(ServiceHost.liveMetric).map { $0 == 1 }
     }
 }
 

@@ -43,6 +43,9 @@ public actor HeartbeatSender {
     private var beat: Int64 = 0
     private var isStopping = false
     private var lastSent: MachineInstant?
+    /// One is on its way; whoever comes meanwhile waits for its turn, so that they leave in the order of their numbers.
+    private var isSending = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     /// - Parameters:
     ///   - host: the service that lives.
@@ -91,6 +94,10 @@ public actor HeartbeatSender {
     }
 
     private func send(status: ServiceStatus?) async {
+        await takeTurn()
+        defer { passTurn() }
+        // Nothing follows the one that says "stopping".
+        if isStopping, status == nil { return }
         beat += 1
         let beat = beat
         lastSent = host.clock.now
@@ -112,6 +119,16 @@ public actor HeartbeatSender {
             // The bus counts what it could not send; the next heartbeat replaces this one.
             host.log.debug("heartbeat not sent", metadata: [Key.reason: "\(error)"])
         }
+    }
+
+    private func takeTurn() async {
+        if isSending { await withCheckedContinuation { waiting.append($0) } }
+        isSending = true
+    }
+
+    /// The turn goes straight to whoever has waited longest; nobody comes between.
+    private func passTurn() {
+        if waiting.isEmpty { isSending = false } else { waiting.removeFirst().resume() }
     }
 
     /// With every heartbeat that could be made, whether or not Redis takes it.

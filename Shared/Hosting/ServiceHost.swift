@@ -100,7 +100,11 @@ public struct ServiceHost: Sendable {
         databaseClock = DatabaseClockWatch(
             bound: settings.databaseClockBound, database: database, alerts: alerts, source: source, in: context)
         venueClock = settings.isReplay ? .replay() : .live(context.wallClock)
+        context.metrics.gauge(Self.liveMetric, "1 where both flags of live trading are set, 0 elsewhere.")
+            .set(settings.trading.mode == .live ? 1 : 0)
     }
+
+    static let liveMetric = "trading_is_live"
 
     /// A trace for a story that begins here.
     public func newTrace() -> TraceID {

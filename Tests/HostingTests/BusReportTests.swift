@@ -52,6 +52,12 @@ import Wire
         #expect(report.breaker == shown)
     }
 
+    @Test func `whether live trading is authorised there is told, or not`() {
+        #expect(report(["trading_is_live": 1]).isLive == true)
+        #expect(report(["trading_is_live": 0]).isLive == false)
+        #expect(report([:]).isLive == nil)
+    }
+
     @Test func `no figure from outside is too large or too odd`() {
         #expect(report(["redis_messages_dropped_total": .infinity]).dropped == .max)
         #expect(report(["redis_messages_dropped_total": -1e300]).dropped == .min)

@@ -16,6 +16,8 @@ import Testing
         var suite = LiveFacts.Suite()
         suite.services = ["market-discovery": 1, "signal-processor": 1, "execution-service": 1]
         (suite.shards, suite.mode) = (2, "live")
+        suite.flags = ["execution-service/1": true, "signal-processor/1": true]
+        database.account = "live"
         var facts = LiveFacts(
             killSwitchFile: .released, venue: .value(venue), database: .value(database), redis: .value(true),
             suite: .value(suite))
@@ -105,12 +107,16 @@ import Testing
         Flaw("kill switch", .forbids, "engaged") { $0.killSwitchFile = .engaged },
         .database("unfinished orders", "3 orders") { $0.unfinishedOrders = 3 },
         .database("rehearsal", "paper", as: .warns) { $0.paperOrders = 0 },
+        .database("account", "linesman account use live", as: .warns) { $0.account = "paper" },
         Flaw("Redis", .forbids, "away") { $0.redis = .failed("away") },
         Flaw("Redis", .warns, "appendonly") { $0.redis = .value(false) },
         Flaw("suite", .forbids, "nobody") { $0.suite = .failed("nobody") },
         .suite("suite", "execution-service") { $0.services["execution-service"] = nil },
         .suite("suite", "game-shard") { $0.shards = 0 },
         .suite("spare shard", "one shard", as: .warns) { $0.shards = 1 },
+        .suite("flags", "1 processes run live and 1 do not (game-shard/shard-01)") {
+            $0.flags = ["execution-service/1": true, "game-shard/shard-01": false]
+        },
         .suite("health", "firing: redisDown") { $0.firing = ["redisDown"] },
         .suite("health", "postgres") { $0.unhealthy = ["postgres"] },
     ]

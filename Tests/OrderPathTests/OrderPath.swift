@@ -163,11 +163,16 @@ final class OrderPath: Sendable {
     @discardableResult
     func stop() async -> [ExitCode] {
         for signal in signals.withLockedValue({ $0 }) { signal.yield("SIGTERM") }
+        defer { signals.withLockedValue { $0 = [] } }
+        return await ended()
+    }
+
+    /// The exit codes of what ends by itself.
+    func ended() async -> [ExitCode] {
         let lives = lives.withLockedValue { lives in
             defer { lives = [] }
             return lives
         }
-        signals.withLockedValue { $0 = [] }
         var codes: [ExitCode] = []
         for life in lives { codes.append(await life.value) }
         return codes

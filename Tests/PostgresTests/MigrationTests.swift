@@ -172,6 +172,7 @@ import Testing
         "6f88a59538695c9eea5c494077dfe594b2046fe99074d8c8a30536ea903630b5",
         "ee5270d39127304960ba05a8ca257b7d1c0ab10cd54a9d88c63837495934b842",
         "27c0cbb18c63696ed3aa08803dc71734a35dd1f6d1a53340a828b91c7d755808",
+        "668848142229b4b3333ad8932e9c2f5b6c920bd03806351482a25a3a2b446672",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

@@ -78,9 +78,13 @@ import Testing
                 let names = Set(first.lines.map(\.name))
                 let expected: Set = [
                     "mode", "key", "venue", "clock", "balance", "positions", "PostgreSQL", "durability", "kill switch",
-                    "unfinished orders", "Redis", "suite", "health", "alerts",
+                    "unfinished orders", "Redis", "suite", "health", "alerts", "flags", "account",
                 ]
                 #expect(expected.isSubset(of: names), "\(names)")
+                let flags = first.lines.first { $0.name == "flags" }
+                #expect(flags?.note == "none runs live yet", "\(first.lines)")
+                let account = first.lines.first { $0.name == "account" }
+                #expect(account?.judgement == "warning", "\(first.lines)")
 
                 #expect(try await forbidden(["PAPER_TRADING": "true"]).names == ["address", "mode"])
                 #expect(try await forbidden(["CUSTOM_WEBHOOK_URL": ""]).names == ["address", "alerts"])

@@ -14,8 +14,7 @@ enum ExecutionProcess {
         let all = try context.settings(ExecutionSettings.init)
         let settings = all.service
         let host = try await ServiceHost.start(settings.host, in: context)
-        let account = TradingAccount(settings.host.trading.mode)
-        try await account.open(with: settings.order.initialBankroll, host.database)
+        let account = try await host.openAccount(with: settings.order.initialBankroll)
 
         let venue = try makeVenue(all, host)
         let store = OrderStore(

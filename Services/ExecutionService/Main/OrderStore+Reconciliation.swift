@@ -40,8 +40,9 @@ extension OrderStore {
                 """)
             let expected = try await transaction.query(
                 """
-                SELECT fill_id FROM fills
-                WHERE venue_at >= \(since?.microseconds ?? .min) AND standing <> 'reversed'
+                SELECT f.fill_id FROM fills f JOIN orders o USING (order_id)
+                WHERE f.venue_at >= \(since?.microseconds ?? .min) AND f.standing <> 'reversed'
+                    AND coalesce(o.account, \(account.name)) = \(account.name)
                 """)
             let provisional = try await transaction.query(
                 "SELECT fill_id, order_id, market_id FROM fills WHERE standing = 'provisional'")

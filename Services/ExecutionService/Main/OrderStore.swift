@@ -328,11 +328,12 @@ struct OrderStore: Sendable {
         try transaction.enqueue(
             """
             INSERT INTO orders (order_id, intent_id, attempt, venue, market_id, outcome, action, limit_price, quantity,
-                venue_at, reduces, state, sent_at)
+                venue_at, reduces, state, sent_at, account)
             VALUES (\(order.request.id.rawValue), \(intent.id.rawValue), \(order.attempt), \(intent.venue.rawValue),
                 \(intent.market.rawValue), \(intent.outcome.rawValue), \(intent.action.rawValue),
                 \(intent.limit.tenThousandths), \(intent.quantity.hundredths), \(now.microseconds), \(reduces),
-                \(order.state.rawValue), CASE WHEN \(order.state == .sent) THEN now() END)
+                \(order.state.rawValue), CASE WHEN \(order.state == .sent) THEN now() END,
+                \(account.name))
             """)
         return AuditEntry(
             .orderStored, intent: intent.id, order: order.request.id, market: intent.market, game: intent.game,

@@ -47,6 +47,8 @@ struct LiveFacts: Sendable {
         var positions: [MarketID: Int64] = [:]
         /// The live account's; nil when it was never opened.
         var cash: Money?
+        /// The account that the database trades for; nil for none yet.
+        var account: String?
         /// Orders on paper that came to their end in the last 30 days.
         var paperOrders: Int64 = 0
     }
@@ -58,6 +60,8 @@ struct LiveFacts: Sendable {
         var firing: [String] = []
         var failingSinks: [String] = []
         var mode = ""
+        /// Whether both flags of live trading are set, by process; without those that do not say.
+        var flags: [String: Bool] = [:]
     }
 
     var settings = Settings()
@@ -197,12 +201,24 @@ enum GoLiveList {
             .must(
                 "unfinished orders", database.unfinishedOrders == 0, "none",
                 else: "\(database.unfinishedOrders) orders have not ended; let the execution-service end them"),
-            database.cash.map { .holds("account", "\($0) by our books") }
-                ?? .holds("account", "is opened with INITIAL_BANKROLL at the first start"),
+            account(database),
             database.paperOrders > 0
                 ? .holds("rehearsal", "\(database.paperOrders) orders came to their end in the last 30 days")
                 : .warns("rehearsal", "no order came to its end here in the last 30 days: trade on paper first"),
         ]
+    }
+
+    private static func account(_ database: LiveFacts.Database) -> Line {
+        let live = TradingAccount(.live).name
+        if let other = database.account, other != live {
+            return .warns(
+                "account",
+                "this database trades for \(other), and live services will not start on it: stop the suite, then "
+                    + "`linesman account use \(live) --reason …`")
+        }
+        return .holds(
+            "account",
+            database.cash.map { "\($0) by our books" } ?? "is opened with INITIAL_BANKROLL at the first start")
     }
 
     private static func redis(_ redis: LiveFacts.Found<Bool>) -> [Line] {
@@ -227,10 +243,21 @@ enum GoLiveList {
                 "suite", missing.isEmpty && found.shards > 0, "\(found.shards) shards, trading \(found.mode)",
                 else: "not heard of: "
                     + (missing + (found.shards == 0 ? ["game-shard"] : [])).joined(separator: ", ")),
+            flags(found.flags),
             .must("health", ill.isEmpty, "nothing is amiss", else: ill.joined(separator: "; ")),
             found.shards == 1
                 ? .warns("spare shard", "one shard: its games wait while it restarts")
                 : .must("spare shard", found.shards > 1, "\(found.shards - 1)", else: "no shard"),
         ]
+    }
+
+    /// Live needs both flags in every executable (CHECKLIST R89): one that says something else is no part of it.
+    private static func flags(_ flags: [String: Bool]) -> Line {
+        let (live, others) = (flags.filter(\.value), flags.filter { !$0.value })
+        let named = others.keys.sorted().prefix(3).joined(separator: ", ")
+        return .must(
+            "flags", live.isEmpty || others.isEmpty,
+            others.isEmpty ? "both in every process" : "none runs live yet",
+            else: "\(live.count) processes run live and \(others.count) do not (\(named)): give all the same flags")
     }
 }

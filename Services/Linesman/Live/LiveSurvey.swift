@@ -106,7 +106,7 @@ struct LiveSurvey: Sendable {
                 current_setting('full_page_writes') AS pages,
                 (SELECT count(*) FROM orders WHERE state IN ('stored', 'sent', 'unknown', 'resting')) AS unfinished,
                 (SELECT count(*) FROM orders WHERE state NOT IN ('stored', 'sent', 'unknown', 'resting')
-                    AND stored_at > now() - interval '30 days') AS ended,
+                    AND coalesce(account, 'paper') = 'paper' AND stored_at > now() - interval '30 days') AS ended,
                 (SELECT cash FROM bankroll WHERE account = \(TradingAccount(.live).name)) AS cash
             """)
         if let row {
@@ -119,6 +119,7 @@ struct LiveSurvey: Sendable {
             found.paperOrders = try row.int64("ended")
             found.cash = try row.int64OrNil("cash").map { try Money(microdollars: $0) }
         }
+        found.account = try await TradingAccount.trading(pool)
         let rows = try await pool.query(
             "SELECT market_id, net_quantity FROM positions WHERE state = 'open' AND net_quantity <> 0")
         for row in rows { found.positions[try MarketID(row.text("market_id"))] = try row.int64("net_quantity") }
@@ -147,6 +148,9 @@ struct LiveSurvey: Sendable {
         found.firing = told.alerting?.firing ?? []
         found.failingSinks = told.alerting?.failingSinks ?? []
         found.mode = told.tradingMode
+        for process in told.bus ?? [] {
+            found.flags["\(process.service)/\(process.instance)"] = process.isLive
+        }
         return found
     }
 }

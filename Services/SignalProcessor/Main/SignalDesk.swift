@@ -43,12 +43,6 @@ actor SignalDesk {
         if !book.withLockedValue({ $0.observe(price) }) { unmarked.increment() }
     }
 
-    /// Opens the account and reads the rules; nothing is decided before.
-    func prepare(initialBankroll: Money) async throws {
-        try await store.account.open(with: initialBankroll, store.pool)
-        try await reloadRules()
-    }
-
     func change(_ limits: TradingLimits) { engine.change(limits) }
 
     /// Reads what is written, and takes it when it is another than before.
@@ -188,6 +182,9 @@ actor SignalDesk {
                 let delay = host.context.random.withGenerator { backoff.next(using: &$0) }
                 // Cancelled: the loop's condition sees it.
                 try? await host.clock.sleep(for: delay)
+            } catch is TradingAccountError {
+                // This process is about to end: whoever trades takes it from the journal.
+                try? await host.clock.sleep(for: .seconds(1))
             } catch {
                 host.context.metrics.counter("signals_put_aside_total", "Signals that can never be stored.").increment()
                 host.log.error(

@@ -10,13 +10,14 @@ enum SignalProcess {
         let settings = try context.settings(SignalProcessorSettings.init)
         let host = try await ServiceHost.start(settings.host, in: context)
         let store = SignalStore(
-            pool: host.database, account: TradingAccount(settings.host.trading.mode),
+            pool: host.database, account: try await host.openAccount(with: settings.order.initialBankroll),
             statistics: DailyStatistics(timeZone: settings.order.tradingDayTimeZone),
             markAge: settings.markAge)
         let desk = SignalDesk(
             host: host, store: store, rules: RuleStore(pool: host.database),
             limits: TradingLimits(settings))
-        try await desk.prepare(initialBankroll: settings.order.initialBankroll)
+        // Nothing is decided before.
+        try await desk.reloadRules()
         let losses = LossAlarm(
             host: host, store: store,
             watch: DailyLossWatch(limit: settings.dailyLoss, warnPercent: Int64(settings.dailyLossWarnPercent)))

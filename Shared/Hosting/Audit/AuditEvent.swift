@@ -69,6 +69,8 @@ public enum AuditEvent: String, Hashable, Sendable, Codable, CaseIterable {
     case limitChanged = "limit_changed"
     /// A signal-processor decides by the limits as they are now.
     case limitsTaken = "limits_taken"
+    /// A person has the database trade for another account, paper or live.
+    case accountChanged = "account_changed"
     /// What an operator asked the orchestrator to do, before it is done.
     case operatorOrder = "operator_order"
     case operatorAnswer = "operator_answer"

@@ -2,36 +2,6 @@ import Domain
 import Postgres
 import Wire
 
-/// The account that orders are paid from: one for paper and one for money, never mixed.
-public struct TradingAccount: Hashable, Sendable {
-    public let name: String
-
-    public init(_ mode: TradingMode) { name = mode == .live ? "live" : "paper" }
-
-    /// Opens it with the initial bankroll unless it is there.
-    public func open(with initial: Money, _ database: some PostgresQuerying) async throws {
-        try await database.execute(
-            """
-            INSERT INTO bankroll (account, cash, initial)
-            VALUES (\(name), \(initial.microdollars), \(initial.microdollars)) ON CONFLICT (account) DO NOTHING
-            """)
-    }
-
-    /// What of its money may be traded with, locked until the transaction ends: all but what is put aside.
-    ///
-    /// Every transaction that reserves, releases or books takes this lock first, so that they follow one another and
-    /// none can wait for another in a circle.
-    public func lock(_ transaction: PostgresTransaction) async throws -> Money { try await transaction.ask(locked) }
-
-    /// The same, to be asked first among others.
-    public var locked: PostgresQuestion<Money> {
-        .first("SELECT cash - saved AS cash FROM bankroll WHERE account = \(name) FOR UPDATE") { [name] row in
-            guard let row else { throw PostgresError(.permanent, "no account \(name)", context: "account") }
-            return try Money(microdollars: row.int64("cash"))
-        }
-    }
-}
-
 /// What is kept for explanation: append only.
 public struct AuditEntry: Hashable, Sendable {
     public var event: String
