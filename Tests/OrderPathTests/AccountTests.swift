@@ -71,7 +71,7 @@ import Testing
             await #expect(throws: refused) {
                 let policy = ExitPolicy()
                 _ = try await live.askExit(
-                    of: "game-1-HOME", policy, price: rig.price(of: "game-1", bid: 99, ask: 100, at: tipOff),
+                    of: "game-1-HOME", policy, price: rig.price(of: "game-1", bid: 98, ask: 99, at: tipOff),
                     at: tipOff)
             }
             await #expect(throws: refused) { _ = try await live.takePlan("s3", for: "me", lease: .seconds(1)) }
@@ -84,7 +84,6 @@ import Testing
                     == before)
             #expect(try await rig.number("SELECT count(*) AS n FROM signals") == 3)
             #expect(try await rig.number("SELECT cash AS n FROM bankroll WHERE account = 'live'") == 9)
-            try await rig.pool.execute("UPDATE bankroll SET initial = cash WHERE account = 'live'")
             // The checks of the books below know of one account.
             try await rig.force("DELETE FROM bankroll WHERE account = 'live'")
         }
@@ -151,8 +150,11 @@ import Testing
                 approved += 1
                 #expect(open == ["intents": 1, "reservations": 1])
                 #expect(try await TradingAccount.trading(rig.pool) == "paper")
-                try await rig.pool.execute("UPDATE reservations SET state = 'released', released = amount")
-                try await rig.pool.execute("UPDATE intents SET state = 'expired'")
+                let intent = IntentNames.derived(from: signal.id).intent
+                let late = try await store(rig, of: rig.account).claim(
+                    intent, engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear,
+                    at: tipOff.advanced(by: .seconds(600)))
+                #expect(late.decision == .expire)
             case .failure(is TradingAccountError):
                 #expect(open == [:])
                 #expect(try await use(rig.account, rig) == [:])
