@@ -133,7 +133,7 @@ func withHost(
 }
 
 /// A bus of the test's own, to see what a service says.
-private struct Observer {
+struct Observer {
     let bus: Bus
     private let tasks: [Task<Void, Never>]
 
