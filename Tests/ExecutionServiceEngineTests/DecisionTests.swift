@@ -102,6 +102,11 @@ struct DecisionTests {
         #expect(KillSwitchState.released.combined(with: .unknown) == .unknown)
         #expect(KillSwitchState.unknown.combined(with: .engaged) == .engaged)
         #expect(KillSwitchState.released.combined(with: .released) == .released)
+        #expect(KillSwitchState.reduceOnly.combined(with: .released) == .reduceOnly)
+        #expect(KillSwitchState.reduceOnly.combined(with: .unknown) == .unknown)
+        #expect(KillSwitchState.engaged.combined(with: .reduceOnly) == .engaged)
+        #expect(KillSwitchState.allCases.filter(\.permitsOrders) == [.released])
+        #expect(KillSwitchState.allCases.filter(\.isEngaged) == [.engaged, .reduceOnly])
     }
 
     @Test func `an exit passes the limits of entries, and an engaged switch only when that is allowed`() throws {

@@ -110,7 +110,7 @@ struct StoreHistory {
                 "market_mappings", "games", "shard_lives", "outbox", "daily_stats", "bankroll", "audit_log",
                 "account_budgets", "plans",
             ] { try await transaction.execute(SQL(raw: "DELETE FROM \(table)")) }
-            try await transaction.execute("UPDATE kill_switch SET engaged = false")
+            try await transaction.execute("UPDATE kill_switch SET engaged = false, reduce_only_at = NULL")
         }
         try await rig.account.open(with: .dollars(1_000), rig.pool)
         for (game, sport) in Self.games {
@@ -382,7 +382,7 @@ struct StoreHistory {
     }
 
     private mutating func turnKillSwitch() async throws -> [String] {
-        let isEngaged = books.killSwitch == .released && Bool.random(using: &random)
+        let isEngaged = books.killSwitch != .engaged && Bool.random(using: &random)
         try await rig.pool.transaction("switch") { transaction in
             _ = try await KillSwitchStore.change(engaged: isEngaged, reason: "history", by: "test", transaction)
         }
@@ -457,6 +457,10 @@ struct StoreHistory {
             """,
             "SELECT concat_ws(' ', 'account', cash, realised, fees, saved) AS line FROM bankroll",
             """
+            SELECT concat_ws(' ', 'switch', CASE WHEN NOT engaged THEN 'released' WHEN \(KillSwitchStore.reduceOnly)
+                THEN 'reduce_only' ELSE 'engaged' END) AS line FROM kill_switch
+            """,
+            """
             SELECT concat_ws(' ', 'market', market_id, status, coalesce(settlement_price::text, '-')) AS line
             FROM market_mappings
             """,
@@ -475,6 +479,7 @@ struct StoreHistory {
         for (signal, _) in arbitrages where books.signals[signal.id] != nil {
             found.insert("signal \(signal.id).2 \(books.signals[signal.id] ?? "")")
         }
+        found.insert("switch \(books.killSwitch.rawValue)")
         for (id, row) in books.plans {
             found.insert(
                 "plan \(id) \(row.state.rawValue) \(row.holder ?? "-") \(row.ending ?? "-") \(row.pairs.hundredths)")

@@ -110,6 +110,7 @@ public struct Safeguards: Hashable, Sendable {
             switch context.killSwitch {
             case .released: true
             case .engaged: reduces && killSwitchAllowsReducing
+            case .reduceOnly: reduces
             case .unknown: false
             }
         if !isPermitted { return .killSwitch }

@@ -21,9 +21,9 @@ struct CancelAll: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { parts in
             parts.addTask { for await state in host.killSwitch.states() { tell(state) } }
             parts.addTask {
-                for await state in host.killSwitch.states() where state == .engaged {
+                for await state in host.killSwitch.states() where state.isEngaged {
                     // Ends with the switch: the next state is read then.
-                    while !Task.isCancelled, host.killSwitch.current.state == .engaged {
+                    while !Task.isCancelled, host.killSwitch.current.state.isEngaged {
                         await cancel()
                         try await host.clock.sleep(for: Self.interval)
                     }
@@ -35,11 +35,13 @@ struct CancelAll: Sendable {
 
     private func tell(_ state: KillSwitchState) {
         switch state {
-        case .engaged:
+        case .engaged, .reduceOnly:
             let reading = host.killSwitch.current
             host.alerts.fire(
                 "killSwitchEngaged", fingerprint: "killSwitchEngaged",
-                "The kill switch is engaged: no new orders, what rests is cancelled",
+                state == .engaged
+                    ? "The kill switch is engaged: no new orders, what rests is cancelled"
+                    : "The kill switch is engaged for the loss of the day: no entries, only exits pass",
                 fields: [
                     "file": reading.file.rawValue, "database": reading.database.rawValue,
                     "release": "linesman kill-switch release --reason …",

@@ -57,7 +57,10 @@ actor ExitDesk {
         return last.net != held.position.netHundredths || host.clock.now.since(last.at) >= interval
     }
 
-    private var permitsExits: Bool { passesKillSwitch || host.killSwitch.current.state.permitsOrders }
+    private var permitsExits: Bool {
+        let state = host.killSwitch.current.state
+        return passesKillSwitch || state.permitsOrders || state == .reduceOnly
+    }
 
     func run() async {
         for await _ in wakeUps.stream {

@@ -100,6 +100,7 @@ struct PlanDriver {
         switch switches {
         case .released: try await set(isReconciled ? .all : .none)
         case .engaged: try await set(parts.settings.killSwitchAllowsReducing && isReconciled ? .reducing : .none)
+        case .reduceOnly: try await set(isReconciled ? .reducing : .none)
         case .unknown: try await set(.none)
         }
         if outcome == nil, hasExpired || parts.isDraining() { try await give(.stop) }

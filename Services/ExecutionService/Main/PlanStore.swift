@@ -145,6 +145,7 @@ extension OrderStore {
                 WHERE plan_id = \(id.rawValue) AND holder = \(holder) AND state = 'working'
                 RETURNING expires_at <= now() AS has_expired)
             SELECT has_expired, (SELECT engaged FROM kill_switch WHERE id = 1) AS engaged,
+                (SELECT \(KillSwitchStore.reduceOnly) FROM kill_switch WHERE id = 1) AS reduce_only,
                 (SELECT coalesce(jsonb_agg(DISTINCT o.market_id), '[]') FROM orders o JOIN intents i USING (intent_id)
                     WHERE o.state IN ('stored', 'sent', 'unknown', 'resting')
                         AND i.plan_id IS DISTINCT FROM \(id.rawValue) AND o.market_id IN (
@@ -156,7 +157,8 @@ extension OrderStore {
             """)
         return try row.map { row in
             PlanLook(
-                killSwitch: try row.boolOrNil("engaged").map { $0 ? .engaged : .released } ?? .unknown,
+                killSwitch: KillSwitchStore.state(
+                    engaged: try row.boolOrNil("engaged"), reduceOnly: try row.boolOrNil("reduce_only") ?? false),
                 hasExpired: try row.bool("has_expired"),
                 busy: Set(try row.json("busy", as: [MarketID].self)),
                 ended: Set(try row.json("ended", as: [MarketID].self)))

@@ -172,7 +172,8 @@ extension SignalStore {
         }
     }
 
-    /// Engages the kill switch for the loss of the day, once a day and limit for all processes and lives.
+    /// Engages the kill switch for the loss of the day, once a day and limit for all processes and lives; only exits
+    /// pass from then on (decision 0083).
     ///
     /// Who releases it on the same day is not overruled before a deeper limit is reached: entries stay refused by the
     /// limit itself.
@@ -188,7 +189,7 @@ extension SignalStore {
             try await AuditEntry(.dailyLossExceeded, details: ["loss": "\(loss)", "limit": "\(limit)"])
                 .write(transaction)
             let changed = try await KillSwitchStore.change(
-                engaged: true, reason: "daily loss: \(loss) of \(limit)", by: author, transaction)
+                engaged: true, reduceOnly: true, reason: "daily loss: \(loss) of \(limit)", by: author, transaction)
             return changed ? .engaged : .stands
         }
     }

@@ -83,7 +83,7 @@ extension Simulation {
     /// Only who holds a plan stores an order of it.
     mutating func watchLeg(_ order: LegOrder, of id: IntentID, by holder: String) {
         if order.purpose == .enter, let plan = path.books.plans[id]?.approved { watchSlice(plan) }
-        watchClaim()
+        watchClaim(reduces: order.purpose == .unwind)
         watchBudget(.order)
         let known = path.books.plans[id]?.holder
         if known != holder { violated("\(holder) stores an order while \(known ?? "nobody") is at work on \(id)") }

@@ -120,8 +120,9 @@ extension Simulation {
 
     // MARK: Orders and the kill switch
 
-    mutating func watchClaim() {
-        if path.books.killSwitch != .released { violated("an order is stored past the kill switch") }
+    mutating func watchClaim(reduces: Bool) {
+        let isPermitted = path.books.killSwitch == .released || (reduces && path.books.killSwitch == .reduceOnly)
+        if !isPermitted { violated("an order is stored past the kill switch") }
     }
 
     mutating func watchSend(_ claimed: SimulatedBooks.Claimed) {

@@ -26,7 +26,7 @@ extension Simulation {
         guard isThere(executor: index, life, happening) else { return }
         planPath(.cancelAll(index, life: life), after: Self.cancelInterval)
         let process = path.executors[index].process
-        guard path.books.killSwitch == .engaged, fate(of: process, writes: false).isAnswered else { return }
+        guard path.books.killSwitch.isEngaged, fate(of: process, writes: false).isAnswered else { return }
         for name in path.books.openOrders.compactMap(\.record.venueOrder) {
             // A database that is away holds up no cancel.
             if fate(of: process).isDone {

@@ -24,7 +24,8 @@ extension Simulation {
     /// Every position whose price says so is asked to be sold, and that is decided again where it is stored.
     private mutating func lookForExits(_ index: Int, _ life: Int) {
         let executor = path.executors[index]
-        guard fate(of: executor.process, writes: false).isAnswered, path.books.killSwitch == .released else { return }
+        let permits = [.released, .reduceOnly].contains(path.books.killSwitch)
+        guard fate(of: executor.process, writes: false).isAnswered, permits else { return }
         let (here, machine) = (venueClock(of: executor.process), clock(of: executor.process))
         let held = path.books.openPositions.filter { !$0.value.position.isFlat }
         for (market, row) in held.sorted(by: { $0.key < $1.key }) {

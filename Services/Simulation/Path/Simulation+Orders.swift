@@ -131,7 +131,7 @@ extension Simulation {
                 database: now)
             record("e\(index) claims \(intent): \(decided.decision)")
             if case .send = decided.decision {
-                watchClaim()
+                watchClaim(reduces: decided.claimed?.reduces ?? false)
                 watchBudget(.order)
                 if let claimed = decided.claimed {
                     claimed.reduces ? watchExit(claimed.order.request) : watchEntry(claimed.order.request)

@@ -161,8 +161,13 @@ extension Simulation {
         var file = KillSwitchState.released
         if path.trouble.isKillFilePresent { file = .engaged }
         if path.trouble.isKillFileUnknown { file = .unknown }
-        let permits = file.combined(with: look.killSwitch) == .released && isReconciled
-        try set(permits ? .all : .none, of: &driver, index)
+        let permission: LegPlan.Permission =
+            switch file.combined(with: look.killSwitch) {
+            case .released: .all
+            case .reduceOnly: .reducing
+            case .engaged, .unknown: .none
+            }
+        try set(isReconciled ? permission : .none, of: &driver, index)
         if driver.outcome == nil, hasExpired { try give(.stop, to: &driver, index) }
         if let naked = driver.plan.naked, driver.open == nil,
             look.ended.contains(driver.approved.signal.legs[naked.leg].market)

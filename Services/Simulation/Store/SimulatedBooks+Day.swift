@@ -13,14 +13,15 @@ extension SimulatedBooks {
             marks: marks, limit: .seconds(120), at: now)
     }
 
-    /// Engages the kill switch for the loss of the day, once a limit; who releases it is not overruled before a deeper
+    /// Engages the kill switch for the loss of the day, so that only exits pass, once a limit; who releases it is not overruled before a deeper
     /// one is reached.
     @discardableResult
     mutating func halt(at limit: Money) -> LossHalt {
         guard limit > haltedFor ?? .zero else { return killSwitch == .released ? .released : .stands }
         haltedFor = limit
-        defer { killSwitch = .engaged }
-        return killSwitch == .engaged ? .stands : .engaged
+        guard killSwitch == .released else { return .stands }
+        killSwitch = .reduceOnly
+        return .engaged
     }
 
     // MARK: The budget

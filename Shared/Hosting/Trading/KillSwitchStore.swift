@@ -14,11 +14,14 @@ public enum KillSwitchStore {
 
     /// The same, to be asked among others.
     public static let question = PostgresQuestion<KillSwitchState>.first(
-        "SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE"
+        "SELECT engaged, \(reduceOnly) AS reduce_only FROM kill_switch WHERE id = 1 FOR SHARE"
     ) { row in
         // What cannot be read is as unknown as what is not there.
-        state(engaged: try? row?.boolOrNil("engaged"))
+        state(engaged: try? row?.boolOrNil("engaged"), reduceOnly: (try? row?.boolOrNil("reduce_only")) ?? false)
     }
+
+    /// Of the row of `kill_switch`: whoever changes it otherwise changes the moment, and ends this with it.
+    public static let reduceOnly: SQL = "coalesce(reduce_only_at = changed_at, false)"
 
     /// The same as an expression, for `state(engaged:)`.
     public static let engaged: SQL = "(SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE)"
@@ -36,39 +39,46 @@ public enum KillSwitchStore {
     public static func look(_ database: some PostgresQuerying, timeout: Duration) async throws -> Record? {
         let row = try await database.first(
             """
-            SELECT engaged, reason, changed_by, (extract(epoch FROM changed_at) * 1000000)::int8 AS at
+            SELECT engaged, \(reduceOnly) AS reduce_only, reason, changed_by,
+                (extract(epoch FROM changed_at) * 1000000)::int8 AS at
             FROM kill_switch WHERE id = 1
             """, timeout: timeout)
         return try row.map {
             Record(
-                state: try $0.bool("engaged") ? .engaged : .released, reason: try $0.text("reason"),
+                state: state(engaged: try $0.bool("engaged"), reduceOnly: try $0.bool("reduce_only")),
+                reason: try $0.text("reason"),
                 by: try $0.text("changed_by"), at: try $0.int64("at"))
         }
     }
 
     /// Nil, where there is no row, is unknown.
-    public static func state(engaged: Bool?) -> KillSwitchState {
-        engaged.map { $0 ? .engaged : .released } ?? .unknown
+    public static func state(engaged: Bool?, reduceOnly: Bool = false) -> KillSwitchState {
+        engaged.map { $0 ? (reduceOnly ? .reduceOnly : .engaged) : .released } ?? .unknown
     }
 
     /// Engages or releases it, with its announcement and its line in the audit.
     ///
-    /// Engaging what is engaged leaves the first reason and is audited all the same.
+    /// Engaging what is engaged leaves the first reason and is audited all the same. `reduceOnly` stops only what opens
+    /// positions, and never loosens what is engaged for all; engaging for all makes it so.
     /// - Returns: whether it changed anything.
     @discardableResult
     public static func change(
-        engaged: Bool, reason: String, by: String, _ transaction: PostgresTransaction
+        engaged: Bool, reduceOnly: Bool = false, reason: String, by: String, _ transaction: PostgresTransaction
     ) async throws -> Bool {
         let changed = try await transaction.execute(
             """
-            INSERT INTO kill_switch (id, engaged, reason, changed_by) VALUES (1, \(engaged), \(reason), \(by))
+            INSERT INTO kill_switch (id, engaged, reason, changed_by, reduce_only_at)
+            VALUES (1, \(engaged), \(reason), \(by), CASE WHEN \(engaged && reduceOnly) THEN now() END)
             ON CONFLICT (id) DO UPDATE SET engaged = excluded.engaged, reason = excluded.reason,
-                changed_by = excluded.changed_by, changed_at = now()
-            WHERE kill_switch.engaged <> excluded.engaged
+                changed_by = excluded.changed_by, changed_at = now(), reduce_only_at = excluded.reduce_only_at
+            WHERE kill_switch.engaged <> excluded.engaged OR (excluded.engaged AND excluded.reduce_only_at IS NULL
+                AND coalesce(kill_switch.reduce_only_at = kill_switch.changed_at, false))
             """)
         try await AuditEntry(
             engaged ? .killSwitchActivated : .killSwitchDeactivated,
-            details: ["reason": reason, "by": by, "changed": "\(changed == 1)"]
+            details: [
+                "reason": reason, "by": by, "changed": "\(changed == 1)", "reduce_only": "\(engaged && reduceOnly)",
+            ]
         ).write(transaction)
         if changed == 1 {
             try await OutboxStore.append(

@@ -101,6 +101,11 @@ public struct TradingAccountError: Error, Hashable, Sendable, CustomStringConver
     /// Nil when it is not known, or none.
     public let trading: String?
 
+    public init(account: String, trading: String?) {
+        self.account = account
+        self.trading = trading
+    }
+
     public var description: String {
         "this database trades for \(trading.map { "the \($0) account" } ?? "another account"), and the flags here are "
             + "those of \(account): give this process the flags of the others, or have the database trade for "
