@@ -121,6 +121,9 @@ struct DecisionTests {
         let allowing = ExecutionServiceEngine(safeguards: safeguards)
         #expect(allowing.decide(large, earlier: [], reduces: true, context, at: tipOff) == .send(attempt: 1))
         #expect(allowing.decide(large, earlier: [], context, at: tipOff) == .refuse(.killSwitch))
+        context.killSwitch = .reduceOnly
+        #expect(engine.decide(large, earlier: [], reduces: true, context, at: tipOff) == .send(attempt: 1))
+        #expect(allowing.decide(large, earlier: [], context, at: tipOff) == .refuse(.killSwitch))
         context.killSwitch = .unknown
         #expect(allowing.decide(large, earlier: [], reduces: true, context, at: tipOff) == .refuse(.killSwitch))
     }

@@ -162,13 +162,17 @@ struct ExitTests {
         try await withOrderPath { path in
             try await path.rig.addGame("game-2")
             try await path.rig.addGame("game-3")
-            for game in ["game-1", "game-2"] as [GameID] { try await path.rig.approve(in: game, name: "s-\(game)") }
+            try await path.rig.addGame("game-4")
+            for game in ["game-1", "game-2", "game-4"] as [GameID] {
+                try await path.rig.approve(in: game, name: "s-\(game)")
+            }
             path.startExecution(["EXITS_ENABLED": "false"])
-            try await path.untilOrder(.filled, 2)
+            try await path.untilOrder(.filled, 3)
             await path.stop()
-            // The loss of the day refuses entries, and engages the kill switch; exits pass (CHECKLIST N17).
+            // The loss of the day refuses entries, and engages the kill switch; exits pass
+            // (CHECKLIST N17, decision 0083).
             path.startSignalProcessor(["MAX_DAILY_LOSS": "1"])
-            path.startExecution(["EXIT_CHECK_INTERVAL_SECS": "0.1", "KILL_SWITCH_ALLOWS_REDUCING": "true"])
+            path.startExecution(["EXIT_CHECK_INTERVAL_SECS": "0.1"])
             try await eventually("the loss is stopped") {
                 try await path.publishPrice(of: "game-1", bid: 30, ask: 32, at: later)
                 try await path.publishPrice(of: "game-2", bid: 50, ask: 52, at: later)
@@ -187,6 +191,32 @@ struct ExitTests {
             try await eventually("the entry is refused") {
                 let verdict = try await path.rig.text("SELECT verdict AS t FROM signals WHERE signal_id = 's-late'")
                 return verdict == "daily_loss" || verdict == "kill_switch"
+            }
+            let halted = try await path.rig.pool.transaction("look") { try await KillSwitchStore.read($0) }
+            #expect(halted == .reduceOnly)
+            // A person who stops everything stops exits too, and another loss does not loosen that.
+            for limit in [1, 2] as [Int64] {
+                let changed = try await path.rig.pool.transaction("engage") {
+                    try await KillSwitchStore.change(
+                        engaged: true, reduceOnly: limit == 2, reason: "a test", by: "op", $0)
+                }
+                #expect(changed == (limit == 1))
+            }
+            try await eventually("both have seen it") {
+                try await path.rig.number(
+                    "SELECT count(*) AS n FROM kill_switch_acknowledgements WHERE sees = 'engaged'") == 2
+            }
+            try await eventually("it is looked at, and stays") {
+                try await path.publishPrice(of: "game-4", bid: 60, ask: 62, at: later)
+                return try path.alerts("exitHeldBack:game-4-HOME") == 1
+            }
+            #expect(try await path.rig.number("SELECT count(*) AS n FROM positions WHERE state = 'closed'") == 2)
+            _ = try await path.rig.pool.transaction("release") {
+                try await KillSwitchStore.change(engaged: false, reason: "a test", by: "op", $0)
+            }
+            try await eventually("released, it is sold") {
+                try await path.publishPrice(of: "game-4", bid: 60, ask: 62, at: later)
+                return try await path.rig.number("SELECT count(*) AS n FROM positions WHERE state = 'closed'") == 3
             }
         }
     }
