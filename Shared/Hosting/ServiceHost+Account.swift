@@ -37,7 +37,7 @@ extension ServiceHost {
                 alerts.fire(
                     Self.accountKind, fingerprint: "\(Self.accountKind):\(source)",
                     "A service has ended: the database trades for another account than its flags say",
-                    fields: ["account": account.name, "trading": error.trading ?? "none"])
+                    fields: ["account": account.name, "trading": error.trading ?? "none"], isLasting: false)
                 return context.stop("the database trades for another account")
             } catch let error as PostgresError where !Task.isCancelled {
                 log.debug("account not looked at", metadata: [Key.reason: "\(error)"])

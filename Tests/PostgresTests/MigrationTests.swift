@@ -174,6 +174,7 @@ import Testing
         "27c0cbb18c63696ed3aa08803dc71734a35dd1f6d1a53340a828b91c7d755808",
         "668848142229b4b3333ad8932e9c2f5b6c920bd03806351482a25a3a2b446672",
         "804183a50356646e42f6efbecbc1500babc45fb4873c164c68197bd1dc115dce",
+        "f99392930b82146b3a0109622c5f0780888443ebeab0e1edb5c52e20a53eb432",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

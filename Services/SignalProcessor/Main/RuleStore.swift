@@ -10,15 +10,53 @@ import SignalProcessorEngine
 struct RuleStore: Sendable {
     let pool: PostgresPool
 
+    private static let isInForce: SQL =
+        "status = 'active' AND kind <> 'limit' AND (expires_at IS NULL OR expires_at > now())"
+
     /// Every active rule; one that is no object of keys and values is among them, with its problem.
     func load() async throws -> [WrittenRule] {
-        let rows = try await pool.query(
-            """
-            SELECT rule_id, conditions, action, concat(conditions, ' ', action) AS written, expires_at
-            FROM trading_rules
-            WHERE status = 'active' AND kind <> 'limit' AND (expires_at IS NULL OR expires_at > now()) ORDER BY rule_id
-            """)
-        return try rows.map { row in
+        try Self.rules(
+            await pool.query(
+                """
+                SELECT rule_id, conditions, action, concat(conditions, ' ', action) AS written, expires_at
+                FROM trading_rules WHERE \(Self.isInForce) ORDER BY rule_id
+                """))
+    }
+
+    /// Of each active rule the version that was understood last, by whomever: what an earlier life held to.
+    func understood() async throws -> [WrittenRule] {
+        try Self.rules(
+            await pool.query(
+                """
+                SELECT rule_id, understood->'conditions' AS conditions, understood->'action' AS action,
+                    understood::text AS written, expires_at
+                FROM trading_rules WHERE \(Self.isInForce) AND understood IS NOT NULL ORDER BY rule_id
+                """))
+    }
+
+    /// Keeps the versions that are written now, of rules that were understood as they are.
+    ///
+    /// One that was changed since it was read is kept by the look that reads the change.
+    func keep(_ rules: [WrittenRule]) async throws {
+        try await pool.transaction("keep rules") { transaction in
+            let written = try Self.rules(
+                await transaction.query(
+                    """
+                    SELECT rule_id, conditions, action, concat(conditions, ' ', action) AS written, expires_at
+                    FROM trading_rules WHERE \(Self.isInForce) ORDER BY rule_id FOR UPDATE
+                    """))
+            let same = Set(rules).intersection(written).map(\.id.rawValue).sorted()
+            try await transaction.execute(
+                """
+                UPDATE trading_rules SET understood = jsonb_build_object('conditions', conditions, 'action', action)
+                WHERE rule_id = ANY(\(same)::text[])
+                    AND understood IS DISTINCT FROM jsonb_build_object('conditions', conditions, 'action', action)
+                """)
+        }
+    }
+
+    private static func rules(_ rows: [Row]) throws -> [WrittenRule] {
+        try rows.map { row in
             let (name, written) = (try row.text("rule_id"), try row.text("written"))
             // What is wrong with the name is said below.
             guard let id = try? RuleID(name) else {

@@ -49,13 +49,19 @@ actor SignalDesk {
     func reloadRules() async throws {
         ruleLooks.begun += 1
         let look = ruleLooks.begun
+        // What an earlier life held to stays where it cannot be read any more: a typing error lifts no bar.
+        let earlier = writtenRules == nil ? try await rules.understood() : nil
         let written = try await rules.load()
         // Who looked later may have been answered first.
         guard look > ruleLooks.taken else { return }
         ruleLooks.taken = look
         if written == writtenRules { return }
-        writtenRules = written
+        if writtenRules == nil, let earlier { _ = engine.reloadRules(earlier) }
         let refused = engine.reloadRules(written)
+        let names = Set(refused.map(\.id))
+        try await rules.keep(written.filter { !names.contains($0.id) })
+        // Not before it is kept: the next look does all of it again.
+        writtenRules = written
         host.context.metrics.gauge("trading_rules_refused", "Rules that are not understood.").set(refused.count)
         for rule in refused {
             host.log.error("trading rule refused", metadata: ["rule": "\(rule.id)", Key.reason: "\(rule.error)"])
