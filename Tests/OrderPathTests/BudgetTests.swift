@@ -64,9 +64,9 @@ import Testing
             func refusals() async throws -> Int64 {
                 try await rig.number("SELECT coalesce(sum(refusals), 0)::int8 AS n FROM account_budgets")
             }
-            // What could not be written within a second is left to the next refusal.
+            await keeper.note(.tooMuch(retryAfter: .seconds(30)))
             try await eventually("it is written") {
-                await keeper.note(.tooMuch(retryAfter: .seconds(30)))
+                await keeper.writeDown()
                 return try await refusals() > 0
             }
             guard
@@ -85,6 +85,37 @@ import Testing
                 return try await refusals() == 0
             }
             await other.close(grace: .milliseconds(100))
+        }
+    }
+
+    @Test func `what the database did not take is written and audited when it does`() async throws {
+        try await withRig { rig in
+            let (proxy, url) = try await rig.behindProxy()
+            var settings = try PostgresSettings(url: url)
+            settings.minConnections = 0
+            let pool = Rig.pool(settings)
+            let keeper = keeper(try store(rig), pool, MetricsRegistry())
+            try await proxy.refuse()
+            for pause in [40, 50, 60] as [Int64] { await keeper.note(.tooMuch(retryAfter: .seconds(pause))) }
+            let audited: SQL = "SELECT count(*) AS n FROM audit_log WHERE event = 'rate_limit_exceeded'"
+            #expect(try await rig.number(audited) == 0)
+            try await proxy.listen()
+            try await eventually("all are written") {
+                await keeper.writeDown()
+                return try await rig.number(audited) == 3
+            }
+            await keeper.writeDown()
+            #expect(try await rig.number(audited) == 3)
+            #expect(try await rig.number("SELECT refusals AS n FROM account_budgets") == 3)
+            let pauses = try await rig.pool.query("SELECT details->>'retry_after' AS t FROM audit_log ORDER BY id")
+            #expect(try pauses.map { try $0.text("t") } == ["40.0 seconds", "50.0 seconds", "60.0 seconds"])
+            let blocked = try await rig.number(
+                """
+                SELECT blocked_until - (extract(epoch FROM now()) * 1000000)::int8 AS n FROM account_budgets
+                """)
+            #expect((1...60_000_000).contains(blocked), "\(blocked)")
+            await pool.close(grace: .milliseconds(100))
+            try await proxy.close()
         }
     }
 

@@ -112,6 +112,15 @@ final class BudgetKeeper: Sendable {
     private let log: Logger
     /// Whether this process was refused since it was last accepted: the row need not be written otherwise.
     private let wasRefused = NIOLockedValueBox(false)
+    /// What the database has not taken yet, oldest first; the newest are counted only when there are too many.
+    private let unwritten = NIOLockedValueBox<[Refusal]>([])
+    static let mostUnwritten = 1_000
+
+    /// That it was too much, when, and for how long the venue wants to be left alone.
+    private struct Refusal: Sendable {
+        let retryAfter: Duration?
+        let at: MachineInstant
+    }
 
     init(
         _ store: BudgetStore, at venue: Venue, database: PostgresPool, clock: MachineClock, metrics: MetricsRegistry,
@@ -148,33 +157,73 @@ final class BudgetKeeper: Sendable {
     }
 
     /// What the venue answered to an order or a cancel; all processes of the account heed it.
+    ///
+    /// What the database does not take now is written by `writeDown`.
     func note(_ news: BudgetNews) async {
         switch news {
         case .accepted:
             guard wasRefused.withLockedValue({ $0 }) else { return }
+            await writeAccepted()
         case .tooMuch(let retryAfter):
             wasRefused.withLockedValue { $0 = true }
             count("venue_rate_limited_total", "Requests that the venue refused as too many.")
             log.warning(
                 "venue says that it was too much",
                 metadata: ["retry_after": "\(retryAfter.map { "\($0)" } ?? "not said")"])
+            let isKept = unwritten.withLockedValue { waiting in
+                guard waiting.count < Self.mostUnwritten else { return false }
+                waiting.append(Refusal(retryAfter: retryAfter, at: clock.now))
+                return true
+            }
+            if !isKept { count("venue_rate_limited_unwritten_total", "Of these, not written down and not audited.") }
+            await writeDown()
         }
+    }
+
+    /// Writes what the database has not taken yet, with what is left of each pause; each is audited once.
+    func writeDown() async {
+        while let refusal = unwritten.withLockedValue({ $0.isEmpty ? nil : $0.removeFirst() }) {
+            do {
+                try await write(refusal)
+            } catch {
+                // Without a database no order is stored either.
+                log.warning("budget not written", metadata: [Key.reason: "\(error)"])
+                unwritten.withLockedValue { $0.insert(refusal, at: 0) }
+                return
+            }
+        }
+    }
+
+    /// The same again and again, until cancelled.
+    func run() async throws {
+        while !Task.isCancelled {
+            try await clock.sleep(for: .seconds(1))
+            await writeDown()
+        }
+    }
+
+    private func write(_ refusal: Refusal) async throws {
+        let left = refusal.retryAfter.map { max(.zero, $0 - clock.now.since(refusal.at)) }
+        try await database.retryingTransaction("budget news", timeout: .seconds(1)) { transaction in
+            try await store.note(.tooMuch(retryAfter: left), at: venue, transaction)
+            try await AuditEntry(
+                .rateLimitExceeded,
+                details: [
+                    "account": store.account.name, "venue": venue.rawValue,
+                    "retry_after": refusal.retryAfter.map { "\($0)" } ?? "",
+                ]
+            ).write(transaction)
+        }
+    }
+
+    private func writeAccepted() async {
         do {
             try await database.retryingTransaction("budget news", timeout: .seconds(1)) { transaction in
-                try await store.note(news, at: venue, transaction)
-                if case .tooMuch(let retryAfter) = news {
-                    try await AuditEntry(
-                        "rate_limit_exceeded",
-                        details: [
-                            "account": store.account.name, "venue": venue.rawValue,
-                            "retry_after": retryAfter.map { "\($0)" } ?? "",
-                        ]
-                    ).write(transaction)
-                }
+                try await store.note(.accepted, at: venue, transaction)
             }
-            if news == .accepted { wasRefused.withLockedValue { $0 = false } }
+            wasRefused.withLockedValue { $0 = false }
         } catch {
-            // Without a database no order is stored either; the venue will say it again.
+            // The next answer says it again.
             log.warning("budget not written", metadata: [Key.reason: "\(error)"])
         }
     }

@@ -245,10 +245,16 @@ struct PlanDriver {
         let window = parts.settings.window
         let passes = order.purpose == .unwind && parts.settings.killSwitchAllowsReducing
         let look = LastLook.send(since: began, passes: passes, host, window)
-        if let reason = look.refusal() {
+        // An entry is answered within the signal's life, or it is unknown; what makes legs even takes its time.
+        let life = host.venueClock.now.duration(to: approved.signal.expiresAt)
+        let isBound = order.purpose == .enter && !host.venueClock.isReplay
+        let limit = isBound ? min(window.timeout, life) : window.timeout
+        if limit <= .zero {
+            news = .refused(reason: "expired")
+        } else if let reason = look.refusal() {
             news = .refused(reason: reason)
         } else {
-            news = await parts.venue.submit(record.request, within: window.timeout, host.clock, lastLook: look)
+            news = await parts.venue.submit(record.request, within: limit, host.clock, lastLook: look)
         }
         return try await conclude(settle(id, news))
     }

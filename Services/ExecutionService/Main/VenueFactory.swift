@@ -49,6 +49,10 @@ enum VenueFactory {
                 store, at: .kalshi, database: host.database, clock: host.clock, metrics: host.context.metrics,
                 log: host.log)
         }
+        if let budget {
+            host.supervisor.add("budget-news", .bestEffort) { try await budget.run() }
+            host.supervisor.onDrain("budget-news") { await budget.writeDown() }
+        }
         let reads = VenueReads(clock: host.clock, metrics: host.context.metrics, log: host.log) { error in
             host.refusals.note(Refusal(.venueAnswer, from: error.code.rawValue), ["reason": "\(error)"])
         }
