@@ -192,8 +192,9 @@ struct ExitTests {
                 let verdict = try await path.rig.text("SELECT verdict AS t FROM signals WHERE signal_id = 's-late'")
                 return verdict == "daily_loss" || verdict == "kill_switch"
             }
-            let halted = try await path.rig.pool.transaction("look") { try await KillSwitchStore.read($0) }
-            #expect(halted == .reduceOnly)
+            try await eventually("halted") {
+                try await path.rig.pool.transaction("look") { try await KillSwitchStore.read($0) } == .reduceOnly
+            }
             // A person who stops everything stops exits too, and another loss does not loosen that.
             for limit in [1, 2] as [Int64] {
                 let changed = try await path.rig.pool.transaction("engage") {
@@ -204,7 +205,10 @@ struct ExitTests {
             }
             try await eventually("both have seen it") {
                 try await path.rig.number(
-                    "SELECT count(*) AS n FROM kill_switch_acknowledgements WHERE sees = 'engaged'") == 2
+                                        """
+                    SELECT count(*) AS n FROM kill_switch_acknowledgements
+                    WHERE sees = 'engaged' AND reduce_only_at IS NULL
+                    """) == 2
             }
             try await eventually("it is looked at, and stays") {
                 try await path.publishPrice(of: "game-4", bid: 60, ask: 62, at: later)

@@ -113,7 +113,9 @@ enum AccountReport {
     }
 
     static func text(_ accounts: [Row], open: [String: Int64]) -> String {
-        guard !accounts.isEmpty else { return "no account yet: the first service that trades opens the one of its flags" }
+        guard !accounts.isEmpty else {
+            return "no account yet: the first service that trades opens the one of its flags"
+        }
         let lines = accounts.map { row in
             "\(row.account.padded(8)) \((row.isTrading ? "trades" : "-").padded(8)) cash \(money(row.cash))  realised "
                 + "\(money(row.realised))  fees \(money(row.fees))"

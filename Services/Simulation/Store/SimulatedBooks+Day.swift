@@ -13,8 +13,8 @@ extension SimulatedBooks {
             marks: marks, limit: .seconds(120), at: now)
     }
 
-    /// Engages the kill switch for the loss of the day, so that only exits pass, once a limit; who releases it is not overruled before a deeper
-    /// one is reached.
+    /// Engages the kill switch for the loss of the day, so that only exits pass, once a limit; who releases it is not
+    /// overruled before a deeper one is reached.
     @discardableResult
     mutating func halt(at limit: Money) -> LossHalt {
         guard limit > haltedFor ?? .zero else { return killSwitch == .released ? .released : .stands }

@@ -93,13 +93,16 @@ public enum KillSwitchStore {
     static func acknowledge(
         _ acknowledgement: KillSwitchAcknowledgement, _ database: some PostgresQuerying, timeout: Duration
     ) async throws {
+        // For builds that know of engaged alone it is that.
+        let isReduceOnly = acknowledgement.sees == .reduceOnly
         try await database.execute(
             """
-            INSERT INTO kill_switch_acknowledgements (service, instance, incarnation, sees)
+            INSERT INTO kill_switch_acknowledgements (service, instance, incarnation, sees, at, reduce_only_at)
             VALUES (\(acknowledgement.service), \(acknowledgement.instance), \(acknowledgement.incarnation),
-                \(acknowledgement.sees.rawValue))
+                \(isReduceOnly ? KillSwitchState.engaged.rawValue : acknowledgement.sees.rawValue), now(),
+                CASE WHEN \(isReduceOnly) THEN now() END)
             ON CONFLICT (service, instance) DO UPDATE SET incarnation = excluded.incarnation, sees = excluded.sees,
-                at = now()
+                at = excluded.at, reduce_only_at = excluded.reduce_only_at
             """, timeout: timeout)
     }
 
@@ -109,7 +112,8 @@ public enum KillSwitchStore {
     ) async throws -> [(seen: KillSwitchAcknowledgement, age: Double)] {
         try await database.query(
             """
-            SELECT service, instance, incarnation, sees, (extract(epoch FROM at) * 1000000)::int8 AS at,
+            SELECT service, instance, incarnation, CASE WHEN reduce_only_at = at THEN 'reduce_only' ELSE sees END AS sees,
+                (extract(epoch FROM at) * 1000000)::int8 AS at,
                 extract(epoch FROM now() - at)::float8 AS age
             FROM kill_switch_acknowledgements ORDER BY service, instance
             """, timeout: timeout
