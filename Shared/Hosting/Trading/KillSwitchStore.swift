@@ -112,7 +112,8 @@ public enum KillSwitchStore {
     ) async throws -> [(seen: KillSwitchAcknowledgement, age: Double)] {
         try await database.query(
             """
-            SELECT service, instance, incarnation, CASE WHEN reduce_only_at = at THEN 'reduce_only' ELSE sees END AS sees,
+            SELECT service, instance, incarnation,
+                CASE WHEN reduce_only_at = at THEN 'reduce_only' ELSE sees END AS sees,
                 (extract(epoch FROM at) * 1000000)::int8 AS at,
                 extract(epoch FROM now() - at)::float8 AS age
             FROM kill_switch_acknowledgements ORDER BY service, instance
