@@ -173,6 +173,7 @@ import Testing
         "ee5270d39127304960ba05a8ca257b7d1c0ab10cd54a9d88c63837495934b842",
         "27c0cbb18c63696ed3aa08803dc71734a35dd1f6d1a53340a828b91c7d755808",
         "668848142229b4b3333ad8932e9c2f5b6c920bd03806351482a25a3a2b446672",
+        "42e85c69ebf3a23ba981f8c8f31b82b1a3d4b7f83593832ce6e53dfad5e74446",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

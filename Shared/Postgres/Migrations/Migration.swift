@@ -46,6 +46,7 @@ public struct Migration: Sendable {
         Migration(version: 14, name: "alerts", file: PackageResources.M0014_alerts_sql),
         Migration(version: 15, name: "settlements", file: PackageResources.M0015_settlements_sql),
         Migration(version: 16, name: "accounts", file: PackageResources.M0016_accounts_sql),
+        Migration(version: 17, name: "adoption", file: PackageResources.M0017_adoption_sql),
     ]
 
     /// A file that the build has put into the program; the line feed at its end is not part of the SQL.
