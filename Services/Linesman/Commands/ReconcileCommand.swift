@@ -132,8 +132,8 @@ struct ReconcileCommand: AsyncParsableCommand {
             abstract: "Accept every difference of the newest comparison: it is somebody else's, and rightly there.",
             discussion: """
                 Orders, fills, contracts and money that were accepted are left out of later comparisons, as far as \
-                they are the same; nothing of it becomes Linesman's, nor can it be adopted later. It is audited. The kill \
-                switch stays as it is. \
+                they are the same; nothing of it becomes Linesman's, nor can it be adopted later. It is audited. \
+                The kill switch stays as it is. \
                 Exit codes: 0 accepted; 75 there was nothing to accept; 69 PostgreSQL cannot be reached.
                 """)
 
