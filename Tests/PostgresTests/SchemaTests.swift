@@ -241,7 +241,8 @@ import Testing
                 keyed == [
                     "account_budgets", "adoption_requests", "alerts_to_tell", "assignment_log", "assignments",
                     "audit_chain", "audit_log", "bankroll", "consumed", "consumer_positions", "daily_stats",
-                    "drained_shards", "fills", "foreign_fills", "game_states", "games", "intents", "journal_dead_letters", "journal_positions", "kill_switch",
+                    "drained_shards", "fills", "foreign_fills", "game_states", "games", "intents",
+                    "journal_dead_letters", "journal_positions", "kill_switch",
                     "kill_switch_acknowledgements", "leadership", "market_mappings", "orders", "outbox",
                     "outbox_dead_letters", "plans", "positions", "reconciliation_accepted", "reconciliation_requests",
                     "reconciliations", "reservations", "same_terms", "schema_migrations", "shard_lives", "signals",

@@ -86,11 +86,11 @@ extension OrderStore {
                 || accepted.positions[fill.market] ?? 0 != 0
         }
         if isAccepted { return .refuse(.accepted) }
-        let (booked, market) = try await transaction.ask(
+        let (isOurs, hasMarket) = try await transaction.ask(
             isBooked(first.venueOrder, fills), isKnown(first.market, at: records.venue))
-        if booked { return .refuse(.ours) }
+        if isOurs { return .refuse(.ours) }
         guard fills.allSatisfy({ seen.foreign.contains($0.id) }) else { return .refuse(.notForeign) }
-        guard market else { return .refuse(.marketUnknown) }
+        guard hasMarket else { return .refuse(.marketUnknown) }
         let order = ForeignOrder(
             first.venueOrder, fills: fills, listed: seen.orders[first.venueOrder],
             listedFills: seen.fills[first.venueOrder] ?? [])
