@@ -211,8 +211,8 @@ struct OrderChain: Codable, Equatable {
         }
         if let adopted {
             lines.append(
-                "  adopted by \(adopted.by): \(outcome.uppercased()) of \(market) was bought under an order that we did "
-                    + "not know; \(adopted.reason)")
+                "  adopted by \(adopted.by): \(outcome.uppercased()) of \(market) was bought under an order that we "
+                    + "did not know; \(adopted.reason)")
         }
         if let plan { lines.append(plan.line) }
         let bound = action == "sell" ? "at least" : "at most"
