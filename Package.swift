@@ -127,7 +127,7 @@ let package = Package(
                 "M0001-fleet", "M0002-trading", "M0003-records", "M0004-positions", "M0005-failures", "M0006-drains",
                 "M0007-lives", "M0008-balances", "M0009-desk", "M0010-audit", "M0011-exits",
                 "M0012-reconciliation", "M0013-plans", "M0014-alerts", "M0015-settlements",
-                "M0016-accounts", "M0017-reduce-only", "M0018-rules",
+                "M0016-accounts", "M0017-reduce-only", "M0018-rules", "M0019-adoption",
             ].map { .embedInCode("Migrations/\($0).sql") }),
         shared("Alerting", ["Resilience", "Runtime", log, httpClient] + nio),
         shared(

@@ -45,6 +45,35 @@ struct ReconcileCommandTests {
         #expect(lines.contains { $0.contains("kill switch was engaged for position:M-1") })
     }
 
+    @Test func `an adoption needs a reason, and takes any number of fills`() throws {
+        #expect(throws: (any Error).self) { try ReconcileCommand.Adopt.parse([]) }
+        #expect(throws: (any Error).self) { try ReconcileCommand.Adopt.parse(["--reason", " "]) }
+        #expect(throws: (any Error).self) { try ReconcileCommand.Adopt.parse(["--reason", "x", "--fill", " "]) }
+        #expect(throws: (any Error).self) { try ReconcileCommand.Adopt.parse(["--reason", "x", "--within", "3601"]) }
+        let all = try ReconcileCommand.Adopt.parse(["--reason", "restored"])
+        #expect(all.fills.isEmpty && all.within == 30 && all.reason == "restored")
+        let some = try ReconcileCommand.Adopt.parse(["--fill", "f-1", "f-2", "--fill", "f-3", "--reason", "restored"])
+        #expect(some.fills == ["f-1", "f-2", "f-3"])
+    }
+
+    @Test func `what became of each fill is a line`() {
+        let kept = ForeignFill(
+            fill: "f-9", venueOrder: "v-9", market: "M-2", bought: "no", yesPrice: 4_000, quantity: 150, fee: nil,
+            venueAt: 0)
+        func words(_ line: AdoptionLine) -> [Substring] { ReconcileReport.line(line).split(separator: " ") }
+        let told = AdoptionLine(fill: "f-9", kept: kept, order: "o-1", fee: 20_000)
+        #expect(
+            words(told) == [
+                "adopted", "f-9", "M-2", "no", "1.50", "at", "0.4000,", "fee", "0.020000,", "order", "o-1",
+            ])
+        let computed = AdoptionLine(fill: "f-9", kept: kept, order: "o-1", fee: 20_000, isFeeComputed: true)
+        #expect(ReconcileReport.line(computed).contains("fee 0.020000 by the published schedule, order o-1"))
+        let refused = AdoptionLine(fill: "f-8", kept: nil, refusal: "not_kept", explanation: "no such fill")
+        #expect(words(refused) == ["refused", "f-8", "not_kept:", "no", "such", "fill"])
+        let before = AdoptionLine(fill: "f-9", kept: kept, order: "o-1", refusal: "adopted", explanation: "before")
+        #expect(ReconcileReport.line(before).hasSuffix("adopted: before, order o-1"))
+    }
+
     @Test func `without a look there is nothing to show, and JSON says the same as the text`() throws {
         #expect(ReconcileReport.text(nil, [], now: 0).hasPrefix("not compared yet"))
         let text = try ReconcileReport.document(record(.unreachable), [])

@@ -40,6 +40,7 @@ final class FakeVenue: ExecutionVenue {
         var accountFails = false
         /// Of somebody else in the same account.
         var strangers: [VenueFillState] = []
+        var strangeOrders: [VenueOrderState] = []
         var balance: Money?
         var looks = 0
         /// How far its clock is ahead of ours.
@@ -85,6 +86,7 @@ final class FakeVenue: ExecutionVenue {
     func forget() { state.withLockedValue { $0.orders = [:] } }
     func failAccount(_ fail: Bool) { state.withLockedValue { $0.accountFails = fail } }
     func trade(_ fills: VenueFillState...) { state.withLockedValue { $0.strangers += fills } }
+    func list(_ orders: VenueOrderState...) { state.withLockedValue { $0.strangeOrders = orders } }
     func own(_ balance: Money?) { state.withLockedValue { $0.balance = balance } }
     /// How often it was asked for the whole account.
     var looks: Int { state.withLockedValue { $0.looks } }
@@ -200,12 +202,13 @@ final class FakeVenue: ExecutionVenue {
                         bought: takesYes ? .yes : .no, at: tipOff.advanced(by: state.skew)))
             }
             if let since { fills.removeAll { $0.at < since } }
+            let orders = state.orders.map { id, order in
+                VenueOrderState(
+                    venueOrder: VenueOrderID(stringLiteral: "venue-\(id)"), key: id, market: order.request.market,
+                    filled: .contracts(order.filled), isOpen: state.resting.contains(id))
+            }
             return VenueSnapshot(
-                orders: state.orders.map { id, order in
-                    VenueOrderState(
-                        venueOrder: VenueOrderID(stringLiteral: "venue-\(id)"), key: id, market: order.request.market,
-                        filled: .contracts(order.filled), isOpen: state.resting.contains(id))
-                },
+                orders: orders + state.strangeOrders,
                 fills: fills, positions: state.positions ?? positions, balance: state.balance)
         }
     }

@@ -175,6 +175,7 @@ import Testing
         "668848142229b4b3333ad8932e9c2f5b6c920bd03806351482a25a3a2b446672",
         "9da8a01906729967df05d18e2069d5576d5f4e58b076fe5b3956dd64cc0852b5",
         "f99392930b82146b3a0109622c5f0780888443ebeab0e1edb5c52e20a53eb432",
+        "42e85c69ebf3a23ba981f8c8f31b82b1a3d4b7f83593832ce6e53dfad5e74446",
     ]
 
     @Test func `the checksums are those that were released`() async throws {

@@ -35,8 +35,8 @@ import Testing
             VALUES ('m', 'g', 100, 500000, 3, 5, 7);
         INSERT INTO reconciliations (account, venue, verdict, looked_by, looked_at, halted_for)
             VALUES ('paper', 'kalshi', 'differs', 'x', now(), '["fills"]');
-        INSERT INTO foreign_fills (account, venue, fill_id, venue_order_id, market_id, yes_price, quantity, venue_at)
-            VALUES ('paper', 'kalshi', 'f9', 'v9', 'm', 5000, 100, 3);
+        INSERT INTO foreign_fills (account, venue, fill_id, venue_order_id, market_id, yes_price, quantity, venue_at,
+            fee, adopted_at, order_id) VALUES ('paper', 'kalshi', 'f9', 'v9', 'm', 5000, 100, 3, 1, now(), 'o');
         """
 
     /// A statement of that build, how many rows it must find, and the columns that it took for text and for numbers,

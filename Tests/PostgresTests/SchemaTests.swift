@@ -239,10 +239,10 @@ import Testing
             let keyed = try rows.filter { try $0.bool("keyed") }.map { try $0.text("relname") }
             #expect(
                 keyed == [
-                    "account_budgets", "alerts_to_tell", "assignment_log", "assignments", "audit_chain", "audit_log",
-                    "bankroll", "consumed", "consumer_positions", "daily_stats", "drained_shards", "fills",
-                    "foreign_fills",
-                    "game_states", "games", "intents", "journal_dead_letters", "journal_positions", "kill_switch",
+                    "account_budgets", "adoption_requests", "alerts_to_tell", "assignment_log", "assignments",
+                    "audit_chain", "audit_log", "bankroll", "consumed", "consumer_positions", "daily_stats",
+                    "drained_shards", "fills", "foreign_fills", "game_states", "games", "intents",
+                    "journal_dead_letters", "journal_positions", "kill_switch",
                     "kill_switch_acknowledgements", "leadership", "market_mappings", "orders", "outbox",
                     "outbox_dead_letters", "plans", "positions", "reconciliation_accepted", "reconciliation_requests",
                     "reconciliations", "reservations", "same_terms", "schema_migrations", "shard_lives", "signals",

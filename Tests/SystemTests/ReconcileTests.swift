@@ -109,8 +109,14 @@ import Testing
                     let equal = try await reconcile("--now")
                     #expect(equal.code == .exited(0) && equal.output.hasPrefix("equal"), "\(equal.output)")
                     #expect(try await reconcile("accept", "--reason", "again").code == .exited(75))
+                    #expect(try await reconcile("adopt").code == .exited(64), "no reason")
+                    let nothing = try await reconcile("adopt", "--reason", "restored")
+                    #expect(nothing.code == .exited(75) && !nothing.output.contains("no look"), "\(nothing.output)")
+                    let unknown = try await reconcile("adopt", "--reason", "restored", "--fill", "nobodys")
+                    #expect(unknown.code == .exited(75) && unknown.output.contains("not_kept"), "\(unknown.output)")
                     await postgres.kill()
                     #expect(try await reconcile().code == .exited(69), "no database")
+                    #expect(try await reconcile("adopt", "--reason", "restored").code == .exited(69), "no database")
                 }
             }
         }

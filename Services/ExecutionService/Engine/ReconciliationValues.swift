@@ -41,11 +41,13 @@ public struct VenueFillState: Hashable, Sendable {
     public let yesPrice: Price
     /// What was bought, buying NO being selling YES; nil when the venue did not say.
     public let bought: Outcome?
+    /// Nil when the venue did not say.
+    public let fee: Money?
     public let at: VenueInstant
 
     public init(
         id: FillID, venueOrder: VenueOrderID, market: MarketID, quantity: Quantity, yesPrice: Price, bought: Outcome?,
-        at: VenueInstant
+        fee: Money? = nil, at: VenueInstant
     ) {
         self.id = id
         self.venueOrder = venueOrder
@@ -53,6 +55,7 @@ public struct VenueFillState: Hashable, Sendable {
         self.quantity = quantity
         self.yesPrice = yesPrice
         self.bought = bought
+        self.fee = fee
         self.at = at
     }
 }

@@ -95,7 +95,7 @@ struct GatewayVenue: ExecutionVenue {
             fills: account.fills.map { fill in
                 VenueFillState(
                     id: fill.id, venueOrder: fill.venueOrder, market: fill.market, quantity: fill.quantity,
-                    yesPrice: fill.yesPrice, bought: fill.bought, at: fill.at)
+                    yesPrice: fill.yesPrice, bought: fill.bought, fee: fill.fee, at: fill.at)
             },
             positions: Dictionary(account.positions.map { ($0.market, $0.netHundredths) }, uniquingKeysWith: +),
             balance: account.balance)

@@ -319,7 +319,7 @@ struct OrderStore: Sendable {
     /// Stores the order under its venue key before anything is sent; one that is sent at once is marked so from birth.
     ///
     /// - Returns: what the audit is to say of it.
-    private func insert(
+    func insert(
         _ order: OrderRecord, _ stored: StoredIntent, reduces: Bool, at now: VenueInstant,
         _ transaction: PostgresTransaction
     ) throws -> AuditEntry {

@@ -47,6 +47,7 @@ struct Reconciler: Sendable {
     }
 
     private var name: String { host.source }
+    private var adoptions: Adoptions { Adoptions(host: host, store: store, desk: desk, records: records) }
 
     /// Looks until cancelled.
     ///
@@ -64,13 +65,17 @@ struct Reconciler: Sendable {
             let judgement = engine.judge(round.look, startedAt: started, at: host.clock.now)
             await desk.setReconciled(judgement.permitsOrders)
             tell(judgement, round, &told)
+            var hasAdopted = false
             do {
                 try await keep(judgement, round)
+                hasAdopted = try await adopt(round)
             } catch  where !Task.isCancelled {
                 host.log.warning("reconciliation not stored", metadata: [Key.reason: "\(error)"])
             }
             await mend(round)
             if round.theirs != nil { looked() }
+            // Our books are others now.
+            if hasAdopted { continue }
             try await rest(judgement.pause, after: round.asked)
         }
     }
@@ -244,7 +249,7 @@ struct Reconciler: Sendable {
             ForeignFill(
                 fill: fill.id.rawValue, venueOrder: fill.venueOrder.rawValue, market: fill.market.rawValue,
                 bought: fill.bought?.rawValue, yesPrice: fill.yesPrice.tenThousandths,
-                quantity: fill.quantity.hundredths, venueAt: fill.at.microseconds)
+                quantity: fill.quantity.hundredths, fee: fill.fee?.microdollars, venueAt: fill.at.microseconds)
         }
     }
 
@@ -262,6 +267,18 @@ struct Reconciler: Sendable {
             .reconciliationMismatch, order: difference.order,
             market: ReconciliationRecord.Difference(difference).market.flatMap { try? MarketID($0) },
             details: ["difference": difference.name, "figures": difference.figures])
+    }
+
+    /// Makes ours what a person wants to be, once a look that began later has been finished (decision 0082).
+    ///
+    /// - Returns: whether anything was.
+    private func adopt(_ round: Round) async throws -> Bool {
+        switch round.look {
+        case .compared, .nothingToCompare: break
+        case .moved, .unreachable: return false
+        }
+        guard let asked = round.asked else { return false }
+        return try await adoptions.carryOut(askedBefore: asked, ForeignSight(round.found, round.theirs))
     }
 
     // MARK: Mending

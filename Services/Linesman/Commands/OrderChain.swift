@@ -1,4 +1,5 @@
 import Domain
+import Hosting
 import Postgres
 
 /// What led to an order and what became of it, read from PostgreSQL.
@@ -51,10 +52,17 @@ struct OrderChain: Codable, Equatable {
         let yesAsk: String?
     }
 
+    /// By whom and why an order that we did not know was made ours, as the audit has it.
+    struct Adopted: Codable, Equatable {
+        let by: String
+        let reason: String
+    }
+
     let game: String
     let play: Play?
     let advice: Advice?
     let exit: Exit?
+    let adopted: Adopted?
     let epoch: Int64
     let outcome: String
     let action: String
@@ -120,11 +128,16 @@ struct OrderChain: Codable, Equatable {
         fills = try await Self.fills(of: order, database)
         audit = try await AuditLine.read(
             where: "intent_id = \(intent) OR details ->> 'signal' = \(advice?.signal as String?)", from: database)
+        adopted = audit.first { $0.event == AuditEvent.orderAdopted.rawValue }.map {
+            Adopted(by: $0.details["by"] ?? "-", reason: $0.details["reason"] ?? "-")
+        }
     }
 
-    /// Nil for an exit: what stands in its signal, the `exit` says better.
+    /// Nil for an exit and for what was adopted: what stands in their signals, `exit` and `adopted` say better.
     private static func advice(_ row: Row) throws -> Advice? {
-        guard try row.textOrNil("exit_reason") == nil else { return nil }
+        guard try row.textOrNil("exit_reason") == nil, try row.text("kind") != AdoptionRequest.signalKind else {
+            return nil
+        }
         return Advice(
             signal: try row.text("signal_id"), kind: try row.text("kind"), shard: try row.text("shard"),
             probability: try row.double("model_probability"),
@@ -195,6 +208,11 @@ struct OrderChain: Codable, Equatable {
             lines.append(
                 "  exit    \(exit.reason): \(outcome.uppercased()) of \(market)"
                     + (exit.cost.map { " had cost $\($0)" } ?? "") + "; \(quotes)")
+        }
+        if let adopted {
+            lines.append(
+                "  adopted by \(adopted.by): \(outcome.uppercased()) of \(market) was bought under an order that we "
+                    + "did not know; \(adopted.reason)")
         }
         if let plan { lines.append(plan.line) }
         let bound = action == "sell" ? "at least" : "at most"

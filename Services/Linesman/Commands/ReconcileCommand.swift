@@ -10,13 +10,13 @@ import Runtime
 struct ReconcileCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reconcile",
-        abstract: "Show in what our books and the venue's differ, or accept that they do.",
+        abstract: "Show in what our books and the venue's differ, accept that they do, or adopt what is ours.",
         discussion: """
             The execution-service compares orders, fills, positions and balance at its start and every \
             RECONCILIATION_INTERVAL_SECS; this shows what it found last, and --now asks it for another look. While \
             they differ no new order is sent.
             """,
-        subcommands: [Show.self, Accept.self], defaultSubcommand: Show.self)
+        subcommands: [Show.self, Accept.self, Adopt.self], defaultSubcommand: Show.self)
 
     /// Which account, and where it is stored.
     struct Place: ParsableArguments {
@@ -132,7 +132,8 @@ struct ReconcileCommand: AsyncParsableCommand {
             abstract: "Accept every difference of the newest comparison: it is somebody else's, and rightly there.",
             discussion: """
                 Orders, fills, contracts and money that were accepted are left out of later comparisons, as far as \
-                they are the same; nothing of it becomes Linesman's. It is audited. The kill switch stays as it is. \
+                they are the same; nothing of it becomes Linesman's, nor can it be adopted later. It is audited. \
+                The kill switch stays as it is. \
                 Exit codes: 0 accepted; 75 there was nothing to accept; 69 PostgreSQL cannot be reached.
                 """)
 
@@ -211,15 +212,27 @@ enum ReconcileReport {
         }
         if !strangers.isEmpty {
             lines.append("  fills in the account that are not ours, newest first:")
-            for fill in strangers {
-                let (count, price) = (
-                    FixedPoint.format(fill.quantity, scale: 2), FixedPoint.format(fill.yesPrice, scale: 4)
-                )
-                lines.append(
-                    "    \(fill.fill.padded(24)) \(fill.market.padded(32)) \(fill.bought ?? "?") \(count) at \(price)")
-            }
+            for fill in strangers { lines.append("    \(line(fill))") }
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// One fill of an order that is not ours in columns; the price is that of YES.
+    static func line(_ fill: ForeignFill) -> String {
+        let count = FixedPoint.format(fill.quantity, scale: 2)
+        let price = FixedPoint.format(fill.yesPrice, scale: 4)
+        return "\(fill.fill.padded(24)) \(fill.market.padded(32)) \(fill.bought ?? "?") \(count) at \(price)"
+    }
+
+    /// What became of one fill that was to be adopted.
+    static func line(_ line: AdoptionLine) -> String {
+        let fill = line.kept.map { Self.line($0) } ?? line.fill
+        if let refusal = line.refusal {
+            let order = line.order.map { ", order \($0)" } ?? ""
+            return "refused   \(fill)  \(refusal): \(line.explanation ?? "")\(order)"
+        }
+        let fee = line.fee.map { "fee \(money($0))" + (line.isFeeComputed ? " by the published schedule" : "") }
+        return "adopted   \(fill), \(fee ?? "no fee"), order \(line.order ?? "-")"
     }
 
     private static func headline(_ record: ReconciliationRecord) -> String {

@@ -1,4 +1,5 @@
 import Domain
+import Hosting
 import Postgres
 import Runtime
 
@@ -44,7 +45,9 @@ struct SignalStory: Codable, Equatable {
             let what = try "\(row.text("kind")): \(row.text("outcome").uppercased()) of \(row.text("market_id"))"
             let owner = try "\(row.text("shard")), epoch \(row.int64("epoch"))"
             let isExit = try row.textOrNil("exit_reason") != nil
-            let advice = isExit ? "is sold" : "\(worth), \(asked): edge \(edge) cents after fees"
+            let isAdopted = try row.text("kind") == AdoptionRequest.signalKind
+            let advised = isAdopted ? "was bought before we knew" : "\(worth), \(asked): edge \(edge) cents after fees"
+            let advice = isExit ? "is sold" : advised
             said = "\(what) \(advice); \(owner)"
             verdict = try row.text("verdict")
         } else {

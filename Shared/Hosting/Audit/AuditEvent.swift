@@ -54,6 +54,8 @@ public enum AuditEvent: String, Hashable, Sendable, Codable, CaseIterable {
     case reconciliationEqual = "reconciliation_equal"
     /// A fill in the account of an order that is not ours.
     case foreignFill = "foreign_fill"
+    /// A person made an order that we did not know Linesman's own, with its fills.
+    case orderAdopted = "order_adopted"
     /// One leg of an arbitrage was missed; the other one is covered or sold again.
     case legMissed = "leg_missed"
     case legNakedTooLong = "leg_naked_too_long"

@@ -78,12 +78,14 @@ public struct ForeignFill: Hashable, Sendable, Codable {
     public let yesPrice: Int64
     /// In 1/100 contract.
     public let quantity: Int64
+    /// In 1/1000000 dollar; nil when the venue did not say, or nobody kept it yet.
+    public let fee: Int64?
     /// Venue time in microseconds.
     public let venueAt: Int64
 
     public init(
         fill: String, venueOrder: String, market: String, bought: String?, yesPrice: Int64, quantity: Int64,
-        venueAt: Int64
+        fee: Int64? = nil, venueAt: Int64
     ) {
         self.fill = fill
         self.venueOrder = venueOrder
@@ -91,7 +93,19 @@ public struct ForeignFill: Hashable, Sendable, Codable {
         self.bought = bought
         self.yesPrice = yesPrice
         self.quantity = quantity
+        self.fee = fee
         self.venueAt = venueAt
+    }
+}
+
+extension ForeignFill {
+    /// Reads a row of `foreign_fills`.
+    init(_ row: Row) throws {
+        self.init(
+            fill: try row.text("fill_id"), venueOrder: try row.text("venue_order_id"),
+            market: try row.text("market_id"), bought: try row.textOrNil("bought"),
+            yesPrice: try row.int64("yes_price"), quantity: try row.int64("quantity"),
+            fee: try row.int64OrNil("fee"), venueAt: try row.int64("venue_at"))
     }
 }
 
@@ -185,7 +199,7 @@ public struct ReconciliationStore: Sendable {
             """)
     }
 
-    private static func time(_ microseconds: Int64?) -> SQL {
+    static func time(_ microseconds: Int64?) -> SQL {
         "timestamptz 'epoch' + \(microseconds as Int64?)::int8 * interval '1 microsecond'"
     }
 
@@ -299,38 +313,36 @@ public struct ReconciliationStore: Sendable {
 
     // MARK: Fills of others
 
-    /// Keeps fills that are not ours.
+    /// Keeps fills that are not ours, and the fees of those that were kept without.
     ///
     /// - Returns: those that were not known before.
     public func keep(_ fills: [ForeignFill], _ transaction: PostgresTransaction) async throws -> [ForeignFill] {
         var new: [ForeignFill] = []
         for fill in fills {
-            let kept = try await transaction.execute(
+            let kept = try await transaction.first(
                 """
-                INSERT INTO foreign_fills (account, venue, fill_id, venue_order_id, market_id, bought, yes_price,
-                    quantity, venue_at)
+                INSERT INTO foreign_fills AS f (account, venue, fill_id, venue_order_id, market_id, bought, yes_price,
+                    quantity, fee, venue_at)
                 VALUES (\(account.name), \(venue.rawValue), \(fill.fill), \(fill.venueOrder), \(fill.market),
-                    \(fill.bought as String?), \(fill.yesPrice), \(fill.quantity), \(fill.venueAt))
-                ON CONFLICT (account, venue, fill_id) DO NOTHING
+                    \(fill.bought as String?), \(fill.yesPrice), \(fill.quantity), \(fill.fee as Int64?),
+                    \(fill.venueAt))
+                ON CONFLICT (account, venue, fill_id) DO UPDATE SET fee = excluded.fee
+                    WHERE f.fee IS NULL AND excluded.fee IS NOT NULL
+                RETURNING xmax = 0 AS is_new
                 """)
-            if kept == 1 { new.append(fill) }
+            if try kept?.bool("is_new") == true { new.append(fill) }
         }
         return new
     }
 
-    /// Newest first, at most so many.
+    /// Those that nobody has adopted, newest first, at most so many.
     public func foreignFills(limit: Int, _ database: some PostgresQuerying) async throws -> [ForeignFill] {
         try await database.query(
             """
-            SELECT * FROM foreign_fills WHERE account = \(account.name) AND venue = \(venue.rawValue)
+            SELECT * FROM foreign_fills
+            WHERE account = \(account.name) AND venue = \(venue.rawValue) AND adopted_at IS NULL
             ORDER BY venue_at DESC, fill_id LIMIT \(Int64(limit))
             """
-        ).map { row in
-            ForeignFill(
-                fill: try row.text("fill_id"), venueOrder: try row.text("venue_order_id"),
-                market: try row.text("market_id"), bought: try row.textOrNil("bought"),
-                yesPrice: try row.int64("yes_price"), quantity: try row.int64("quantity"),
-                venueAt: try row.int64("venue_at"))
-        }
+        ).map { try ForeignFill($0) }
     }
 }

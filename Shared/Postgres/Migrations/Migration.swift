@@ -48,6 +48,7 @@ public struct Migration: Sendable {
         Migration(version: 16, name: "accounts", file: PackageResources.M0016_accounts_sql),
         Migration(version: 17, name: "reduce-only", file: PackageResources.M0017_reduce_only_sql),
         Migration(version: 18, name: "rules", file: PackageResources.M0018_rules_sql),
+        Migration(version: 19, name: "adoption", file: PackageResources.M0019_adoption_sql),
     ]
 
     /// A file that the build has put into the program; the line feed at its end is not part of the SQL.

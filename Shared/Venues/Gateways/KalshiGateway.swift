@@ -127,7 +127,8 @@ public struct KalshiGateway: OrderGateway {
                 fills: try fills.items.map { fill throws(DomainError) in
                     AccountFill(
                         id: try FillID(fill.id), venueOrder: fill.order, market: fill.market, quantity: fill.quantity,
-                        yesPrice: fill.yesPrice, bought: fill.bought, at: fill.at)
+                        yesPrice: fill.yesPrice, bought: fill.bought, fee: fill.fee ?? (fill.isTaker ? nil : .zero),
+                        at: fill.at)
                 },
                 positions: try await positions().filter { $0.netHundredths != 0 }, balance: try await balance())
         } catch let error as DomainError {

@@ -74,6 +74,8 @@ public struct AccountFill: Hashable, Sendable {
     public let yesPrice: Price
     /// Buying NO being selling YES; nil when the venue did not say.
     public let bought: Outcome?
+    /// Nil when the venue did not say, and something may have been charged.
+    public let fee: Money?
     public let at: VenueInstant
 }
 

@@ -175,7 +175,7 @@ public actor PaperGateway: OrderGateway {
                     AccountFill(
                         id: fill.id, venueOrder: kept.receipt.venueOrder, market: fill.market,
                         quantity: fill.quantity, yesPrice: fill.outcome == .yes ? fill.price : fill.price.complement,
-                        bought: fill.action == .buy ? fill.outcome : fill.outcome.opposite, at: fill.at)
+                        bought: fill.action == .buy ? fill.outcome : fill.outcome.opposite, fee: fill.fee, at: fill.at)
                 }
             },
             positions: try await positions(), balance: try await balance())
