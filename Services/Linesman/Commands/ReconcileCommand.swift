@@ -211,7 +211,8 @@ enum ReconcileReport {
             for difference in record.differences { lines.append("  \(line(difference))") }
         }
         if !strangers.isEmpty {
-            lines.append("  fills in the account that are not ours, newest first:")
+            lines.append(
+                "  fills in the account that are not ours, newest first (ours after all: `linesman reconcile adopt`):")
             for fill in strangers { lines.append("    \(line(fill))") }
         }
         return lines.joined(separator: "\n")
