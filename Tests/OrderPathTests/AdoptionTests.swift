@@ -4,6 +4,7 @@ import Hosting
 import Postgres
 import Runtime
 import Testing
+import Wire
 
 @testable import ExecutionService
 @testable import Linesman
