@@ -39,6 +39,7 @@ import Testing
             await #expect(throws: TradingAccountError(account: "live", trading: "paper")) {
                 try await Self.live.open(with: .dollars(500), rig.pool)
             }
+            #expect(try await rig.number("SELECT count(*) AS n FROM bankroll") == 1)
             #expect(try await rig.number("SELECT cash AS n FROM bankroll WHERE account = 'paper'") == 1_000_000_000)
             let error = TradingAccountError(account: "live", trading: "paper")
             #expect(error.description.contains("linesman account use live"))

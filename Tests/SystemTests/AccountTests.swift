@@ -37,7 +37,7 @@ import Testing
                     #expect(suite.log("early").contains("linesman account use live"))
 
                     #expect(try await account("use", "live").code == .exited(64), "no reason")
-                    #expect(try await account("use", "real", "--reason", "a test").code == .exited(64), "no such account")
+                    #expect(try await account("use", "real", "--reason", "a test").code == .exited(64), "no such one")
                     let planted = """
                         INSERT INTO games (game_id, sport, home_name, home_abbreviation, away_name, away_abbreviation,
                             scheduled_at, status) VALUES ('g', 'nba', 'Home', 'HOM', 'Away', 'AWY', 1, 'live');

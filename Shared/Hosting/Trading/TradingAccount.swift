@@ -16,6 +16,9 @@ public struct TradingAccount: Hashable, Sendable {
     ///
     /// - Throws: `TradingAccountError` when the database trades for another.
     public func open(with initial: Money, _ database: some PostgresQuerying) async throws {
+        if let trading = try await Self.trading(database), trading != name {
+            throw TradingAccountError(account: name, trading: trading)
+        }
         try await insert(initial, isFirst: "NOT EXISTS (SELECT FROM bankroll)", database)
         try await check(database)
     }
