@@ -132,6 +132,42 @@ import Testing
         }
     }
 
+    @Test func `a database of both accounts, from before there was a choice, is given to one by a person`()
+        async throws
+    {
+        try await withRig { rig in
+            let paper = store(rig, of: rig.account)
+            try await rig.buy(96, at: 40, paper)
+            let claim = try await paper.claim(
+                rig.approve(name: "s2"), engine: ExecutionServiceEngine(safeguards: Safeguards()), seen: .clear,
+                at: tipOff)
+            let order = try #require(claim.claimed).order.request.id
+            try await rig.pool.execute("INSERT INTO bankroll (account, cash, initial) VALUES ('live', 9, 9)")
+            try await rig.pool.execute("UPDATE bankroll SET is_trading = false")
+            try await rig.pool.execute("UPDATE orders SET account = NULL")
+            for account in [rig.account, Self.live] {
+                await #expect(throws: TradingAccountError(account: account.name, trading: nil)) {
+                    try await account.open(with: .dollars(1_000), rig.pool)
+                }
+            }
+            await #expect(throws: TradingAccountError.self) { _ = try await paper.book(order, .sent, at: tipOff) }
+            #expect(try await use(rig.account, rig) == [:], "what is open is said to be its own")
+            try await rig.account.open(with: .dollars(1_000), rig.pool)
+            _ = try await paper.book(order, .sent, at: tipOff)
+            #expect(try await rig.text("SELECT account AS t FROM orders WHERE state = 'sent'") == "paper")
+            #expect(try await !use(Self.live, rig).isEmpty, "and now it is in the way")
+            try await rig.force("DELETE FROM bankroll WHERE account = 'live'")
+        }
+    }
+
+    @Test func `the account that an older build has opened is the one that is traded`() async throws {
+        try await withRig { rig in
+            try await rig.pool.execute("UPDATE bankroll SET is_trading = false")
+            try await rig.account.open(with: .dollars(7), rig.pool)
+            #expect(try await TradingAccount.trading(rig.pool) == "paper")
+        }
+    }
+
     @Test func `an approval and a change of the account at the same moment: one of them comes first`() async throws {
         let rig = try await Rig()
         for number in 0..<60 { try await rig.addGame(GameID(stringLiteral: "game-\(number)")) }

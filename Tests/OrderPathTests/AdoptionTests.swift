@@ -167,7 +167,9 @@ import Wire
             try await eventually("both are kept") {
                 try await path.rig.number("SELECT count(*) AS n FROM foreign_fills WHERE venue_order_id = 'o5'") == 2
             }
-            #expect(try await adopt(path, ["part"]).map(\.refusal) == [nil, nil])
+            let whole = try await adopt(path, ["part"])
+            #expect(whole.map(\.refusal) == [nil, nil])
+            #expect(Set(whole.map(\.order)) == ["lost"], "the name that it was sent under is taken")
             #expect(try await path.rig.number("SELECT net_quantity AS n FROM positions") == 300)
             try await expectWholeBooks(path)
         }
@@ -184,7 +186,8 @@ import Wire
             }
             #expect(accepted.count == 2)
             try await look(.equal, path)
-            #expect(try await adopt(path).map(\.refusal) == ["accepted"])
+            #expect(try await adopt(path).isEmpty)
+            #expect(try await adopt(path, ["f1"]).map(\.refusal) == ["accepted"])
             #expect(try await path.rig.number("SELECT count(*) AS n FROM orders") == 0)
 
             // Nor is another fill of the same market ours: the contracts are counted apart already.
@@ -262,6 +265,65 @@ import Wire
                     == "true")
             try await expectWholeBooks(path)
         }
+    }
+
+    // A standby that took over without the last commit: the cover was sent, and nobody knows.
+    @Test func `an arbitrage that misses what is adopted is over, and is not covered again`() async throws {
+        let rig = try await Rig()
+        try await rig.addGame()
+        let away = try await rig.addAwayMarket("game-1")
+        let plan = try await rig.approvedPlan(rig.arbitrage("a1", away: away))
+        let (store, records) = (rig.orders, ReconciliationStore(rig.account, at: .kalshi))
+        _ = try await store.takePlan(plan.id, for: "one", lease: .seconds(60))
+        func order(_ number: Int, _ leg: Int) -> LegOrder {
+            let wanted = plan.signal.legs[leg]
+            return LegOrder(
+                number: number, leg: leg, purpose: number == 1 ? .enter : .cover, market: wanted.market,
+                venue: wanted.venue, outcome: wanted.outcome, action: .buy, limit: wanted.price,
+                quantity: plan.quantity)
+        }
+        func claim(_ order: LegOrder) async throws -> LegClaim {
+            try await store.claimLeg(
+                order, of: plan, for: "one", safeguards: Safeguards(), seen: .clear, at: tipOff)
+        }
+        guard case .stored(let first) = try await claim(order(1, 0)) else { throw NeverCame(description: "an order") }
+        let lost = VenueFillState(
+            id: "f1", venueOrder: "v-lost", market: away, quantity: plan.quantity, yesPrice: .cents(45), bought: .yes,
+            fee: .cents(5), at: tipOff)
+        let listed = VenueOrderState(
+            venueOrder: "v-lost", key: "k-lost", market: away, filled: plan.quantity, isOpen: false)
+        let sight = ForeignSight(
+            [.foreignFill("f1", "v-lost", away)],
+            VenueSnapshot(orders: [listed], fills: [lost], positions: [:], balance: nil))
+        _ = try await rig.pool.transaction("keep") {
+            try await records.keep(
+                [
+                    ForeignFill(
+                        fill: "f1", venueOrder: "v-lost", market: away.rawValue, bought: "yes", yesPrice: 4_500,
+                        quantity: plan.quantity.hundredths, fee: 50_000, venueAt: tipOff.microseconds)
+                ], $0)
+        }
+        func adopt() async throws -> [String?] {
+            _ = try await records.askToAdopt([], reason: "a standby", by: "test", rig.pool)
+            let requests = try await records.adoptionsAsked(before: VenueBalances.now(rig.pool), rig.pool)
+            let request = try #require(requests.last)
+            return try await store.adopt(request, sight, records, by: "test", at: tipOff)?.lines.map(\.refusal) ?? []
+        }
+        _ = try await store.book(first.request.id, .sent, at: tipOff)
+        #expect(try await adopt() == ["plan_at_work"])
+        #expect(try await rig.text("SELECT state AS t FROM plans") == "working")
+        _ = try await store.book(
+            first.request.id, await FakeVenue().submit(first.request, deadline: .origin), at: tipOff)
+        #expect(try await adopt() == [nil])
+        #expect(try await rig.text("SELECT concat_ws(' ', state, ending, pairs) AS t FROM plans") == "finished naked 0")
+        #expect(try await rig.number("SELECT count(*) AS n FROM reservations WHERE state = 'held'") == 0)
+        guard case .lost = try await claim(order(2, 1)) else { throw NeverCame(description: "nothing to cover") }
+        #expect(try await store.waitingPlans(limit: 10).isEmpty)
+        #expect(try await rig.text("SELECT order_id AS t FROM orders WHERE venue_order_id = 'v-lost'") == "k-lost")
+        let held = try await rig.number("SELECT net_quantity AS n FROM positions WHERE market_id = \(away.rawValue)")
+        #expect(held == plan.quantity.hundredths)
+        #expect(try await BooksCheck.broken(BooksCheck.all, rig.pool).isEmpty)
+        await rig.pool.close(grace: .milliseconds(100))
     }
 
     @Test func `a request outlives the process that was to carry it out`() async throws {

@@ -10,6 +10,7 @@ public enum AdoptionRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case marketUnknown = "market_unknown"
     case sideUnknown = "side_unknown"
     case orderOpen = "order_open"
+    case planAtWork = "plan_at_work"
     case fillsMissing = "fills_missing"
     case contradictory
     case notTradable = "not_tradable"
@@ -27,6 +28,7 @@ public enum AdoptionRefusal: String, Hashable, Sendable, Codable, CaseIterable {
         case .marketUnknown: "its market is not among those that market-discovery has stored"
         case .sideUnknown: "the venue did not say which outcome was bought"
         case .orderOpen: "its order is still open at the venue: cancel it there, or let it end"
+        case .planAtWork: "an arbitrage has an order under way in its market: try again when that has ended"
         case .fillsMissing: "the venue has traded more of its order than is kept of it yet: try again"
         case .contradictory: "the fills of its order are of different markets or sides"
         case .notTradable: "its price or its number of contracts is none that can be traded"

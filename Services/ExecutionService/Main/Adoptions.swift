@@ -18,8 +18,7 @@ struct Adoptions: Sendable {
     func carryOut(askedBefore asked: Int64, _ seen: ForeignSight) async throws -> Bool {
         var hasAdopted = false
         for request in try await records.adoptionsAsked(before: asked, host.database) {
-            let answer = try await store.adopt(request, seen, records, by: host.source, at: host.venueClock.now)
-            guard let answer else { continue }
+            guard let answer = await answer(to: request, seen) else { continue }
             host.outbox()
             for booking in answer.bookings { try await desk.note(booking) }
             if !answer.bookings.isEmpty { hasAdopted = true }
@@ -33,5 +32,16 @@ struct Adoptions: Sendable {
                 ])
         }
         return hasAdopted
+    }
+
+    /// Nil when somebody else has answered, or when it cannot be carried out now: no other request waits for that.
+    private func answer(to request: AdoptionRequest, _ seen: ForeignSight) async -> AdoptionAnswer? {
+        do {
+            return try await store.adopt(request, seen, records, by: host.source, at: host.venueClock.now)
+        } catch {
+            host.log.warning(
+                "adoption not carried out", metadata: ["by": "\(request.author)", Key.reason: "\(error)"])
+            return nil
+        }
     }
 }

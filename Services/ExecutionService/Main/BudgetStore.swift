@@ -170,13 +170,23 @@ final class BudgetKeeper: Sendable {
             log.warning(
                 "venue says that it was too much",
                 metadata: ["retry_after": "\(retryAfter.map { "\($0)" } ?? "not said")"])
+            await writeNew(Refusal(retryAfter: retryAfter, at: clock.now))
+        }
+    }
+
+    /// What the database does not take now waits, unless too many do.
+    private func writeNew(_ refusal: Refusal) async {
+        do {
+            try await write(refusal)
+        } catch {
+            // Without a database no order is stored either.
+            log.warning("budget not written", metadata: [Key.reason: "\(error)"])
             let isKept = unwritten.withLockedValue { waiting in
                 guard waiting.count < Self.mostUnwritten else { return false }
-                waiting.append(Refusal(retryAfter: retryAfter, at: clock.now))
+                waiting.append(refusal)
                 return true
             }
             if !isKept { count("venue_rate_limited_unwritten_total", "Of these, not written down and not audited.") }
-            await writeDown()
         }
     }
 
@@ -186,7 +196,6 @@ final class BudgetKeeper: Sendable {
             do {
                 try await write(refusal)
             } catch {
-                // Without a database no order is stored either.
                 log.warning("budget not written", metadata: [Key.reason: "\(error)"])
                 unwritten.withLockedValue { $0.insert(refusal, at: 0) }
                 return
@@ -202,10 +211,13 @@ final class BudgetKeeper: Sendable {
         }
     }
 
+    /// A pause that is over by now is audited and holds nobody up.
     private func write(_ refusal: Refusal) async throws {
-        let left = refusal.retryAfter.map { max(.zero, $0 - clock.now.since(refusal.at)) }
+        let elapsed = clock.now.since(refusal.at)
+        let left = refusal.retryAfter.map { max(.zero, $0 - elapsed) }
+        let isOver = elapsed >= refusal.retryAfter ?? store.limits.pause
         try await database.retryingTransaction("budget news", timeout: .seconds(1)) { transaction in
-            try await store.note(.tooMuch(retryAfter: left), at: venue, transaction)
+            if !isOver { try await store.note(.tooMuch(retryAfter: left), at: venue, transaction) }
             try await AuditEntry(
                 .rateLimitExceeded,
                 details: [
@@ -217,6 +229,8 @@ final class BudgetKeeper: Sendable {
     }
 
     private func writeAccepted() async {
+        // What came before the venue took an order again must not come after it.
+        await writeDown()
         do {
             try await database.retryingTransaction("budget news", timeout: .seconds(1)) { transaction in
                 try await store.note(.accepted, at: venue, transaction)

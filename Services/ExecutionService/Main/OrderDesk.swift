@@ -89,7 +89,7 @@ actor OrderDesk {
 
     private func sweep() async throws {
         let (open, waiting) = try await store.work()
-        for order in open { try await takeUp(order) }
+        for order in open { try await takeUpAlone(order) }
         for item in waiting { offer(item) }
     }
 
@@ -118,7 +118,7 @@ actor OrderDesk {
         } catch {}
     }
 
-    private func failed(_ message: Logger.Message, _ error: any Error, _ more: Logger.Metadata = [:]) {
+    func failed(_ message: Logger.Message, _ error: any Error, _ more: Logger.Metadata = [:]) {
         host.context.metrics.counter("order_failures_total", "Sweeps and intents that failed.").increment()
         host.log.warning(message, metadata: more.merging([Key.reason: "\(error)"]) { $1 })
     }
@@ -129,6 +129,15 @@ actor OrderDesk {
         metrics.gauge("intents_waiting", "Intents that wait for a lane or for their market.").set(Double(lanes.waiting))
         metrics.gauge("intents_put_back", "Intents that found the queue full and stayed in the database.")
             .set(Double(lanes.dropped))
+    }
+
+    /// One that the database refuses for good holds up no other.
+    private func takeUpAlone(_ open: OpenOrder) async throws {
+        do {
+            try await takeUp(open)
+        } catch let error as PostgresError where error.code == .permanent {
+            failed("open order not taken up", error, [Key.order: "\(open.record.request.id)"])
+        }
     }
 
     /// An order that nobody holds: left by an earlier life, or by a transaction whose commit was unknown.

@@ -43,7 +43,7 @@ extension OrderStore {
         try await pool.retryingTransaction("adopt fills") { transaction in
             _ = try await account.lock(transaction)
             guard try await records.take(request, transaction) else { return nil }
-            let kept = try await records.keptFills(for: request, transaction)
+            let kept = try await records.keptFills(for: request, foreign: seen.foreign, transaction)
             try await records.lockComparison(transaction)
             let accepted = try Accepted(await records.accepted(transaction))
             var answer = AdoptionAnswer()
@@ -55,6 +55,10 @@ extension OrderStore {
                 case .refuse(let refusal):
                     answer.lines += order.map { AdoptionLine($0.fill.fill, $0, refusal) }
                 case .adopt(let adoption):
+                    guard try await endPlans(in: adoption.request.market, at: now, transaction) else {
+                        answer.lines += order.map { AdoptionLine($0.fill.fill, $0, .planAtWork) }
+                        continue
+                    }
                     answer.bookings.append(try await book(adoption, of: request, records, at: now, transaction))
                     try await records.markAdopted(
                         order.map(\.fill.fill), as: adoption.request.id, by: request.author, transaction)
@@ -94,7 +98,9 @@ extension OrderStore {
         let order = ForeignOrder(
             first.venueOrder, fills: fills, listed: seen.orders[first.venueOrder],
             listedFills: seen.fills[first.venueOrder] ?? [])
-        let id = OrderID.derived(from: .adopting(first.venueOrder, at: records.venue, account), attempt: 1)
+        // Under the name that the venue knows it by: what would be sent under that name again is not even stored.
+        let derived = OrderID.derived(from: .adopting(first.venueOrder, at: records.venue, account), attempt: 1)
+        let id = order.listed?.key ?? derived
         return Adoption.decide(order, as: id, fees: .taker(at: records.venue))
     }
 

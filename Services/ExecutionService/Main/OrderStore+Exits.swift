@@ -179,10 +179,14 @@ extension OrderStore {
         of market: MarketID, _ game: GameID, epoch: Int64, _ outcome: Outcome, _ quantity: Quantity, limit: Price,
         _ reason: ExitReason, life: Duration, at now: VenueInstant, _ transaction: PostgresTransaction
     ) async throws -> IntentID {
+        // What was adopted may be an exit that we forgot: its name is taken.
         let earlier =
             try await transaction.first(
                 """
-                SELECT count(*) AS count FROM intents WHERE market_id = \(market.rawValue) AND exit_reason IS NOT NULL
+                SELECT (SELECT count(*) FROM intents
+                        WHERE market_id = \(market.rawValue) AND exit_reason IS NOT NULL)
+                    + (SELECT count(*) FROM signals
+                        WHERE market_id = \(market.rawValue) AND kind = \(AdoptionRequest.signalKind)) AS count
                 """)?.int64("count") ?? 0
         let id = IntentID(
             stringLiteral: UUIDv5.make(namespace: .dns, name: "\(earlier).\(market).exit.linesman"))

@@ -98,7 +98,7 @@ extension OrderStore {
         }
     }
 
-    private func planOrders(_ id: IntentID, _ transaction: PostgresTransaction) async throws -> [HeldPlan.Order] {
+    func planOrders(_ id: IntentID, _ transaction: PostgresTransaction) async throws -> [HeldPlan.Order] {
         try await transaction.query(
             """
             SELECT o.*, i.leg, f.traded, f.value, f.fees,
@@ -254,7 +254,7 @@ extension OrderStore {
         }
     }
 
-    private func reservation(of plan: IntentID) -> PostgresQuestion<ReservationRecord?> {
+    func reservation(of plan: IntentID) -> PostgresQuestion<ReservationRecord?> {
         .first(
             """
             SELECT reservation_id, amount, released, state FROM reservations
@@ -310,35 +310,43 @@ extension OrderStore {
             ) { try $0?.text("trace") }
             let (_, found, reservation) = try await transaction.ask(account.locked, trace, reservation(of: plan.id))
             guard let trace = found else { return false }
-            if var reservation {
-                reservation.close()
-                try reservation.write(transaction)
-            }
-            let naked = outcome.nakedFor.wholeMilliseconds
-            try transaction.enqueue(
-                """
-                UPDATE plans SET state = 'finished', holder = NULL, held_until = NULL, ending = \(ending),
-                    pairs = \(outcome.pairs.hundredths), result = \(outcome.result.microdollars),
-                    naked_milliseconds = greatest(naked_milliseconds, \(naked)), finished_at = now()
-                WHERE plan_id = \(plan.id.rawValue)
-                """)
-            try await statistics.add(["plans": 1, "plans:\(ending)": 1], at: now, transaction)
-            let result = PlanResult(
-                plan: plan.id, game: plan.signal.game, ending: ending, pairs: outcome.pairs, result: outcome.result,
-                nakedMilliseconds: naked, orders: outcome.orders)
-            try await OutboxStore.append(
-                result, on: Channels.planResults, key: plan.signal.game.rawValue,
-                trace: try? TraceID(trace), in: transaction)
-            try await AuditEntry(
-                .planFinished, intent: plan.id, game: plan.signal.game,
-                details: [
-                    "ending": ending, "pairs": "\(outcome.pairs)", "of": "\(plan.quantity)",
-                    "result": "\(outcome.result)", "naked_ms": "\(naked)", "orders": "\(outcome.orders)",
-                    "reason": refusal ?? "",
-                ]
-            ).write(transaction)
+            try await end(plan, outcome, ending: ending, reservation, trace: trace, refusal, at: now, transaction)
             return true
         }
+    }
+
+    /// Writes how a plan ended, which its caller has locked.
+    func end(
+        _ plan: ApprovedPlan, _ outcome: LegPlanOutcome, ending: String, _ reservation: ReservationRecord?,
+        trace: String, _ refusal: String?, at now: VenueInstant, _ transaction: PostgresTransaction
+    ) async throws {
+        if var reservation {
+            reservation.close()
+            try reservation.write(transaction)
+        }
+        let naked = outcome.nakedFor.wholeMilliseconds
+        try transaction.enqueue(
+            """
+            UPDATE plans SET state = 'finished', holder = NULL, held_until = NULL, ending = \(ending),
+                pairs = \(outcome.pairs.hundredths), result = \(outcome.result.microdollars),
+                naked_milliseconds = greatest(naked_milliseconds, \(naked)), finished_at = now()
+            WHERE plan_id = \(plan.id.rawValue)
+            """)
+        try await statistics.add(["plans": 1, "plans:\(ending)": 1], at: now, transaction)
+        let result = PlanResult(
+            plan: plan.id, game: plan.signal.game, ending: ending, pairs: outcome.pairs, result: outcome.result,
+            nakedMilliseconds: naked, orders: outcome.orders)
+        try await OutboxStore.append(
+            result, on: Channels.planResults, key: plan.signal.game.rawValue,
+            trace: try? TraceID(trace), in: transaction)
+        try await AuditEntry(
+            .planFinished, intent: plan.id, game: plan.signal.game,
+            details: [
+                "ending": ending, "pairs": "\(outcome.pairs)", "of": "\(plan.quantity)",
+                "result": "\(outcome.result)", "naked_ms": "\(naked)", "orders": "\(outcome.orders)",
+                "reason": refusal ?? "",
+            ]
+        ).write(transaction)
     }
 
     /// Leaves a trace of what a plan alerted.

@@ -11,11 +11,20 @@ extension OrderDesk {
     func resolveUnknownOrders(every interval: Duration) async throws {
         while !Task.isCancelled {
             do {
-                for open in try await store.openOrders() { try await resolve(open) }
+                for open in try await store.openOrders() { try await resolveAlone(open) }
             } catch let error as PostgresError where !Task.isCancelled {
                 host.log.warning("unknown orders not read", metadata: [Key.reason: "\(error)"])
             }
             try await host.clock.sleep(for: interval)
+        }
+    }
+
+    /// One that the database refuses for good holds up no other.
+    private func resolveAlone(_ open: OpenOrder) async throws {
+        do {
+            try await resolve(open)
+        } catch let error as PostgresError where error.code == .permanent {
+            failed("unknown order not booked", error, [Key.order: "\(open.record.request.id)"])
         }
     }
 

@@ -72,7 +72,7 @@ struct KillSwitchCommand: AsyncParsableCommand {
             }
             let seen = try await desk.untilSeen(.engaged, within: .seconds(places.within))
             Console.say(KillSwitchDesk.table(seen, expecting: .engaged))
-            if took.database { for line in await desk.openPositions() { Console.say(line) } }
+            if took.database { for line in await desk.openPositions(.engaged) { Console.say(line) } }
             if !took.database {
                 Console.complain("kill-switch: PostgreSQL does not have it: give it again when it is back")
                 throw ArgumentParser.ExitCode(FleetControl.unfinished)

@@ -70,12 +70,12 @@ struct KillSwitchDesk: Sendable {
         } catch {
             lines.append("Redis       not reached: \(error)")
         }
-        lines += await openPositions()
+        lines += await openPositions(state)
         return (state, lines)
     }
 
-    /// What stays at risk while exits wait too; nothing when the database cannot say.
-    func openPositions() async -> [String] {
+    /// What stays at risk, and whether exits wait too; nothing when the database cannot say.
+    func openPositions(_ state: KillSwitchState) async -> [String] {
         let found = try? await withDatabase { pool -> (count: Int, cost: Money)? in
             try await pool.first(
                 """
@@ -86,7 +86,8 @@ struct KillSwitchDesk: Sendable {
         }
         guard let found = found ?? nil, found.count > 0 else { return [] }
         let positions = found.count == 1 ? "1 position is" : "\(found.count) positions are"
-        return ["Positions   \(positions) open, $\(found.cost.rounded) at cost; exits wait too while it is engaged"]
+        let exits = state == .reduceOnly ? "exits pass" : "exits wait too while it is engaged"
+        return ["Positions   \(positions) open, $\(found.cost.rounded) at cost; \(exits)"]
     }
 
     /// From the database and from the files of this host, the newer of both.

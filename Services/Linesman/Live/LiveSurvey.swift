@@ -125,7 +125,7 @@ struct LiveSurvey: Sendable {
         for row in rows { found.positions[try MarketID(row.text("market_id"))] = try row.int64("net_quantity") }
         if let record = try await KillSwitchStore.look(pool, timeout: Self.patience) {
             found.killSwitch = record.state
-            if record.state == .engaged { found.killSwitchNote = " by \(record.by): \(record.reason)" }
+            if record.state.isEngaged { found.killSwitchNote = " by \(record.by): \(record.reason)" }
         }
         return found
     }

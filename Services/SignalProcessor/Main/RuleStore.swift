@@ -37,13 +37,15 @@ struct RuleStore: Sendable {
     /// Keeps the versions that are written now, of rules that were understood as they are.
     ///
     /// One that was changed since it was read is kept by the look that reads the change.
-    func keep(_ rules: [WrittenRule]) async throws {
+    ///
+    /// - Returns: whether all were; one that somebody writes at this moment is not waited for.
+    func keep(_ rules: [WrittenRule]) async throws -> Bool {
         try await pool.transaction("keep rules") { transaction in
             let written = try Self.rules(
                 await transaction.query(
                     """
                     SELECT rule_id, conditions, action, concat(conditions, ' ', action) AS written, expires_at
-                    FROM trading_rules WHERE \(Self.isInForce) ORDER BY rule_id FOR UPDATE
+                    FROM trading_rules WHERE \(Self.isInForce) ORDER BY rule_id FOR UPDATE SKIP LOCKED
                     """))
             let same = Set(rules).intersection(written).map(\.id.rawValue).sorted()
             try await transaction.execute(
@@ -52,6 +54,7 @@ struct RuleStore: Sendable {
                 WHERE rule_id = ANY(\(same)::text[])
                     AND understood IS DISTINCT FROM jsonb_build_object('conditions', conditions, 'action', action)
                 """)
+            return same.count == rules.count
         }
     }
 

@@ -21,6 +21,8 @@ actor SignalDesk {
     private var ruleAlarm = RuleAlarm()
     /// As they were read last; nil before.
     private var writtenRules: [WrittenRule]?
+    /// Understood, and not kept as such yet.
+    private var rulesToKeep: [WrittenRule] = []
     /// Looks at the rules that were begun, and the last of them whose answer was taken.
     private var ruleLooks = (begun: 0, taken: 0)
     /// Under a lock of its own: a thousand prices a second wait for no signal, and no signal for them.
@@ -55,13 +57,16 @@ actor SignalDesk {
         // Who looked later may have been answered first.
         guard look > ruleLooks.taken else { return }
         ruleLooks.taken = look
-        if written == writtenRules { return }
-        if writtenRules == nil, let earlier { _ = engine.reloadRules(earlier) }
+        if written != writtenRules { take(written, after: earlier ?? []) }
+        await keepRules()
+    }
+
+    private func take(_ written: [WrittenRule], after earlier: [WrittenRule]) {
+        if writtenRules == nil { _ = engine.reloadRules(earlier) }
+        writtenRules = written
         let refused = engine.reloadRules(written)
         let names = Set(refused.map(\.id))
-        try await rules.keep(written.filter { !names.contains($0.id) })
-        // Not before it is kept: the next look does all of it again.
-        writtenRules = written
+        rulesToKeep = written.filter { !names.contains($0.id) }
         host.context.metrics.gauge("trading_rules_refused", "Rules that are not understood.").set(refused.count)
         for rule in refused {
             host.log.error("trading rule refused", metadata: ["rule": "\(rule.id)", Key.reason: "\(rule.error)"])
@@ -70,6 +75,19 @@ actor SignalDesk {
         }
         for step in ruleAlarm.observe(written, refused: refused) { RuleAlarm.say(step, to: host.alerts) }
         host.log.info("trading rules read", metadata: ["rules": "\(engine.rules.count)"])
+    }
+
+    /// For the next life; whoever holds the rows is waited for by no decision, and the next look tries again.
+    private func keepRules() async {
+        let kept = rulesToKeep
+        guard !kept.isEmpty else { return }
+        do {
+            let isWhole = try await rules.keep(kept)
+            // Others may have been read meanwhile.
+            if isWhole, rulesToKeep == kept { rulesToKeep = [] }
+        } catch {
+            host.log.debug("trading rules not kept", metadata: [Key.reason: "\(error)"])
+        }
     }
 
     /// Reads the rules again and again, and at once when told or after a gap: whoever writes one need not tell.

@@ -111,20 +111,17 @@ extension ReconciliationStore {
 
     /// The fills that a request is about, with the others of their orders, locked and oldest first.
     ///
-    /// When it names none: all that nobody has adopted yet, at most a thousand.
+    /// When it names none it is about those that a look calls `foreign`; at most a thousand at a time.
     public func keptFills(
-        for request: AdoptionRequest, _ transaction: PostgresTransaction
+        for request: AdoptionRequest, foreign: Set<FillID>, _ transaction: PostgresTransaction
     ) async throws -> [KeptFill] {
-        let chosen: SQL =
-            request.fills.isEmpty
-            ? "adopted_at IS NULL"
-            : """
-            venue_order_id IN (SELECT venue_order_id FROM foreign_fills WHERE account = \(account.name)
-                AND venue = \(venue.rawValue) AND fill_id = ANY(\(request.fills)::text[]))
-            """
+        let names = request.fills.isEmpty ? foreign.map(\.rawValue).sorted() : request.fills
         return try await transaction.query(
             """
-            SELECT * FROM foreign_fills WHERE account = \(account.name) AND venue = \(venue.rawValue) AND \(chosen)
+            SELECT * FROM foreign_fills
+            WHERE account = \(account.name) AND venue = \(venue.rawValue) AND venue_order_id IN (
+                SELECT venue_order_id FROM foreign_fills WHERE account = \(account.name)
+                    AND venue = \(venue.rawValue) AND fill_id = ANY(\(names)::text[]))
             ORDER BY venue_at, fill_id LIMIT 1000 FOR UPDATE
             """
         ).map { KeptFill(fill: try ForeignFill($0), order: try $0.textOrNil("order_id")) }
@@ -149,7 +146,8 @@ extension ReconciliationStore {
             """)
         try await transaction.execute(
             """
-            UPDATE reconciliations SET verdict = 'waiting', reason = \("adopted by \(author), not looked at again")
+            UPDATE reconciliations SET verdict = 'waiting', reason = \("adopted by \(author), not looked at again"),
+                looked_at = clock_timestamp()
             WHERE account = \(account.name) AND venue = \(venue.rawValue)
             """)
     }

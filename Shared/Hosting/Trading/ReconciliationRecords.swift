@@ -318,21 +318,28 @@ public struct ReconciliationStore: Sendable {
     /// - Returns: those that were not known before.
     public func keep(_ fills: [ForeignFill], _ transaction: PostgresTransaction) async throws -> [ForeignFill] {
         var new: [ForeignFill] = []
-        for fill in fills {
-            let kept = try await transaction.first(
+        // In one order everywhere: two that keep, or keep and adopt, wait for each other in a line.
+        for fill in fills.sorted(by: { ($0.venueAt, $0.fill) < ($1.venueAt, $1.fill) }) {
+            let kept = try await transaction.execute(
                 """
-                INSERT INTO foreign_fills AS f (account, venue, fill_id, venue_order_id, market_id, bought, yes_price,
+                INSERT INTO foreign_fills (account, venue, fill_id, venue_order_id, market_id, bought, yes_price,
                     quantity, fee, venue_at)
                 VALUES (\(account.name), \(venue.rawValue), \(fill.fill), \(fill.venueOrder), \(fill.market),
                     \(fill.bought as String?), \(fill.yesPrice), \(fill.quantity), \(fill.fee as Int64?),
                     \(fill.venueAt))
-                ON CONFLICT (account, venue, fill_id) DO UPDATE SET fee = excluded.fee
-                    WHERE f.fee IS NULL AND excluded.fee IS NOT NULL
-                RETURNING xmax = 0 AS is_new
+                ON CONFLICT (account, venue, fill_id) DO NOTHING
                 """)
-            if try kept?.bool("is_new") == true { new.append(fill) }
+            if kept == 1 { new.append(fill) } else if fill.fee != nil { try await addFee(of: fill, transaction) }
         }
         return new
+    }
+
+    private func addFee(of fill: ForeignFill, _ transaction: PostgresTransaction) async throws {
+        try await transaction.execute(
+            """
+            UPDATE foreign_fills SET fee = \(fill.fee as Int64?) WHERE account = \(account.name)
+                AND venue = \(venue.rawValue) AND fill_id = \(fill.fill) AND fee IS NULL
+            """)
     }
 
     /// Those that nobody has adopted, newest first, at most so many.

@@ -20,6 +20,12 @@ public struct TradingAccount: Hashable, Sendable {
             throw TradingAccountError(account: name, trading: trading)
         }
         try await insert(initial, isFirst: "NOT EXISTS (SELECT FROM bankroll)", database)
+        // Opened by a build that knew of no such choice.
+        try await database.execute(
+            """
+            UPDATE bankroll SET is_trading = true
+            WHERE account = \(name) AND NOT is_trading AND (SELECT count(*) FROM bankroll) = 1
+            """)
         try await check(database)
     }
 
@@ -63,6 +69,9 @@ public struct TradingAccount: Hashable, Sendable {
 
     /// Has the database trade for this account from now on, if nothing of another is open.
     ///
+    /// One that trades for none, as after an upgrade from a build that knew of no such choice, takes what is open for
+    /// this account's: only a person can know.
+    ///
     /// - Returns: what is open, by name and number; empty when it was done, or was so before.
     public func use(
         initial: Money, reason: String, by author: String, _ transaction: PostgresTransaction
@@ -71,11 +80,16 @@ public struct TradingAccount: Hashable, Sendable {
         let before = try await transaction.query("SELECT account, is_trading FROM bankroll ORDER BY account FOR UPDATE")
             .first { try $0.bool("is_trading") }.map { try $0.text("account") }
         if before == name { return [:] }
-        let open = try await Self.open(transaction)
+        let open = before == nil ? [:] : try await Self.open(transaction)
         guard open.isEmpty else { return open }
         try await insert(initial, isFirst: "false", transaction)
         try await transaction.execute("UPDATE bankroll SET is_trading = false WHERE is_trading")
         try await transaction.execute("UPDATE bankroll SET is_trading = true WHERE account = \(name)")
+        try await transaction.execute(
+            """
+            UPDATE orders SET account = \(name)
+            WHERE account IS NULL AND state IN ('stored', 'sent', 'unknown', 'resting')
+            """)
         try await AuditEntry(
             .accountChanged, details: ["from": before ?? "", "to": name, "reason": reason, "by": author]
         ).write(transaction)
@@ -88,7 +102,10 @@ public struct TradingAccount: Hashable, Sendable {
             """
             SELECT 'orders' AS what, count(*) AS n FROM orders WHERE state IN ('stored', 'sent', 'unknown', 'resting')
             UNION ALL SELECT 'intents', count(*) FROM intents WHERE state IN ('approved', 'sending')
-            UNION ALL SELECT 'plans', count(*) FROM plans WHERE state <> 'finished'
+            UNION ALL SELECT 'plans', count(*) FROM plans p WHERE state <> 'finished' OR (
+                finished_at > now() - interval '1 day' AND ending <> 'naked' AND (
+                    SELECT sum(CASE WHEN (i.leg = 1) = (o.action = 'buy') THEN o.filled ELSE -o.filled END)
+                    FROM intents i JOIN orders o USING (intent_id) WHERE i.plan_id = p.plan_id) <> 0)
             UNION ALL SELECT 'reservations', count(*) FROM reservations WHERE state = 'held'
             UNION ALL SELECT 'positions', count(*) FROM positions WHERE state = 'open' AND net_quantity <> 0
             UNION ALL SELECT 'provisional fills', count(*) FROM fills WHERE standing = 'provisional'
@@ -110,7 +127,8 @@ public struct TradingAccountError: Error, Hashable, Sendable, CustomStringConver
     }
 
     public var description: String {
-        "this database trades for \(trading.map { "the \($0) account" } ?? "another account"), and the flags here are "
+        "this database trades for \(trading.map { "the \($0) account" } ?? "another account, or none yet"), and the "
+            + "flags here are "
             + "those of \(account): give this process the flags of the others, or have the database trade for "
             + "\(account) with `linesman account use \(account) --reason …`"
     }
