@@ -34,9 +34,10 @@ extension OrderStore {
                 plan, orders: orders.map { ($0.leg, $0.answer) },
                 alone: LegPlan.alone(after: orders.map { ($0.leg, $0.answer, $0.closedFor) }), at: .origin)
             // One that has ended gave its reservation back then.
-            let reservation = try await row.bool("has_ended") ? nil : transaction.ask(reservation(of: plan.id))
+            var held: ReservationRecord?
+            if try !row.bool("has_ended") { held = try await transaction.ask(reservation(of: plan.id)) }
             try await end(
-                plan, resumed.outcome, ending: PlanEnding.naked, reservation, trace: row.text("trace"),
+                plan, resumed.outcome, ending: PlanEnding.naked, held, trace: row.text("trace"),
                 "an order in its market was adopted", at: now, transaction)
         }
         return true
