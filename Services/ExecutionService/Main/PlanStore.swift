@@ -275,12 +275,12 @@ extension OrderStore {
         try transaction.enqueue(
             """
             INSERT INTO orders (order_id, intent_id, attempt, venue, market_id, outcome, action, limit_price, quantity,
-                venue_at, reduces, purpose, account)
+                venue_at, reduces, account, purpose)
             VALUES (\(record.request.id.rawValue), \(leg.intent.id.rawValue), \(order.number),
                 \(order.venue.rawValue), \(order.market.rawValue), \(order.outcome.rawValue),
                 \(order.action.rawValue), \(order.limit.tenThousandths), \(order.quantity.hundredths),
-                \(now.microseconds), \(order.purpose != .enter), \(order.purpose.rawValue),
-                \(account.name))
+                \(now.microseconds), \(order.purpose != .enter), \(account.name),
+                \(order.purpose.rawValue))
             """)
         try await AuditEntry(
             .orderStored, intent: leg.intent.id, order: record.request.id, market: order.market,
