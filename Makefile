@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-bus bench-postgres bench-fleet bench-fleet-faults chaos clean format bootstrap
 .PHONY: soak-fleet soak-simulation soak-orders bench-path bench-load bench-kill-switch image chaos-report check-compose
+.PHONY: check-scaling
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -59,6 +60,9 @@ chaos-report: bootstrap ## the same in ROUNDS=20 rounds; goes on where it was in
 
 check-compose: ## time docker compose up with each profile; 30 s is too long (needs Docker and the images)
 	scripts/check-compose.sh
+
+check-scaling: ## shards on a second host, a replica and its promotion, as documented (needs Docker, the images, root)
+	scripts/check-scaling.sh
 
 image: bootstrap ## the container image, from a release build on Debian 12 (docs/OPERATIONS.md)
 	scripts/image.sh

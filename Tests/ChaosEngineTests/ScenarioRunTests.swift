@@ -437,14 +437,20 @@ private struct Rehearsal {
     @Test func `a drawn round is the same for the same number, and never hurts one part twice at a time`() throws {
         let soak = try Self.scenario("soak")
         #expect(soak.steps(in: 7) == soak.steps(in: 7) && soak.steps(in: 7) != soak.steps(in: 8))
+        var strikesOrders = 0
         for round in 1...200 {
             let steps = soak.steps(in: round)
             #expect(steps.count == 8)
+            // Where nobody promises orders nothing waits for one.
+            let others = steps.filter { $0.fault.kind != .loseAcknowledgements }
+            #expect(soak.steps(in: round, withOrders: false) == others)
+            strikesOrders += steps.count - others.count
             for (index, step) in steps.enumerated() {
                 #expect(soak.faults.contains(step.fault))
                 let others = steps[..<index].filter { $0.after + $0.holds > step.after }
                 #expect(others.count < 3 && !others.contains { $0.fault.part == step.fault.part }, "round \(round)")
             }
         }
+        #expect(strikesOrders > 10)
     }
 }

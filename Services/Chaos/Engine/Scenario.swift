@@ -128,7 +128,11 @@ public struct Scenario: Hashable, Sendable {
     }
 
     /// What happens in a round; the same for the same number.
-    public func steps(in round: Int) -> [Step] { isDrawn ? Self.draw(round) : fixed }
+    ///
+    /// Of what is drawn a fault that strikes orders is left out where nobody promises any: it would never strike.
+    public func steps(in round: Int, withOrders: Bool = true) -> [Step] {
+        isDrawn ? Self.draw(round).filter { withOrders || $0.fault.kind != .loseAcknowledgements } : fixed
+    }
 
     /// What happens in a control.
     ///

@@ -93,7 +93,7 @@ public struct ScenarioRun: Sendable {
     ) {
         self.scenario = scenario
         self.needsOrders = needsOrders && control == nil
-        steps = control.map(scenario.steps(toFind:)) ?? scenario.steps(in: round)
+        steps = control.map(scenario.steps(toFind:)) ?? scenario.steps(in: round, withOrders: needsOrders)
         stages = steps.map { _ in .due }
         state = .settling(since: now)
         verdict = Verdict(
