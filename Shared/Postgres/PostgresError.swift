@@ -119,6 +119,18 @@ enum Classifier {
 }
 
 extension PostgresError {
+    /// Whether the server could not do it now, whatever it was asked: a disk that is full, memory or time that ran out,
+    /// an operator, a fault of its own.
+    ///
+    /// The same may succeed when that has passed.
+    public var blamesServer: Bool {
+        guard code == .permanent || code == .cancelled, let sqlState else { return false }
+        return ["53", "57", "58", "XX"].contains { sqlState.hasPrefix($0) }
+    }
+
+    /// Whether the same statement may succeed later.
+    public var mayPass: Bool { code != .permanent || blamesServer }
+
     /// Whether the same row would be refused for ever: its data, or a constraint; not the database's own state, such as
     /// a disk that is full.
     public var blamesRow: Bool {

@@ -121,6 +121,39 @@ struct RefusalAuditTests {
         }
     }
 
+    @Test(arguments: ["disk_full", "query_canceled", "internal_error", "io_error"])
+    func `a signal that the server cannot store now waits until it can`(_ trouble: String) async throws {
+        try await withOrderPath { path in
+            // What a sequence has counted stays counted, whatever becomes of the transaction.
+            try await path.rig.pool.execute("CREATE SEQUENCE tries")
+            try await path.rig.pool.execute("CREATE TABLE disk AS SELECT true AS is_full")
+            try await path.rig.pool.execute(
+                SQL(
+                    raw: """
+                        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                            PERFORM nextval('tries');
+                            IF EXISTS (SELECT FROM disk WHERE is_full) THEN
+                                RAISE EXCEPTION 'not now' USING ERRCODE = '\(trouble)';
+                            END IF;
+                            RETURN NEW;
+                        END $$
+                        """))
+            try await path.rig.pool.execute(
+                "CREATE TRIGGER refuse BEFORE INSERT ON signals FOR EACH ROW EXECUTE FUNCTION refuse()")
+            path.startSignalProcessor()
+            try await path.publish(path.rig.signal("s1"))
+            try await eventually("it is tried again") {
+                try await path.rig.number("SELECT last_value AS n FROM tries") >= 3
+            }
+            try await path.rig.pool.execute("UPDATE disk SET is_full = false")
+            try await eventually("it is decided") {
+                try await path.rig.text("SELECT verdict AS t FROM signals") == "approved"
+            }
+            #expect(path.counted("signals_put_aside_total", by: "signal-processor") == 0)
+            #expect(await path.stop() == [.ok])
+        }
+    }
+
     @Test func `a signal that can never be stored is put aside and written down, and the next one is decided`()
         async throws
     {

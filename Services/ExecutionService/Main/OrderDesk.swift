@@ -207,7 +207,7 @@ actor OrderDesk {
         while true {
             do {
                 return try await store.book(id, news, at: host.venueClock.now)
-            } catch let error as PostgresError where error.code != .permanent && !Task.isCancelled {
+            } catch let error as PostgresError where error.mayPass && !Task.isCancelled {
                 host.log.error(
                     "answer waits for the database", metadata: ["order": "\(id)", Key.reason: "\(error)"])
                 let delay = host.context.random.withGenerator { backoff.next(using: &$0) }

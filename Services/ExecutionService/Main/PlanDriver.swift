@@ -55,7 +55,7 @@ struct PlanDriver {
             try Task.checkCancellation()
             do {
                 look = try await store.lookAfter(approved.id, for: parts.holder, lease: parts.settings.planLease)
-            } catch let error as PostgresError where error.code != .permanent {
+            } catch let error as PostgresError where error.mayPass {
                 // Nothing can be stored, so nothing can be sent; the leg that stands alone is told of.
                 host.log.warning("plan not looked after", metadata: ["plan": "\(approved.id)", Key.reason: "\(error)"])
                 if plan.naked != nil { try await set(.none) }
@@ -221,7 +221,7 @@ struct PlanDriver {
         while let next = unrecorded.first {
             do {
                 try await store.recordPlan(approved, next.event, next.details)
-            } catch let error as PostgresError where error.code != .permanent {
+            } catch let error as PostgresError where error.mayPass {
                 host.log.warning("plan event waits", metadata: ["plan": "\(approved.id)", Key.reason: "\(error)"])
                 return
             }
@@ -269,7 +269,7 @@ struct PlanDriver {
         while true {
             do {
                 return try await book(id, news)
-            } catch let error as PostgresError where error.code != .permanent && !Task.isCancelled {
+            } catch let error as PostgresError where error.mayPass && !Task.isCancelled {
                 host.log.error("answer waits for the database", metadata: ["order": "\(id)", Key.reason: "\(error)"])
                 let delay = host.context.random.withGenerator { backoff.next(using: &$0) }
                 try await host.clock.sleep(for: delay)

@@ -242,12 +242,14 @@ actor SignalDesk {
 }
 
 extension PostgresError {
-    /// Whether the same may succeed later; a commit whose outcome is unknown is asked again by its identifier.
+    /// Whether the same may succeed later, as when the disk has room again; a commit whose outcome is unknown is asked
+    /// again by its identifier.
     var isWorthAnotherTry: Bool {
         switch code {
         case .retryTransaction, .wait, .reconnect, .deadlineExceeded, .unknownCommit, .acquireTimeout, .unavailable:
             true
-        case .cancelled, .closed, .decoding, .encoding, .migration, .permanent: false
+        case .cancelled, .permanent: blamesServer
+        case .closed, .decoding, .encoding, .migration: false
         }
     }
 }
