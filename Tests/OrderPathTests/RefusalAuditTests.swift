@@ -1,6 +1,7 @@
 import Bus
 import Domain
 import Hosting
+import Postgres
 import Runtime
 import Testing
 import Wire
