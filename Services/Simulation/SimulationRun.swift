@@ -22,6 +22,8 @@ struct SimulationTimeline: Hashable {
     /// Nothing new is played from here on.
     let playEnds: MachineInstant
     let end: MachineInstant
+    /// What is under way at the end is over by then: the life of an intent, and what may follow of it.
+    var last: MachineInstant { end.advanced(by: .seconds(90)) }
 
     private init(calm: Int, playEnds: Int, end: Int) {
         calmBegins = .origin.advanced(by: .seconds(calm))
@@ -82,6 +84,7 @@ public enum SimulationRun {
             simulation.run(until: timeline.playEnds)
             simulation.path.isPlaying = false
             simulation.run(until: timeline.end)
+            simulation.runOut(until: timeline.last)
         }
         if simulation.steps < steps {
             simulation.watchEnd()
@@ -100,6 +103,15 @@ public enum SimulationRun {
 }
 
 extension Simulation {
+    /// Goes on while something that began in time is not over: who waits rightly has the rest of its life.
+    fileprivate mutating func runOut(until last: MachineInstant) {
+        while isUnderWay, now < last, steps < stepLimit { run(until: now.advanced(by: .seconds(5))) }
+    }
+
+    private var isUnderWay: Bool {
+        path.books.isUnderWay || path.books.plans.contains { $0.value.state != .finished && !standsStill($0.key) }
+    }
+
     /// The troubles of a seed: drawn before anything happens, so that some of them may be left out.
     mutating func schedule(_ timeline: SimulationTimeline) -> [PlannedTrouble] {
         let (start, end) = (timeline.troubleBegins, timeline.calmBegins)

@@ -197,7 +197,7 @@ final class LocalTarget: ChaosTarget {
             }
         case .fillDisk:
             guard let disk = suite.disk else { throw ChaosFailure("there is no disk to fill") }
-            return OwnFault(
+            let full = OwnFault(
                 making: {
                     try await disk.fill()
                     // Segments of the log that were made before are used up first. An error is what is wanted.
@@ -212,9 +212,29 @@ final class LocalTarget: ChaosTarget {
                     // A server that could not write its log has ended.
                     try await postgres.startAgain()
                 })
+            return RefilledDisk(disk, full, clock: clock)
         default: throw ChaosFailure("\(kind) is not known of PostgreSQL")
         }
     }
+}
+
+/// A disk that stays full: a server that could not write its log starts again, throws away what it needs no longer, and
+/// would have room for the rest of the round.
+final class RefilledDisk: ArmedFault {
+    private let full: OwnFault
+    private let refilling: RepeatedFault
+
+    init(_ disk: SmallDisk, _ full: OwnFault, clock: MachineClock) {
+        self.full = full
+        refilling = RepeatedFault(every: .milliseconds(100), clock: clock, undoing: full) { try await disk.fill() }
+    }
+
+    func make() async throws {
+        try await full.make()
+        try await refilling.make()
+    }
+
+    func undo() async throws { try await refilling.undo() }
 }
 
 /// Processes that do nothing, as fast as they can.

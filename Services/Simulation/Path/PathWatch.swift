@@ -168,8 +168,8 @@ extension Simulation {
         guard let booking, !booking.newFills.isEmpty, booking.order.request.action == .sell,
             path.books.intents[booking.order.intent]?.plan == nil
         else { return }
-        // What it sells may have been taken back meanwhile.
-        guard path.books.reversed.isEmpty else { return }
+        // What it sells may have been taken back meanwhile, at the venue before we hear of it.
+        guard path.books.reversed.isEmpty, !path.venue.hasTakenBack else { return }
         let (was, now) = (before?.netHundredths ?? 0, booking.position.netHundredths)
         if was.signum() * now.signum() < 0 || abs(now) > abs(was) {
             violated("\(booking.order.request.id) sells more than is held: \(was) becomes \(now)")
@@ -207,21 +207,14 @@ extension Simulation {
 
     // MARK: In the end
 
-    /// Whether it is held up by the exits of the last minute: a purchase may close what is held of the other side.
-    private func mayWait(_ row: SimulatedBooks.IntentRow) -> Bool { profile.isCapped && row.expiresAt > now }
-
     /// After calm nothing is open, nothing is held, and both books say the same.
     mutating func watchEnd() {
         let books = path.books
         let waiting = books.intents.filter { !$0.value.state.isTerminal }
-        for (id, row) in waiting.sorted(by: { $0.key < $1.key }) where !mayWait(row) {
-            violated("in the end \(id) is \(row.state)")
-        }
+        for (id, row) in waiting.sorted(by: { $0.key < $1.key }) { violated("in the end \(id) is \(row.state)") }
         for order in books.openOrders { violated("in the end \(order.record.request.id) is \(order.record.state)") }
         let waits = books.reservations.values.filter { row in
-            guard row.record.state == .held else { return false }
-            if let plan = row.plan { return standsStill(plan) }
-            return waiting.values.contains { $0.intent.reservation == row.record.id && mayWait($0) }
+            row.record.state == .held && row.plan.map { standsStill($0) } == true
         }
         if books.reserved != waits.reduce(Money.zero, { $0 + $1.record.held }) {
             violated("in the end \(books.reserved) is reserved")

@@ -150,6 +150,9 @@ struct SimulatedVenue {
         return undecided
     }
 
+    /// Whether it has ever taken back a fill.
+    var hasTakenBack: Bool { standings.values.contains(.reversed) }
+
     /// A fill is certain now, or never was.
     mutating func conclude(_ id: FillID, isTrue: Bool) {
         guard standings[id] == .provisional else { return }
