@@ -205,7 +205,7 @@ struct ExitTests {
             }
             try await eventually("both have seen it") {
                 try await path.rig.number(
-                                        """
+                    """
                     SELECT count(*) AS n FROM kill_switch_acknowledgements
                     WHERE sees = 'engaged' AND reduce_only_at IS NULL
                     """) == 2

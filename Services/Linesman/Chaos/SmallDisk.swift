@@ -44,8 +44,9 @@ struct SmallDisk: Sendable {
     /// Leaves not a byte.
     func fill() async throws {
         // Ends with an error when it is full, as it must.
-        _ = try await ChildProcess.run("sh", ["-c", "cat /dev/zero >> \"$0\"", "\(path)/filler"], timeout: .seconds(30))
-        guard FileManager.default.fileExists(atPath: "\(path)/filler") else {
+        let filler = "\(path)/filler"
+        _ = try await ChildProcess.run("sh", ["-c", "cat /dev/zero >> \"$0\"", filler], timeout: .seconds(30))
+        guard FileManager.default.fileExists(atPath: filler) else {
             throw ChaosFailure("nothing could be written to \(path)")
         }
     }

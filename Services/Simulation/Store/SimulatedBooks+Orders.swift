@@ -36,12 +36,12 @@ extension SimulatedBooks {
         var isPartOfPlan = false
     }
 
-    /// Orders that have not ended, oldest first.
     /// Whether an intent, an order or a fill has not come to its end.
     var isUnderWay: Bool {
         !provisional.isEmpty || intents.values.contains { !$0.state.isTerminal } || !openOrders.isEmpty
     }
 
+    /// Orders that have not ended, oldest first.
     var openOrders: [OpenOrder] {
         orders.values.filter { !$0.record.state.isTerminal }.sorted { $0.number < $1.number }.compactMap { row in
             intents[row.record.intent].map {
