@@ -177,10 +177,12 @@ import Testing
 
     @Test func `an alert that only a file knows is false where nobody expects it`() throws {
         let verdict = try Self.verdict("shard-crash") { since, _ in
-            Self.well(filed: since > .seconds(2) ? [.init("crashLoop", isFiring: true)] : [])
+            let alert = Sample.Alert("crashLoop", isFiring: true, summary: "It starts again and again.")
+            return Self.well(filed: since > .seconds(2) ? [alert] : [])
         }
         #expect(verdict.falseAlerts == ["crashLoop"])
-        #expect(verdict.problems.contains("crashLoop was told without a reason"), "\(verdict.problems)")
+        let problem = "crashLoop was told without a reason: It starts again and again."
+        #expect(verdict.problems.contains(problem), "\(verdict.problems)")
     }
 
     @Test(arguments: [(3, true), (12, false), (nil, false)] as [(Int?, Bool)])

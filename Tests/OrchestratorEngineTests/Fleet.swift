@@ -10,6 +10,8 @@ struct Fleet {
     var effects: [Effect] = []
     /// Whether commits are answered at once, as a healthy database would.
     var commitsAtOnce = true
+    /// How many heartbeats every shard had sent before its first one here.
+    var earlierBeats: Int64 = 0
     private var beats: [ShardID: Int64] = [:]
 
     init(_ policy: OrchestratorPolicy = OrchestratorPolicy(), rehydratedWith desired: [DesiredGame] = []) {
@@ -59,7 +61,7 @@ struct Fleet {
     }
 
     mutating func beat(_ beat: Beat) {
-        beats[beat.shard, default: 0] += 1
+        beats[beat.shard, default: earlierBeats] += 1
         send(
             .heartbeat(
                 ShardHeartbeat(

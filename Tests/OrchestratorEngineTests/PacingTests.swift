@@ -129,10 +129,41 @@ import Testing
         #expect(loads(fleet) == ["s1": 3, "s2": 3])
     }
 
-    @Test func `an orchestrator that restarts rebalances nothing`() {
+    // CHECKLIST N3
+    @Test(arguments: [24, 1_000, Int64.max - 1_000])
+    func `an orchestrator that restarts rebalances nothing`(age: Int64) {
         var fleet = Fleet(rehydratedWith: Fleet.games(12).map { Fleet.desired($0.id, on: "s1", epoch: 1) })
+        fleet.earlierBeats = age
         pass(.seconds(30), &fleet, ["s1", "s2"])
         #expect(fleet.changes.isEmpty && fleet.commands.isEmpty)
+    }
+
+    @Test func `a shard that began shortly before the orchestrator is given the share that nobody gave it`() {
+        var fleet = Fleet(rehydratedWith: Fleet.games(12).map { Fleet.desired($0.id, on: "s1", epoch: 1) })
+        fleet.earlierBeats = 20
+        pass(.seconds(9), &fleet, ["s1", "s2"])
+        #expect(fleet.changes.isEmpty && fleet.commands.isEmpty)
+        pass(.seconds(6), &fleet, ["s1", "s2"])
+        #expect(loads(fleet) == ["s1": 6, "s2": 6])
+        #expect(fleet.changes.flatMap(\.self).allSatisfy { $0.reason == .rebalanced })
+    }
+
+    @Test func `a shard that lost some of its games while it was degraded is given its share again`() {
+        var fleet = Fleet()
+        for shard: ShardID in ["s1", "s2"] { fleet.beat(shard, capacity: 4) }
+        fleet.discover(Fleet.games(6))
+        pass(.seconds(2), &fleet, ["s1", "s2"], capacity: 4)
+        #expect(loads(fleet) == ["s1": 3, "s2": 3])
+        fleet.pass(
+            .seconds(6),
+            hearing: [
+                .init(shard: "s1", games: Fleet.watched(fleet, "s1"), capacity: 4),
+                .init(shard: "s2", games: Fleet.watched(fleet, "s2"), failedChecks: ["feed"], capacity: 4),
+            ])
+        pass(.seconds(2), &fleet, ["s1", "s2"], capacity: 4)
+        #expect(loads(fleet) == ["s1": 4, "s2": 2])
+        pass(.seconds(25), &fleet, ["s1", "s2"], capacity: 4)
+        #expect(loads(fleet) == ["s1": 3, "s2": 3])
     }
 
     @Test func `a shard that does not obey a move keeps the game`() {

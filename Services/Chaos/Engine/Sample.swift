@@ -93,10 +93,13 @@ public struct Sample: Hashable, Sendable {
     public struct Alert: Hashable, Sendable {
         public let kind: String
         public let isFiring: Bool
+        /// What a person reads; empty where nobody says.
+        public let summary: String
 
-        public init(_ kind: String, isFiring: Bool) {
+        public init(_ kind: String, isFiring: Bool, summary: String = "") {
             self.kind = kind
             self.isFiring = isFiring
+            self.summary = summary
         }
     }
 

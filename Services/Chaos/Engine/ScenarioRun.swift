@@ -198,7 +198,7 @@ public struct ScenarioRun: Sendable {
         // What was told before is of another fault.
         verdict.messagesLost = 0
         (fired, ended, delivered, filed) = ([], [], [], [])
-        verdict.falseAlerts = []
+        verdict.unexpected = [:]
         verdict.problems = []
         steadySince = nil
         state = .hurt(at: now)
@@ -322,8 +322,8 @@ public struct ScenarioRun: Sendable {
         }
         for alert in sample.alerts + (sample.filed ?? []) where alert.isFiring {
             let isExpected = scenario.alerts.contains(alert.kind) || scenario.mayAlert.contains(alert.kind)
-            if !isExpected, !verdict.isControl, !verdict.falseAlerts.contains(alert.kind) {
-                verdict.falseAlerts.append(alert.kind)
+            if !isExpected, !verdict.isControl, verdict.unexpected[alert.kind]?.isEmpty ?? true {
+                verdict.unexpected[alert.kind] = alert.summary
             }
         }
         var watchers: [String: String] = [:]
@@ -459,7 +459,9 @@ public struct ScenarioRun: Sendable {
                 verdict.note("\(one.process) was handed \(one.gaps) gaps on \(one.open) streams")
             }
         }
-        for kind in verdict.falseAlerts { verdict.note("\(kind) was told without a reason") }
+        for (kind, summary) in verdict.unexpected.sorted(by: { $0.key < $1.key }) {
+            verdict.note("\(kind) was told without a reason" + (summary.isEmpty ? "" : ": \(summary)"))
+        }
         for kind in scenario.alerts.subtracting(fired).sorted() { verdict.note("\(kind) was not told") }
         for kind in scenario.alerts.intersection(fired).subtracting(ended).sorted() {
             verdict.note("the end of \(kind) was not told")

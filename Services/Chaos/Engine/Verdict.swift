@@ -57,8 +57,10 @@ public struct Verdict: Hashable, Sendable {
     public var gaps = 0
     public var alertsExpected: Int
     public var alertsReceived = 0
+    /// What those said that nobody expected, by kind.
+    var unexpected: [String: String] = [:]
     /// Kinds that nobody expected.
-    public var falseAlerts: [String] = []
+    public var falseAlerts: [String] { unexpected.keys.sorted() }
     /// What did not hold, each once; empty when all did.
     public var problems: [String] = []
     /// Whether the round came to its end: what could not be broken, or be undone, ends one before.

@@ -9,12 +9,14 @@ final class AlertFiles: Sendable {
     private struct Line: Decodable {
         let kind: String
         let state: String
+        let summary: String?
         /// Evidence, of which no sink is told.
         let isOnlyForFile: Bool?
 
         enum CodingKeys: String, CodingKey {
             case kind
             case state
+            case summary
             case isOnlyForFile = "file_only"
         }
     }
@@ -51,7 +53,7 @@ final class AlertFiles: Sendable {
             guard let line = try? JSONDecoder().decode(Line.self, from: Data(text)), line.isOnlyForFile != true else {
                 return nil
             }
-            return Sample.Alert(line.kind, isFiring: line.state == "firing")
+            return Sample.Alert(line.kind, isFiring: line.state == "firing", summary: line.summary ?? "")
         }
         return (alerts, whole.count)
     }

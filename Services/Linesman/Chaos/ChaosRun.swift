@@ -17,7 +17,8 @@ struct ChaosRun: Sendable {
     func round(_ scenario: Scenario, _ number: Int, control: Finding?) async throws -> Verdict {
         var run = ScenarioRun(
             scenario, round: number, control: control, needsOrders: target.isBusy, at: clock.now)
-        let hands = Hands(target: target, sampler: sampler, reserve: Self.healerReserve, clock: clock)
+        let hands = Hands(
+            target: target, sampler: sampler, reserve: Self.healerReserve, mayMiss: scenario.isDrawn, clock: clock)
         do {
             while true {
                 let sample = sampler.take(
@@ -54,14 +55,19 @@ private final class Hands: Sendable {
     private let target: any ChaosTarget
     private let sampler: WorldSampler
     private let reserve: Duration
+    /// Whether a fault that strikes nothing is none to speak of: another that is drawn may leave it nothing.
+    private let mayMiss: Bool
     private let clock: MachineClock
     private let held = NIOLockedValueBox<[Int: Held]>([:])
     private let events = NIOLockedValueBox<[ScenarioRun.Event]>([])
 
-    init(target: any ChaosTarget, sampler: WorldSampler, reserve: Duration, clock: MachineClock) {
+    init(
+        target: any ChaosTarget, sampler: WorldSampler, reserve: Duration, mayMiss: Bool, clock: MachineClock
+    ) {
         self.target = target
         self.sampler = sampler
         self.reserve = reserve
+        self.mayMiss = mayMiss
         self.clock = clock
     }
 
@@ -97,7 +103,11 @@ private final class Hands: Sendable {
         let work = Task { [self] in
             await made.value
             do {
-                try await held.withLockedValue { $0[step]?.fault }?.undo()
+                do {
+                    try await held.withLockedValue { $0[step]?.fault }?.undo()
+                } catch let missed as NeverStruck {
+                    if !mayMiss { throw missed }
+                }
                 held.withLockedValue { $0[step]?.fault = nil }
                 tell(.undone(step))
                 try await target.findAgain()

@@ -188,7 +188,7 @@ final class LocalSuite: Sendable {
             ("REDIS_RECONNECT_RESET_SECS", "10"), ("REDIS_BREAKER_COOLDOWN_MS", "1000"),
             ("SYSTEM_MONITOR_INTERVAL_SECS", "5"), ("DISCOVERY_INTERVAL_SECS", "1"),
             ("DB_POOL_MAX_CONNECTIONS", "5"), ("DB_POOL_MIN_CONNECTIONS", "1"), ("SPORTS", "nba"),
-            ("ALERT_RATE_LIMIT_SECS", "5"), ("VENUE_BACKOFF_RESET_SECS", "5"),
+            ("ALERT_RATE_LIMIT_SECS", "5"), ("VENUE_BACKOFF_RESET_SECS", "2"),
             ("ALERT_LOG_PATH", "\(folder)/critical_alerts.log"),
             ("DB_JOURNAL_PATH", "\(folder)/journal"),
             ("KILL_SWITCH_FILE", "\(folder)/kill-switch"), ("SLACK_WEBHOOK_URL", sink.url),

@@ -197,44 +197,26 @@ final class LocalTarget: ChaosTarget {
             }
         case .fillDisk:
             guard let disk = suite.disk else { throw ChaosFailure("there is no disk to fill") }
-            let full = OwnFault(
-                making: {
-                    try await disk.fill()
-                    // Segments of the log that were made before are used up first. An error is what is wanted.
-                    for _ in 0..<8 {
-                        let statement = "SELECT pg_logical_emit_message(true, 'chaos', 'full'), pg_switch_wal()"
-                        guard (try? await postgres.run(sql: statement)) != nil else { return }
-                    }
-                    throw ChaosFailure("PostgreSQL still writes its log")
-                },
+            let undoing = OwnFault(
+                making: {},
                 undoing: {
                     disk.clear()
                     // A server that could not write its log has ended.
                     try await postgres.startAgain()
                 })
-            return RefilledDisk(disk, full, clock: clock)
+            // One that starts again throws away what it needs no longer, and would have room for the rest of the round.
+            return RepeatedFault(every: .milliseconds(100), clock: clock, undoing: undoing) {
+                try await disk.fill()
+                // Segments of the log that were made before are used up. An error is what is wanted.
+                for _ in 0..<64 {
+                    let statement = "SELECT pg_logical_emit_message(true, 'chaos', 'full'), pg_switch_wal()"
+                    guard (try? await postgres.run(sql: statement)) != nil else { return }
+                }
+                throw ChaosFailure("PostgreSQL still writes its log")
+            }
         default: throw ChaosFailure("\(kind) is not known of PostgreSQL")
         }
     }
-}
-
-/// A disk that stays full: a server that could not write its log starts again, throws away what it needs no longer, and
-/// would have room for the rest of the round.
-final class RefilledDisk: ArmedFault {
-    private let full: OwnFault
-    private let refilling: RepeatedFault
-
-    init(_ disk: SmallDisk, _ full: OwnFault, clock: MachineClock) {
-        self.full = full
-        refilling = RepeatedFault(every: .milliseconds(100), clock: clock, undoing: full) { try await disk.fill() }
-    }
-
-    func make() async throws {
-        try await full.make()
-        try await refilling.make()
-    }
-
-    func undo() async throws { try await refilling.undo() }
 }
 
 /// Processes that do nothing, as fast as they can.

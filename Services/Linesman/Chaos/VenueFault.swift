@@ -3,6 +3,14 @@ import Foundation
 import NIOConcurrencyHelpers
 import Resilience
 
+/// A fault was there, and nothing came its way: one that was chosen proves nothing, one that was drawn may miss.
+struct NeverStruck: Error, CustomStringConvertible {
+    /// As the venue counts it.
+    let counted: String
+
+    var description: String { "\(counted) never struck" }
+}
+
 /// What the simulated venue does wrong when it is asked to; it stops by itself when nobody asks in time.
 final class VenueFault: ArmedFault {
     private struct Armed: Decodable {
@@ -85,7 +93,7 @@ final class VenueFault: ArmedFault {
         // It may have stopped by itself.
         try? await http.delete("\(control)/faults/\(armed)")
         guard try await struck() > struckBefore.withLockedValue({ $0 }) else {
-            throw ChaosFailure("\(counted) never struck")
+            throw NeverStruck(counted: counted)
         }
     }
 

@@ -270,7 +270,8 @@ final class WorldSampler: Sendable {
                     let isNew = state.told.insert("\(alert.kind) \(alert.state) \(alert.at)").inserted
                     // What was told before anybody looked is of another time.
                     guard isNew, !isFirst else { continue }
-                    state.alerts.append(Sample.Alert(alert.kind, isFiring: alert.state == "firing"))
+                    state.alerts.append(
+                        Sample.Alert(alert.kind, isFiring: alert.state == "firing", summary: alert.summary))
                 }
             }
         } while await pause()

@@ -15,7 +15,7 @@ extension OrchestratorEngine {
         }
         if heartbeat.games.count > max(0, heartbeat.capacity) { note(.overfull, into: &effects) }
 
-        let (wasDead, wasWell) = (shard.isDead, shard.isWell)
+        let (wasDead, wasWell, wasDegraded) = (shard.isDead, shard.isWell, shard.isKnownDegraded)
         let breakerBefore = shard.breaker.state
         shard.take(heartbeat, at: now, recoverAfter: policy.recoverAfter)
         if isNewLife {
@@ -28,8 +28,8 @@ extension OrchestratorEngine {
         detector.heard(id, at: now)
         guard let term else { return }
 
-        // One that was not well when games were placed, or lost them since, has no share yet.
-        let isBack = !wasWell && shard.isWell && (held[id] ?? []).isEmpty
+        // One that was not well when games were placed, or lost some since, has no share yet.
+        let isBack = !wasWell && shard.isWell && (wasDegraded || (held[id] ?? []).isEmpty)
         if last == nil || isNewLife || wasDead || isBack { joins(id, at: now) }
         // Nobody knows whether a life that is heard for the first time has read its games already.
         let mayBeNew = isNewLife || last == nil

@@ -101,11 +101,11 @@ extension OrchestratorEngine {
 
     /// Notes that a shard came, or came back, while we led.
     ///
-    /// Nobody knows whether one that is heard first just after a restart is new. A crypto shard is given what it is
-    /// stood in for all the same: that is not well where it is.
+    /// One that is heard first just after our start was here before, unless it is young. A crypto shard is given what it
+    /// is stood in for all the same: that is not well where it is.
     mutating func joins(_ id: ShardID, at now: MachineInstant) {
         guard !drained.contains(id) else { return }
-        if now < joinsCountFrom {
+        if now < joinsCountFrom, !isYoung(id) {
             guard shards[id]?.kind == .crypto else { return }
             homes.insert(id)
         } else {
@@ -113,6 +113,16 @@ extension OrchestratorEngine {
         }
         joined[id] = now
         shares[id] = nil
+    }
+
+    /// Whether it has lived for less than a share takes: whoever led before us had not given it one.
+    ///
+    /// Told by its heartbeats and no clock; those that it sends for news make it look older, and then it waits.
+    private func isYoung(_ id: ShardID) -> Bool {
+        guard let shard = shards[id], shard.incarnation != nil else { return false }
+        let limit = policy.rebalanceAfter + policy.shardTimeout
+        // A number from outside is not multiplied.
+        return Int64(limit / policy.heartbeatInterval) > shard.beat
     }
 
     /// Moves games to a shard that joined, until its share is as large as the others' (CHECKLIST R52, R53).
