@@ -90,10 +90,11 @@ import Testing
             row("slot-3", .crypto, on: "coins"), row("slot-4", .crypto, on: "coins"),
         ])
         var answered = 0
-        for second in 1...20 {
-            beat(&fleet, "sports", .sports, Int64(second))
-            beat(&fleet, "coins", .crypto, Int64(second), capacity: 3)
-            beat(&fleet, "more-coins", .crypto, Int64(second))
+        // None of them is young.
+        for number in 101...120 as ClosedRange<Int64> {
+            beat(&fleet, "sports", .sports, number)
+            beat(&fleet, "coins", .crypto, number, capacity: 3)
+            beat(&fleet, "more-coins", .crypto, number)
             fleet.pass(.seconds(1))
             for command in fleet.commands.dropFirst(answered) where !command.isAssignment {
                 fleet.send(

@@ -101,8 +101,8 @@ extension OrchestratorEngine {
 
     /// Notes that a shard came, or came back, while we led.
     ///
-    /// One that is heard first just after our start was here before, unless it is young. A crypto shard is given what it
-    /// is stood in for all the same: that is not well where it is.
+    /// One that is heard first just after our start was here before, unless it is young. A crypto shard is given
+    /// what it is stood in for all the same: that is not well where it is.
     mutating func joins(_ id: ShardID, at now: MachineInstant) {
         guard !drained.contains(id) else { return }
         if now < joinsCountFrom, !isYoung(id) {
