@@ -206,6 +206,9 @@ final class LocalTarget: ChaosTarget {
                 })
             // One that starts again throws away what it needs no longer, and would have room for the rest of the round.
             return RepeatedFault(every: .milliseconds(100), clock: clock, undoing: undoing) {
+                // The first session of a database writes a file; without it none would get as far as the log. Later
+                // there may be no server.
+                _ = try? await postgres.run(sql: "SELECT 1")
                 try await disk.fill()
                 // Segments of the log that were made before are used up. An error is what is wanted.
                 for _ in 0..<64 {
