@@ -148,6 +148,15 @@ import Testing
         #expect(fleet.changes.flatMap(\.self).allSatisfy { $0.reason == .rebalanced })
     }
 
+    @Test func `a shard that is not well when an orchestrator starts is given its share when it is`() {
+        var fleet = Fleet(rehydratedWith: Fleet.games(4).map { Fleet.desired($0.id, on: "s1", epoch: 1) })
+        fleet.earlierBeats = 1_000
+        fleet.beat("s1", Fleet.watched(fleet, "s1"))
+        fleet.beat("s2", status: .degraded)
+        pass(.seconds(20), &fleet, ["s1", "s2"])
+        #expect(loads(fleet) == ["s1": 2, "s2": 2])
+    }
+
     @Test func `a shard that lost some of its games while it was degraded is given its share again`() {
         var fleet = Fleet()
         for shard: ShardID in ["s1", "s2"] { fleet.beat(shard, capacity: 4) }

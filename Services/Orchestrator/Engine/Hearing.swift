@@ -29,8 +29,8 @@ extension OrchestratorEngine {
         guard let term else { return }
 
         // One that was not well when games were placed, or lost some since, has no share yet.
-        let isBack = !wasWell && shard.isWell && (wasDegraded || (held[id] ?? []).isEmpty)
-        if last == nil || isNewLife || wasDead || isBack { joins(id, at: now) }
+        let isBack = last != nil && !wasWell && shard.isWell && (wasDegraded || (held[id] ?? []).isEmpty)
+        if last == nil || isNewLife || wasDead || isBack { joins(id, isBack: isBack, at: now) }
         // Nobody knows whether a life that is heard for the first time has read its games already.
         let mayBeNew = isNewLife || last == nil
         if mayBeNew || wasDead { takeBack(from: id, isNewLife: mayBeNew, at: now, into: &effects) }

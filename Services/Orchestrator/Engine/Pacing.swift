@@ -103,9 +103,14 @@ extension OrchestratorEngine {
     ///
     /// One that is heard first just after our start was here before, unless it is young. A crypto shard is given
     /// what it is stood in for all the same: that is not well where it is.
-    mutating func joins(_ id: ShardID, at now: MachineInstant) {
+    ///
+    /// - Parameters:
+    ///   - id: who came.
+    ///   - isBack: whether we heard that it was not well.
+    ///   - now: when.
+    mutating func joins(_ id: ShardID, isBack: Bool = false, at now: MachineInstant) {
         guard !drained.contains(id) else { return }
-        if now < joinsCountFrom, !isYoung(id) {
+        if now < joinsCountFrom, !isBack, !isYoung(id) {
             guard shards[id]?.kind == .crypto else { return }
             homes.insert(id)
         } else {
