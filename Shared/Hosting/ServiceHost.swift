@@ -151,10 +151,16 @@ extension ServiceHost {
     }
 
     /// Measures these and the base probes while `HEALTH_CHECKS_ENABLED`, which SIGHUP reads again; call it once.
-    public func measureHealth(_ more: [HealthProbe] = []) -> HealthBoard {
+    ///
+    /// - Parameters:
+    ///   - more: what only this service asks.
+    ///   - mustStore: whether it is not well while PostgreSQL has no room; a service that keeps its rows in a journal
+    ///     of its own meanwhile is.
+    /// - Returns: what they found, as it is measured.
+    public func measureHealth(_ more: [HealthProbe] = [], mustStore: Bool = true) -> HealthBoard {
         let board = HealthBoard(
-            baseProbes() + more, isOn: settings.health.isEnabled, every: settings.healthInterval, clock: clock,
-            log: log, metrics: context.metrics)
+            baseProbes(mustStore: mustStore) + more, isOn: settings.health.isEnabled, every: settings.healthInterval,
+            clock: clock, log: log, metrics: context.metrics)
         supervisor.add("health", .critical) { try await board.run() }
         context.onReload("health") {
             HealthSettings($0)
@@ -168,8 +174,8 @@ extension ServiceHost {
     private static let retryInterval = Duration.milliseconds(100)
 
     /// The probes that every service has: does Redis answer, does the bus bring back what it is given, does PostgreSQL
-    /// answer.
-    public func baseProbes() -> [HealthProbe] {
+    /// answer and, where it must, store.
+    func baseProbes(mustStore: Bool) -> [HealthProbe] {
         [
             HealthProbe("redis", timeout: .seconds(1), isVital: true, retryInterval: Self.retryInterval) { [redis] in
                 _ = try await redis.send(["PING"])
@@ -179,6 +185,7 @@ extension ServiceHost {
             },
             HealthProbe("database", timeout: .seconds(2), retryInterval: Self.retryInterval) { [database] in
                 try await database.ping(timeout: .seconds(2))
+                if mustStore { try database.checkStorage() }
             },
         ]
     }

@@ -27,6 +27,8 @@ final class Connection: LoopListener {
     var isShared = false
     /// Told when the session ends while nothing is under way.
     var whenEnded: ((Connection) -> Void)?
+    /// Told when the server has no room to store anything, or cannot read what it has stored.
+    var whenStorageFails: ((ServerFailure) -> Void)?
 
     let handle: ConnectionHandle
     let socket: Int32
@@ -341,6 +343,7 @@ final class Connection: LoopListener {
         guard operation.failure?.sqlState == nil else { return }
         operation.failure = failure
         operation.failedStep = operation.stepIndex
+        if let state = failure.sqlState, Classifier.storageFaults.contains(state) { whenStorageFails?(failure) }
         if operation.script != nil { return }
         // Without a state it is libpq's word about a lost connection: the server has not answered this step.
         if failure.sqlState == nil { return }

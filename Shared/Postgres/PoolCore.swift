@@ -37,6 +37,8 @@ final class PoolCore {
     private let metrics: PoolMetrics
     /// Written on the loop only, read from anywhere.
     nonisolated let published = NIOLockedValueBox(PoolStatistics())
+    /// When a statement failed last since the server could not store, and the server's words.
+    nonisolated let storageFault = NIOLockedValueBox<(at: MachineInstant, message: String)?>(nil)
 
     @exclusivity(unchecked) private var engine: PoolEngine
     private var connections = Numbered<Connection>()
@@ -263,6 +265,11 @@ final class PoolCore {
         // Not weak, which would make every use of the pool dearer: it ends with the connection.
         connection.whenEnded = { [self] connection in
             carryOut(engine.ended(connection.id, at: clock.now))
+        }
+        connection.whenStorageFails = { [self] failure in
+            metrics.storageFaults.increment()
+            let now = clock.now
+            storageFault.withLockedValue { $0 = (now, failure.message) }
         }
         carryOut(engine.opened(connection.id, expiresAt: connection.expiresAt, at: clock.now))
     }

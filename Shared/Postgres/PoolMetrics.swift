@@ -36,6 +36,7 @@ struct PoolMetrics: Sendable {
     let givenUp: Counter
     let probes: Counter
     let leaksReported: Counter
+    let storageFaults: Counter
     private let size: Gauge
     private let idle: Gauge
     private let active: Gauge
@@ -52,6 +53,8 @@ struct PoolMetrics: Sendable {
             "db_transactions_given_up", "statements and transactions that failed each time they were run again")
         probes = registry.counter("db_pool_probes", "idle connections asked whether they still answer")
         leaksReported = registry.counter("db_pool_leaks_reported", "connections held for longer than the limit")
+        storageFaults = registry.counter(
+            "db_storage_faults", "statements that failed for want of room, or of a disk that works, at the server")
         size = registry.gauge("db_pool_size", "open connections")
         idle = registry.gauge("db_pool_idle", "connections that nobody holds")
         active = registry.gauge("db_pool_active", "connections that somebody holds")

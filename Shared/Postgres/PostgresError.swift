@@ -92,6 +92,9 @@ enum Phase: Sendable {
 
 /// The one place where a failure gets its code (DESIGN rule 15).
 enum Classifier {
+    /// No room on its disk, a disk that fails, and files that cannot be read for what they should be.
+    static let storageFaults: Set<String> = ["53100", "58030", "XX001", "XX002"]
+
     /// The code of a failure; the state is nil when the connection was lost without a word from the server.
     ///
     /// `isCompleted` says whether the server had reported every statement done before it failed: then only the end of

@@ -65,6 +65,7 @@ public final class PostgresPool: PostgresQuerying {
             let began = clock.now
             do {
                 try await ping()
+                try checkStorage()
                 healthBox.succeeded(at: clock.now, took: clock.now.since(began), log: log)
             } catch let error where !Task.isCancelled {
                 healthBox.failed(error, since: began, threshold: settings.healthAlertThreshold, log: log)
@@ -80,6 +81,19 @@ public final class PostgresPool: PostgresQuerying {
     /// Asks the server one thing; nil stands for the health check's time-out.
     public func ping(timeout: Duration? = nil) async throws {
         _ = try await query("SELECT 1", timeout: timeout ?? settings.healthCheckTimeout)
+    }
+
+    /// A statement that failed so long ago says nothing of the server's disk any more.
+    static let storageFaultLasts = Duration.seconds(5)
+
+    /// Whether the server can store: one whose disk is full answers every question, and refuses only what needs room.
+    ///
+    /// - Throws: `PostgresError` for 5 s after a statement of this pool failed for want of room, or of a disk that
+    ///   works.
+    public func checkStorage() throws(PostgresError) {
+        guard let fault = core.storageFault.withLockedValue({ $0 }), clock.now.since(fault.at) < Self.storageFaultLasts
+        else { return }
+        throw PostgresError(.permanent, "the server cannot store: \(fault.message)", context: "storage")
     }
 
     // MARK: Statements on their own

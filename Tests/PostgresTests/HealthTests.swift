@@ -55,6 +55,28 @@ import Testing
         }
     }
 
+    @Test(arguments: ["53100", "58030", "XX001"])
+    func `a server that answers and cannot store is not well for a while`(state: String) async throws {
+        try await withPostgres { database in
+            let registry = MetricsRegistry()
+            let pool = try makePool(database.socketURL, metrics: registry)
+            try pool.checkStorage()
+            // A row that is refused for what it says is no fault of the server.
+            await #expect(throws: PostgresError.self) { try await pool.query("SELECT 1 / 0") }
+            try pool.checkStorage()
+            let refusal = "DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '\(state)'; END $$"
+            await #expect(throws: PostgresError.self) {
+                try await pool.transaction("a write") { try await $0.execute(SQL(raw: refusal)) }
+            }
+            let error = #expect(throws: PostgresError.self) { try pool.checkStorage() }
+            #expect(error?.message.contains("no room") == true)
+            try await pool.ping()
+            #expect(registry.snapshot()["db_storage_faults"] == 1)
+            try await eventually(within: .seconds(60), "it is over") { (try? pool.checkStorage()) != nil }
+            await pool.close(grace: .milliseconds(100))
+        }
+    }
+
     @Test func `a server that hangs fails each check of the pool within the setting's time`() async throws {
         try await withOwnPostgres { server in
             let pool = try makePool(server.socketURL(database: "linesman")) {

@@ -99,7 +99,7 @@ struct GameShard: Sendable {
     /// orchestrator takes for an acknowledgement, so that nobody waits for a lease to end. `claimedAt` is when the name
     /// was claimed: who claimed it last has it for the database, so for the orchestrator too (decision 0060).
     func sendHeartbeats(claimedAt: Int64) {
-        let board = host.measureHealth(feeds.probes(poller) + [journalProbe])
+        let board = host.measureHealth(feeds.probes(poller) + [journalProbe], mustStore: false)
         host.serveStatus(board)
         host.sendHeartbeats(
             on: Channels.heartbeat(commands.shard), hurriedBy: [watcher.news, board.changes],
