@@ -313,7 +313,8 @@ extension Scenario {
             ], recoversIn: .seconds(5), mayAlert: ["OrchestratorUnhealthy"], control: Fault(.kill, .allShards)),
         Scenario(
             "soak", "Eight faults that the round's number draws, up to three at once: all of it holds.",
-            [], recoversIn: .seconds(20), mayAlert: deaf.union(withoutDatabase).union(awayFromTheirPlace),
+            // As long as the slowest of them, the score feed's breaker.
+            [], recoversIn: .seconds(35), mayAlert: deaf.union(withoutDatabase).union(awayFromTheirPlace),
             control: Fault(.kill, .redis)),
     ]
 
