@@ -21,6 +21,7 @@ import Testing
         var policy = AlertPolicy()
         policy.groupInterval = .seconds(2)
         policy.refusedRetry = .seconds(2)
+        policy.throttledToReport = .seconds(2)
         return policy
     }
 

@@ -170,6 +170,29 @@ import Testing
         #expect(desk.engine.failingSinks.isEmpty)
     }
 
+    @Test func `a sink that asks for patience is reported when that lasts`() {
+        var desk = Desk(sinks: ["slack", "webhook"])
+        desk.answer = { _, sink in
+            sink == "slack" ? .later(AlertError(.throttled, "slack answered 429"), after: .seconds(1)) : .delivered
+        }
+        desk.fire("redis")
+        desk.pass(.seconds(25))
+        #expect(desk.messages("slack").count >= 4)
+        #expect(!desk.told("webhook").contains("+alertDeliveryFailing:slack"))
+        desk.pass(.seconds(60))
+        #expect(desk.told("webhook").filter { $0 == "+alertDeliveryFailing:slack" }.count == 1)
+        // Its patience begins anew once it took something.
+        desk.answer = { _, _ in .delivered }
+        desk.pass(.seconds(120))
+        #expect(desk.told("webhook").last == "-alertDeliveryFailing:slack")
+        desk.answer = { _, sink in
+            sink == "slack" ? .later(AlertError(.throttled, "slack answered 429"), after: .seconds(1)) : .delivered
+        }
+        desk.fire("database")
+        desk.pass(.seconds(20))
+        #expect(desk.told("webhook").filter { $0 == "+alertDeliveryFailing:slack" }.count == 1)
+    }
+
     @Test func `a sink that only fails for now is reported after three failures, and never given up`() {
         var desk = Desk(sinks: ["slack", "webhook"])
         desk.answer = { _, sink in

@@ -19,6 +19,8 @@ struct SinkState: Sendable {
     var hasNews = false
     var backoff = Backoff(base: .seconds(1), cap: .seconds(60), jitter: 0.2, jitterOnlyShortens: true)
     var failures = 0
+    /// Since when every answer was that it is too much.
+    var throttledSince: MachineInstant?
     var isReported = false
     var omitted = 0
     /// The last delivery, or the start.
@@ -116,12 +118,14 @@ extension AlertEngine {
         case .delivered:
             delivered(message, to: &sink, wall: wall, at: now)
         case .later(let error, let after):
+            sink.throttledSince = error.code == .throttled ? sink.throttledSince ?? now : nil
             sink.failures += 1
             sink.retrying = message
             let wait = sink.backoff.next(using: &random)
             sink.notBefore = now.advanced(
                 by: max(wait, policy.messageInterval, min(after ?? .zero, policy.retryAfterLimit)))
-            if sink.failures >= policy.failuresToReport { trouble = error }
+            let isPatient = sink.throttledSince.map { now.since($0) < policy.throttledToReport } ?? false
+            if sink.failures >= policy.failuresToReport, !isPatient { trouble = error }
         case .refused(let error) where error.code == .messageRefused && !message.isTextOnly:
             sink.retrying = message
             sink.retrying?.isTextOnly = true
@@ -165,6 +169,7 @@ extension AlertEngine {
         handled(message, by: &sink)
         sink.cursor.deliveredAt = wall
         sink.failures = 0
+        sink.throttledSince = nil
         sink.backoff.reset()
         sink.quietSince = now
         sink.notBefore = now.advanced(by: policy.messageInterval)

@@ -17,6 +17,9 @@ public struct AlertPolicy: Hashable, Sendable {
     public var messageInterval = Duration.seconds(1)
     /// Failures in a row until a sink is reported on the others.
     public var failuresToReport = 3
+    /// How long a sink may ask for patience, and nothing else, until it is reported: without an orchestrator every
+    /// service tells its own, and one of them may lose the turn several times to the others.
+    public var throttledToReport = Duration.seconds(30)
     /// Between two attempts at a sink that refuses everything, in case a person has mended it.
     public var refusedRetry = Duration.seconds(300)
     /// The longest wait that a sink may ask for.
