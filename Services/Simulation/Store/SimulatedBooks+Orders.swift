@@ -88,7 +88,8 @@ extension SimulatedBooks {
         let position = positions[intent.market]?.position ?? Position(market: intent.market)
         let counted = intent.action == .sell ? counted(in: intent.market) : 0
         let reduces = position.isReduced(by: intent, counted: counted)
-        let context = context(row, seen, at: now)
+        var context = context(row, seen, at: now)
+        context.counts = CountStep(provenBy: position)
         var decision = engine.decide(
             intent, earlier: orders(of: id), position: position, counted: counted, context, at: now)
         if row.expiresAt <= database, decision != .wait { decision = .expire }
