@@ -79,6 +79,14 @@ public struct Scenario: Hashable, Sendable {
     /// How many games a suite of its own has.
     public let games: Int
 
+    /// Told of what was bought and sold, whatever breaks: a deployment that plays a game may lose on it.
+    private static let ofTrading: Set<String> = ["dailyLossWarning", "dailyLossExceeded"]
+
+    /// Whether an alert of this kind has its reason in the fault, or in what a suite does that is not ours alone.
+    func mayTell(_ kind: String, ofOwnSuite isOwn: Bool) -> Bool {
+        alerts.contains(kind) || mayAlert.contains(kind) || !isOwn && Self.ofTrading.contains(kind)
+    }
+
     /// In the order in which they are held.
     public var controls: [Finding] { [.unsteady] + Finding.allCases.filter { counterproofs[$0] != nil } }
 

@@ -321,7 +321,7 @@ public struct ScenarioRun: Sendable {
             filed.formUnion(written.filter(\.isFiring).map(\.kind))
         }
         for alert in sample.alerts + (sample.filed ?? []) where alert.isFiring {
-            let isExpected = scenario.alerts.contains(alert.kind) || scenario.mayAlert.contains(alert.kind)
+            let isExpected = scenario.mayTell(alert.kind, ofOwnSuite: needsOrders)
             if !isExpected, !verdict.isControl, verdict.unexpected[alert.kind]?.isEmpty ?? true {
                 verdict.unexpected[alert.kind] = alert.summary
             }
