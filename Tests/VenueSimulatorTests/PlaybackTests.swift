@@ -79,7 +79,9 @@ struct PlaybackTests {
     }
 
     @Test func `settings out of range are refused together`() {
-        let reader = SettingsReaderProbe.problems(["SIMULATOR_SPEED": "0", "SIMULATOR_DUPLICATES": "maybe"])
-        #expect(reader == ["SIMULATOR_DUPLICATES", "SIMULATOR_SPEED"])
+        let reader = SettingsReaderProbe.problems([
+            "SIMULATOR_SPEED": "0", "SIMULATOR_DUPLICATES": "maybe", "SIMULATOR_HOLD_MS": "99",
+        ])
+        #expect(reader == ["SIMULATOR_DUPLICATES", "SIMULATOR_HOLD_MS", "SIMULATOR_SPEED"])
     }
 }

@@ -17,6 +17,8 @@ struct SimulatorSettings: Sendable {
     var gamesApart: Duration
     /// Venue time a unit of machine time.
     var speed: Double
+    /// How long a step waits for a reader of scores that is not heard of.
+    var hold: Duration
     var host: String
     /// 0 takes a free port.
     var httpPort: Int
@@ -40,6 +42,9 @@ struct SimulatorSettings: Sendable {
             "how far the prices of each game are behind those of the one before it, venue time")
         speed = reader.number(
             "SIMULATOR_SPEED", default: 1, in: 0.1...10_000, "venue seconds a machine second")
+        hold = reader.milliseconds(
+            "SIMULATOR_HOLD_MS", default: .seconds(3), in: .milliseconds(100)...(.seconds(30)),
+            "how long venue time waits for a reader of scores that has died, machine time")
         host = reader.text("SIMULATOR_HOST", default: "127.0.0.1", "the address that both servers bind")
         httpPort = reader.integer("SIMULATOR_HTTP_PORT", default: 0, in: 0...65_535, "0 takes a free port")
         webSocketPort = reader.integer("SIMULATOR_WS_PORT", default: 0, in: 0...65_535, "0 takes a free port")

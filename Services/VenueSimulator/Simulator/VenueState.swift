@@ -35,8 +35,8 @@ struct VenueState: Sendable {
             header: copies.header, balance: settings.balance, refusesDuplicates: settings.duplicates == .refuse)
         scoreboards = copies.games.map { Scoreboard(game: $0) }
         clock = ReplayClock(
-            start: recording.start, moments: copies.moments(of: recording), pace: ReplayPace(speed: settings.speed),
-            at: now)
+            start: recording.start, moments: copies.moments(of: recording),
+            pace: ReplayPace(speed: settings.speed, hold: settings.hold), at: now)
         enter(clock.current)
     }
 
