@@ -64,12 +64,12 @@ struct LaneTests {
 
     @Test func `an order whose task fails is taken up, and its market and reservation are freed`() async throws {
         try await withOrderPath { path in
-            try await path.rig.pool.execute("CREATE TABLE broken (market_id TEXT PRIMARY KEY)")
-            try await path.rig.pool.execute("INSERT INTO broken VALUES ('game-1-HOME')")
+            // A sequence forgets nothing with a transaction: the first fill breaks, and no later one.
+            try await path.rig.pool.execute("CREATE SEQUENCE fills")
             try await path.rig.pool.execute(
                 """
                 CREATE FUNCTION break_sending() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                    IF NEW.state = 'filled' AND EXISTS (SELECT FROM broken WHERE market_id = NEW.market_id) THEN
+                    IF NEW.state = 'filled' AND nextval('fills') = 1 THEN
                         RAISE EXCEPTION 'broken on purpose' USING ERRCODE = 'check_violation';
                     END IF;
                     RETURN NEW;
@@ -80,10 +80,10 @@ struct LaneTests {
             path.startExecution()
             try await approve(path, "game-1")
             // Its answer could not be booked, and its task is gone: the next sweep takes it up.
-            try await path.untilOrder(.unknown)
-            #expect(path.counted("order_failures_total", by: "execution-service") == 1)
-            try await path.rig.pool.execute("DELETE FROM broken")
             try await path.untilOrder(.filled)
+            #expect(path.counted("order_failures_total", by: "execution-service") == 1)
+            #expect(
+                try await path.rig.number("SELECT count(*) AS n FROM audit_log WHERE event = 'order_unknown'") == 1)
             #expect(path.venue.submits.count == 1)
             #expect(try await path.rig.text("SELECT state AS t FROM reservations") == "committed")
             try await path.rig.addExit("exit-1", contracts: 10)
