@@ -65,11 +65,11 @@ struct LaneTests {
     @Test func `an order whose task fails is taken up, and its market and reservation are freed`() async throws {
         try await withOrderPath { path in
             // A sequence forgets nothing with a transaction: the first fill breaks, and no later one.
-            try await path.rig.pool.execute("CREATE SEQUENCE fills")
+            try await path.rig.pool.execute("CREATE SEQUENCE breakings")
             try await path.rig.pool.execute(
                 """
                 CREATE FUNCTION break_sending() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                    IF NEW.state = 'filled' AND nextval('fills') = 1 THEN
+                    IF NEW.state = 'filled' AND nextval('breakings') = 1 THEN
                         RAISE EXCEPTION 'broken on purpose' USING ERRCODE = 'check_violation';
                     END IF;
                     RETURN NEW;

@@ -34,6 +34,11 @@ public struct ShardEngine: Sendable {
         games.sorted { $0.key < $1.key }.map { ($0.key, $0.value.epoch) }
     }
 
+    public var watchedCount: Int { games.count }
+
+    /// Under which epoch the game is held; nil when it is not.
+    public func epoch(of game: GameID) -> Epoch? { games[game]?.epoch }
+
     /// How many markets of each game have no book that is known as of now.
     public func missingBooks(at now: VenueInstant) -> [GameID: Int] { games.mapValues { $0.missingBooks(at: now) } }
 

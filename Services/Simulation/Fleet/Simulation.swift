@@ -23,6 +23,15 @@ struct Simulation {
         case check
         case path(PathHappening)
         case pathFault(PathFault)
+
+        /// Whether it may change who owns a game, or who takes himself for it.
+        var touchesOwners: Bool {
+            switch self {
+            case .toShard(_, .state, _), .toShard(_, .bookUpdated, _), .toShard(_, .booksConfirmed, _): false
+            case .toShard, .command, .recordStored, .fault, .pathFault: true
+            default: false
+            }
+        }
     }
 
     let seed: UInt64
@@ -102,6 +111,7 @@ struct Simulation {
             steps += 1
             log.add(now.nanoseconds)
             happen(happening)
+            if happening.touchesOwners { watchOwners() }
         }
         if steps < stepLimit { now = end }
     }

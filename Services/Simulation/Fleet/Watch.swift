@@ -3,7 +3,9 @@ import GameShardEngine
 import OrchestratorEngine
 import Resilience
 
-/// Looks at the whole from outside, four times a second: who watches what, and for how long that has been wrong.
+/// Looks at the whole from outside: who watches what, and for how long that has been wrong.
+///
+/// It looks after every step that may change who owns a game, and four times a second, since time alone may end a lease.
 struct Watch {
     /// How long a game may have no owner while nothing is broken and a shard has room.
     ///
@@ -25,14 +27,16 @@ struct Watch {
 
 extension Simulation {
     mutating func check() {
+        watchOwners()
+        log.add(Int64(shards.reduce(0) { $0 * 31 + $1.engine.watchedCount }))
+    }
+
+    /// Every game has one owner, and nobody else takes himself for it, but for as long as `Watch` allows.
+    mutating func watchOwners() {
         if lossPercent > 0 || failPercent > 0 || !isBusUp || path.trouble.slowness > 0 { watch.disturbed(at: now) }
         watch.ledSince = isLed ? (watch.ledSince ?? now) : nil
-        let held = shards.map { shard in
-            Dictionary(uniqueKeysWithValues: shard.engine.watched.map { ($0.game, $0.epoch) })
-        }
         for (game, status) in scoreboard.sorted(by: { $0.key < $1.key }) {
-            let owner = owner(of: game, held)
-            if status == .live, owner == nil {
+            if status == .live, owner(of: game) == nil {
                 let since = max(watch.unownedSince[game] ?? now, watch.lastDisturbance)
                 watch.unownedSince[game] = watch.unownedSince[game] ?? now
                 watch.longestUnowned = max(watch.longestUnowned, now.since(since))
@@ -43,12 +47,12 @@ extension Simulation {
             } else {
                 watch.unownedSince[game] = nil
             }
-            for index in shards.indices { checkZombie(game, held[index][game], on: index) }
+            for index in shards.indices { checkZombie(game, on: index) }
         }
-        log.add(Int64(held.reduce(0) { $0 * 31 + $1.count }))
     }
 
-    private mutating func checkZombie(_ game: GameID, _ held: Epoch?, on index: Int) {
+    private mutating func checkZombie(_ game: GameID, on index: Int) {
+        let held = shards[index].engine.epoch(of: game)
         let isOwned = held.map { database.rows[game]?.seat == Seat(shard: shards[index].id, epoch: $0) } ?? true
         guard !isOwned, shards[index].process.isAble else {
             watch.zombieSince[game]?[index] = nil
@@ -69,15 +73,8 @@ extension Simulation {
 
     /// The shard that watches the game under the stored epoch and may speak.
     func owner(of game: GameID) -> Int? {
-        owner(
-            of: game,
-            shards.map { Dictionary(uniqueKeysWithValues: $0.engine.watched.map { ($0.game, $0.epoch) }) })
-    }
-
-    /// `held` are the games of each shard, by index.
-    private func owner(of game: GameID, _ held: [[GameID: Epoch]]) -> Int? {
         guard let seat = database.rows[game]?.seat, let index = shards.firstIndex(where: { $0.id == seat.shard }),
-            shards[index].process.isAble, held[index][game] == seat.epoch,
+            shards[index].process.isAble, shards[index].engine.epoch(of: game) == seat.epoch,
             shards[index].engine.standing(at: clock(of: index)) != .silent
         else { return nil }
         return index
@@ -103,7 +100,7 @@ extension Simulation {
         for change in changes {
             guard let seat = database.rows[change.game.id]?.seat, seat.shard != change.to.shard,
                 let index = shards.firstIndex(where: { $0.id == seat.shard }), shards[index].process.isRunning,
-                shards[index].engine.watched.contains(where: { $0.game == change.game.id && $0.epoch == seat.epoch }),
+                shards[index].engine.epoch(of: change.game.id) == seat.epoch,
                 shards[index].engine.standing(at: clock(of: index)) == .leased
             else { continue }
             violations.append(
