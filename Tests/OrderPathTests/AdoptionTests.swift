@@ -105,7 +105,7 @@ import Wire
             #expect(try await records(path).foreignFills(limit: 10, rig.pool).isEmpty, "they are listed no more")
             #expect(
                 try await rig.number("SELECT count(*) AS n FROM kill_switch WHERE engaged") == 1, "it stays as it is")
-            #expect(path.counted("fills_adopted_total", by: "execution-service") == 2)
+            try await path.untilCounted(2, "fills_adopted_total", by: "execution-service")
             let order = try #require(lines.first?.order)
             let why = try await Story.find(order, in: rig.pool).text
             #expect(why.contains("adopted by test: \(bought.rawValue.uppercased()) of game-1-HOME"), "\(why)")

@@ -346,7 +346,7 @@ struct BadInputTests {
             try await eventually("the good one is approved") {
                 try await path.rig.number("SELECT count(*) AS n FROM intents") == 1
             }
-            #expect(path.counted("bus_dead_letters_total", by: "signal-processor") == spoilt.count)
+            try await path.untilCounted(spoilt.count, "bus_dead_letters_total", by: "signal-processor")
             #expect(try await path.rig.number("SELECT count(*) AS n FROM signals") == 1)
             let stream = DeadLetterStream(path.client)
             try await eventually("all are kept") { try await stream.read(limit: 100).total == spoilt.count }
@@ -388,7 +388,7 @@ struct BadInputTests {
             let verdicts = try await path.rig.text(
                 "SELECT string_agg(signal_id || ' ' || verdict, ', ' ORDER BY signal_id) AS t FROM signals")
             #expect(verdicts == "ahead stale_signal, behind stale_signal, right approved")
-            #expect(path.counted("signals_total", ["verdict": "stale_signal"], by: "signal-processor") == 2)
+            try await path.untilCounted(2, "signals_total", ["verdict": "stale_signal"], by: "signal-processor")
             #expect(try await audited(.signalRefused, path.rig) == 2)
         }
     }

@@ -106,7 +106,7 @@ struct BookingAlertTests {
                 try await path.rig.number("SELECT count(*) AS n FROM alerts_to_tell") == 0
             }
             #expect(try path.alerts("stragglerOrder:\(order.id)") == 1)
-            #expect(path.counted("alerts_told_again_total", by: "execution-service") == 1)
+            try await path.untilCounted(1, "alerts_told_again_total", by: "execution-service")
         }
     }
 

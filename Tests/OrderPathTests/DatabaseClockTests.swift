@@ -54,7 +54,7 @@ struct DatabaseClockTests {
             try await path.publish(path.rig.signal("s1"))
             try await eventually("decided") { try await path.rig.number("SELECT count(*) AS n FROM signals") == 1 }
             #expect(try await path.rig.text("SELECT verdict AS t FROM signals") == "database_clock")
-            #expect(path.counted("signals_total", ["verdict": "database_clock"], by: "signal-processor") == 1)
+            try await path.untilCounted(1, "signals_total", ["verdict": "database_clock"], by: "signal-processor")
             #expect(try await told(.signalRefused, "verdict", path.rig) == "database_clock")
             let offset = path.gauge("db_clock_offset_seconds", of: "signal-processor")
             #expect(abs(offset) > 2 && (offset < 0) == (seconds > 0), "\(offset)")
@@ -100,7 +100,7 @@ struct DatabaseClockTests {
                 try await path.rig.text("SELECT state AS t FROM intents WHERE intent_id = 'late'") == "refused"
             }
             #expect(try await told(.intentRefused, "reason", path.rig) == "database_clock")
-            #expect(path.counted("intents_total", ["decision": "database_clock"], by: "execution-service") == 1)
+            try await path.untilCounted(1, "intents_total", ["decision": "database_clock"], by: "execution-service")
             #expect(
                 try await path.rig.text("SELECT state AS t FROM reservations WHERE reservation_id = 'late'")
                     == "released")

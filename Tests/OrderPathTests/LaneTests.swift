@@ -81,7 +81,7 @@ struct LaneTests {
             try await approve(path, "game-1")
             // Its answer could not be booked, and its task is gone: the next sweep takes it up.
             try await path.untilOrder(.filled)
-            #expect(path.counted("order_failures_total", by: "execution-service") == 1)
+            try await path.untilCounted(1, "order_failures_total", by: "execution-service")
             #expect(
                 try await path.rig.number("SELECT count(*) AS n FROM audit_log WHERE event = 'order_unknown'") == 1)
             #expect(path.venue.submits.count == 1)

@@ -138,6 +138,15 @@ final class OrderPath: Sendable {
         registries.withLockedValue { $0[service] }?.counter(name, labels: labels).value ?? 0
     }
 
+    /// What is counted after its commit may be read from PostgreSQL before.
+    func untilCounted(
+        _ count: Int, _ name: String, _ labels: [String: String] = [:], by service: String,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        try await eventually("\(count) \(name)") { counted(name, labels, by: service) >= count }
+        #expect(counted(name, labels, by: service) == count, sourceLocation: sourceLocation)
+    }
+
     func gauge(_ name: String, of service: String) -> Double {
         registries.withLockedValue { $0[service] }?.gauge(name).value ?? 0
     }

@@ -220,7 +220,7 @@ import Wire
                         quantity: 300, venueAt: tipOff.microseconds)
                 ])
             #expect(try await count("foreign_fill", path) == 1)
-            #expect(path.counted("foreign_fills_total", by: "execution-service") == 1)
+            try await path.untilCounted(1, "foreign_fills_total", by: "execution-service")
             let record = try #require(try await store(path).read(path.rig.pool))
             #expect(record.differences.map(\.name) == ["foreign_fill:theirs-1", "position:NEVER-TRADED"])
             #expect(try await path.rig.number("SELECT count(*) AS n FROM positions") == 0, "it is not ours")

@@ -45,7 +45,7 @@ struct RefusalAuditTests {
             try await eventually("the good one is approved") {
                 try await path.rig.number("SELECT count(*) AS n FROM intents") == 1
             }
-            #expect(path.counted("bus_dead_letters_total", by: "signal-processor") == 300)
+            try await path.untilCounted(300, "bus_dead_letters_total", by: "signal-processor")
             try await eventually("the first of them is told") {
                 try await audited(.deadLetter, path.rig).rows > 0
             }
@@ -166,7 +166,7 @@ struct RefusalAuditTests {
             try await eventually("the good one is approved") {
                 try await path.rig.number("SELECT count(*) AS n FROM intents") == 1
             }
-            #expect(path.counted("signals_put_aside_total", by: "signal-processor") == 1)
+            try await path.untilCounted(1, "signals_put_aside_total", by: "signal-processor")
             try await eventually("written") { try await audited(.signalPutAside, path.rig) == (1, 1) }
             let told = try await path.rig.text(
                 "SELECT details->>'signal' AS t FROM audit_log WHERE details->>'kind' = 'signal_put_aside'")

@@ -80,7 +80,7 @@ struct RepeatedNewsTests {
             try await path.publishEnd(of: "game-1")
             try await path.announceAgain()
             #expect(try await books(path.rig) == paid)
-            #expect(path.counted("settlements_total", ["result": "paid"], by: "execution-service") == 1)
+            try await path.untilCounted(1, "settlements_total", ["result": "paid"], by: "execution-service")
             #expect(try await path.rig.number("SELECT cash AS n FROM bankroll") == 1_046_320_000)
         }
     }

@@ -120,7 +120,7 @@ enum LoadSuite {
         var orders = 0.0
         /// What each program used, in cores.
         var cores: [String: Double] = [:]
-        /// What each had at the end, in kilobytes.
+        /// What each had of its own at the end, in kilobytes.
         var memory: [String: Double] = [:]
 
         var busiest: String {
@@ -163,7 +163,7 @@ enum LoadSuite {
                 measured.orders = Double(measured.milliseconds.count) / elapsed
                 for (name, use) in after {
                     measured.cores[name] = (use.cpu - (before[name]?.cpu ?? 0)) / elapsed
-                    measured.memory[name] = Double(use.residentKilobytes)
+                    measured.memory[name] = Double(use.ownKilobytes)
                 }
                 return measured
             }
