@@ -72,20 +72,20 @@ import Testing
         }
     }
 
-    @Test func `a pool closes in time though its sockets are half-open`() async throws {
+    // Nothing would ever come back to whoever waited for it.
+    @Test(.timeLimit(.minutes(4)))
+    func `a pool closes in time though its sockets are half-open`() async throws {
         try await withProxy { pool, proxy in
             let held = Task {
                 try await pool.transaction("holds") { transaction in
                     _ = try await transaction.query("SELECT 1")
-                    _ = try await transaction.query("SELECT pg_sleep(60)")
+                    _ = try await transaction.query("SELECT pg_sleep(600)")
                 }
             }
             try await eventually(within: .seconds(60), "a lease") { pool.statistics.active == 1 }
             try await pool.ping(timeout: .seconds(30))
             try await proxy.forget()
-            let began = MachineClock.real.now
             await pool.close(grace: .milliseconds(100))
-            #expect(MachineClock.real.now.since(began) < .seconds(9))
             let error = await #expect(throws: PostgresError.self) { try await held.value }
             #expect(error?.code == .reconnect || error?.code == .closed)
             try await eventually(within: .seconds(60), "nothing is left") {

@@ -145,16 +145,15 @@ import Testing
         }
     }
 
-    @Test func `a deadline cancels the statement and the connection lives on`() async throws {
+    @Test(.timeLimit(.minutes(4)))
+    func `a deadline cancels the statement and the connection lives on`() async throws {
         try await withTable(Tuned { $0.maxConnections = 1 }) { pool, _ in
             let pid = try await pool.query("SELECT pg_backend_pid() AS pid")[0].int("pid")
-            let began = MachineClock.real.now
             let error = await #expect(throws: PostgresError.self) {
-                try await pool.query("SELECT pg_sleep(10)", timeout: .milliseconds(100))
+                try await pool.query("SELECT pg_sleep(600)", timeout: .milliseconds(100))
             }
             #expect(error?.code == .deadlineExceeded)
             #expect(error?.sqlState == "57014")
-            #expect(MachineClock.real.now.since(began) < .seconds(5))
             #expect(try await pool.query("SELECT pg_backend_pid() AS pid")[0].int("pid") == pid)
         }
     }
