@@ -34,7 +34,8 @@ struct ProcessUse: Sendable {
     private static func field(_ name: String, of process: Int32) throws(BenchError) -> Int {
         let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix(name) }
-        guard let value = line?.dropFirst(name.count).split(whereSeparator: \.isWhitespace).first.flatMap({ Int($0) }) else {
+        let words = line?.dropFirst(name.count).split(whereSeparator: \.isWhitespace) ?? []
+        guard let value = words.first.flatMap({ Int($0) }) else {
             throw BenchError(.failure, "this kernel does not say \(name) of process \(process)")
         }
         return value
