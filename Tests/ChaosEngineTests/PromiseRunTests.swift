@@ -185,14 +185,16 @@ import Testing
         #expect(verdict.problems.contains(problem), "\(verdict.problems)")
     }
 
-    @Test(arguments: [true, false])
-    func `a deployment that plays a game may lose on it, a suite of our own may not`(isOwn: Bool) throws {
+    @Test(arguments: [true, false], ["dailyLossWarning", "dailyLossExceeded", "killSwitchEngaged"])
+    func `a deployment that plays a game may lose on it, a suite of our own may not`(
+        isOwn: Bool, kind: String
+    ) throws {
         let verdict = try Self.verdict("shard-crash", needsOrders: isOwn) { since, _ in
-            let alert = Sample.Alert("dailyLossWarning", isFiring: true)
+            let alert = Sample.Alert(kind, isFiring: true)
             return Self.well(
                 taken: Self.orders(since, until: .seconds(300)), filed: since > .seconds(2) ? [alert] : [])
         }
-        #expect(verdict.falseAlerts == (isOwn ? ["dailyLossWarning"] : []))
+        #expect(verdict.falseAlerts == (isOwn ? [kind] : []))
     }
 
     @Test(arguments: [(3, true), (12, false), (nil, false)] as [(Int?, Bool)])
