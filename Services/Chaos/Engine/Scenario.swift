@@ -79,8 +79,10 @@ public struct Scenario: Hashable, Sendable {
     /// How many games a suite of its own has.
     public let games: Int
 
-    /// Told of what was bought and sold, whatever breaks: a deployment that plays a game may lose on it, which engages
-    /// the kill switch too. A switch that is engaged for a difference is not told alone.
+    /// Told of what was bought and sold, whatever breaks.
+    ///
+    /// A deployment that plays a game may lose on it, which engages the kill switch too. A switch that is engaged for a
+    /// difference is not told alone.
     private static let ofTrading: Set<String> = ["dailyLossWarning", "dailyLossExceeded", "killSwitchEngaged"]
 
     /// Whether an alert of this kind has its reason in the fault, or in what a suite does that is not ours alone.
