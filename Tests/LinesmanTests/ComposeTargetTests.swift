@@ -68,10 +68,28 @@ import Testing
             ])
     }
 
-    @Test func `containers can be made to run out of memory, and cannot be impersonated`() {
+    @Test func `a twin gets the settings of its container, and goes before that is started again`() async throws {
+        let folder = try TemporaryDirectory("docker")
+        defer { folder.remove() }
+        try Self.fakes("SECRET=of-the-suite", in: folder.path)
+        let script = Self.script(.impersonate)
+        let ends = try await Self.run(script.make + script.undo, in: folder.path)
+        #expect(ends.map(\.isSuccess) == [true, true])
+        let asked = try String(contentsOfFile: "\(folder.path)/asked", encoding: .utf8)
+            .split(separator: "\n").map(String.init)
+        let started = try #require(asked.first { $0.hasPrefix("run ") })
+        #expect(started.hasPrefix("run --detach --name linesman-shard-01-1-twin --network linesman "))
+        #expect(started.contains(" --volumes-from linesman-shard-01-1 --env-file /dev/stdin "))
+        #expect(
+            Array(asked.suffix(2)) == ["rm --force linesman-shard-01-1-twin", "restart linesman-shard-01-1"])
+    }
+
+    @Test func `containers can be impersonated and run out of memory, and their clocks are the host's`() {
         let target = ComposeTarget(project: "nothing")
-        #expect(target.obstacle(to: Fault(.exhaust, .busiestShard)) == nil)
-        #expect(target.obstacle(to: Fault(.impersonate, .busiestShard)) != nil)
+        for kind in [Fault.Kind.exhaust, .impersonate] {
+            #expect(target.obstacle(to: Fault(kind, .busiestShard)) == nil)
+        }
+        #expect(target.obstacle(to: Fault(.stepClock, .executionService)) != nil)
         let filed = target.filed()
         #expect(filed == nil, "nobody has looked yet")
         #expect(target.troubles().count == 1, "which a round that ends so is told")

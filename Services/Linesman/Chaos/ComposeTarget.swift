@@ -127,7 +127,7 @@ struct ComposeTarget: ChaosTarget {
     /// What only a suite of one's own can be done to.
     func obstacle(to fault: Fault) -> String? {
         switch (fault.kind, fault.part) {
-        case (.impersonate, _), (.fillDisk, _), (.stepClock, _): "only against private servers"
+        case (.fillDisk, _), (.stepClock, _): "only against private servers"
         case (.deafen, _): "one network carries Redis and PostgreSQL; only against private servers"
         case (_, .slack): "its alerts go where the operator says; only against private servers"
         default: nil
@@ -262,6 +262,14 @@ struct ComposeTarget: ChaosTarget {
                     let command = "docker network connect --alias \"$1\" \"$2\" \"$3\" 2>&1 | grep -v already || true"
                     return ["sh", "-c", command, "sh", $0.service, $0.network, $0.name]
                 })
+        case .impersonate:
+            return FaultScript(
+                make: containers.map { ["sh", "-c", impersonation, "sh", $0.name, $0.network] },
+                undo: containers.map {
+                    // Who was replaced says nothing any more until it is started again.
+                    let command = "docker rm --force \"$1-twin\"; docker restart \"$1\""
+                    return ["sh", "-c", command, "sh", $0.name]
+                })
         case .flush: return FaultScript(make: inside("redis-cli", "FLUSHALL"), undo: [])
         case .starve:
             return FaultScript(
@@ -297,6 +305,15 @@ struct ComposeTarget: ChaosTarget {
         done
         echo "$1 lives on without memory"
         exit 1
+        """
+
+    /// Starts a second container with the image, the command, the settings and the volumes of another.
+    ///
+    /// The settings hold secrets: they are handed on without being written down, and are on no command line.
+    private static let impersonation = """
+        docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' "$1" | grep . |
+            docker run --detach --name "$1-twin" --network "$2" --volumes-from "$1" --env-file /dev/stdin \
+            "$(docker inspect -f '{{.Config.Image}}' "$1")" $(docker inspect -f '{{join .Config.Cmd " "}}' "$1")
         """
 
     /// Those that run, sorted by name.
