@@ -273,8 +273,8 @@ let package = Package(
         test(
             "Linesman",
             [
-                "Linesman", "ChaosEngine", "Domain", "Hosting", "Recording", "Resilience", "Runtime", "Servers",
-                "Simulation",
+                "Linesman", "ChaosEngine", "Domain", "Hosting", "Postgres", "Recording", "Resilience", "Runtime",
+                "Servers", "Simulation",
             ]),
         .executableTarget(
             name: "SuiteStub", dependencies: ["Runtime"], path: "Tests/SuiteStub", swiftSettings: settings),

@@ -61,9 +61,14 @@ import Testing
             let times =
                 [scenario.detection == nil ? nil : scenario.detectWithin, scenario.deliverWithin]
                 .compactMap { $0 } + [scenario.recoverWithin]
-            for time in times {
-                let seconds = "\(time.components.seconds) s"
-                #expect(bounds.contains(seconds), "\(scenario.name): \(seconds)")
+            let told = Set(bounds.matches(of: /([0-9]+) s\b/).compactMap { Int64($0.1) })
+            for time in times { #expect(told.contains(time.components.seconds), "\(scenario.name): \(time)") }
+            if let still = scenario.stillAfter {
+                #expect(bounds.contains("no order from \(still.components.seconds) s "), "\(scenario.name)")
+            }
+            if let goesOn = scenario.goesOnAfter {
+                let words = "every game watched and orders made from \(goesOn.components.seconds) s after the fault"
+                #expect(bounds.contains(words), "\(scenario.name)")
             }
         }
     }

@@ -10,6 +10,11 @@ import Testing
         #expect(!line.contains("\n"))
     }
 
+    @Test func `the pace is simulated time by real time`() {
+        let pace = SimulateCommand.pace(.seconds(7_200), in: .seconds(2))
+        #expect(pace == "3600 simulated hours in an hour of one core (2.0 s)")
+    }
+
     @Test func `steps below one are refused`() {
         #expect(throws: (any Error).self) { try SimulateCommand.parse(["--steps", "0"]) }
         #expect(throws: Never.self) { try SimulateCommand.parse(["--seed", "7", "--steps", "1", "--until-failure"]) }

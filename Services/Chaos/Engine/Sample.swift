@@ -26,6 +26,8 @@ public struct Sample: Hashable, Sendable {
         public var intents: Int
         public var orders: Int
         public var fills: Int
+        /// Rows of these that were seen by name since somebody looks, and are not there any more.
+        public var missing = 0
         /// Committed a second ago or longer, and not announced yet.
         public var unannounced: Int
         /// Orders of which nobody knows what became.

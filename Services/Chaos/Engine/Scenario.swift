@@ -56,6 +56,8 @@ public struct Scenario: Hashable, Sendable {
     private let fixed: [Step]
     /// Nil where nothing but the invariants tells.
     public let detection: Detection?
+    /// The step that is detected, and whose victims lose their games; the bound counts from it.
+    public let detectedStep: Int
     public let detectWithin: Duration
     /// By when every alert is at the sink, where somebody sees it.
     public let deliverWithin: Duration?
@@ -63,7 +65,7 @@ public struct Scenario: Hashable, Sendable {
     public let recoverWithin: Duration
     /// Kinds that must be told, and their end too.
     public let alerts: Set<String>
-    /// Kinds that may be told besides.
+    /// Kinds that may be told besides; where faults are drawn, for those that have a reason in them.
     public let mayAlert: Set<String>
     /// What the negative control breaks instead, without undoing it in time; nothing can recover from it.
     public let control: Fault
@@ -79,43 +81,24 @@ public struct Scenario: Hashable, Sendable {
     /// How many games a suite of its own has.
     public let games: Int
 
-    /// Told of what was bought and sold, whatever breaks.
-    ///
-    /// A deployment that plays a game may lose on it, which engages the kill switch too. A switch that is engaged for a
-    /// difference is not told alone.
-    private static let ofTrading: Set<String> = ["dailyLossWarning", "dailyLossExceeded", "killSwitchEngaged"]
-
-    /// Whether an alert of this kind has its reason in the fault, or in what a suite does that is not ours alone.
-    func mayTell(_ kind: String, ofOwnSuite isOwn: Bool) -> Bool {
-        alerts.contains(kind) || mayAlert.contains(kind) || !isOwn && Self.ofTrading.contains(kind)
-    }
-
     /// In the order in which they are held.
     public var controls: [Finding] { [.unsteady] + Finding.allCases.filter { counterproofs[$0] != nil } }
-
-    /// Whether Redis loses what it holds, and with it messages that nobody has read yet.
-    var losesJournal: Bool { isDrawn || fixed.contains { $0.fault == Fault(.flush, .redis) } }
 
     /// Whether its faults are drawn from the number of the round.
     public var isDrawn: Bool { fixed.isEmpty }
 
-    /// Whether a game may have another owner at the end.
-    var mayMoveGames: Bool {
-        isDrawn || fixed.contains { [.busiestShard, .allShards, .suite].contains($0.fault.part) }
-    }
-
     public init(
-        _ name: String, _ shows: String, _ steps: [Step], detection: Detection? = nil, within detect: Duration = .zero,
-        atSink deliver: Duration? = nil, recovery: Start = .undo, recoversIn recover: Duration,
-        alerts: Set<String> = [], mayAlert: Set<String> = [],
-        control: Fault? = nil, counterproofs: [Finding: [Step]] = [:], givesOneGap: Bool = false,
-        stillAfter: Duration? = nil, goesOnAfter: Duration? = nil, standby: Standby = .either,
-        games: Int = 4
+        _ name: String, _ shows: String, _ steps: [Step], detection: Detection? = nil, of detectedStep: Int = 0,
+        within detect: Duration = .zero, atSink deliver: Duration? = nil, recovery: Start = .undo,
+        recoversIn recover: Duration, alerts: Set<String> = [], mayAlert: Set<String> = [], control: Fault? = nil,
+        counterproofs: [Finding: [Step]] = [:], givesOneGap: Bool = false, stillAfter: Duration? = nil,
+        goesOnAfter: Duration? = nil, standby: Standby = .either, games: Int = 4
     ) {
         self.name = name
         self.shows = shows
         fixed = steps
         self.detection = detection
+        self.detectedStep = detectedStep
         detectWithin = detect
         deliverWithin = deliver
         self.recovery = recovery
@@ -134,7 +117,7 @@ public struct Scenario: Hashable, Sendable {
     /// Every fault that a round of it may make.
     public var faults: Set<Fault> {
         Set(
-            (isDrawn ? Self.mixed.map { Fault($0.kind, $0.part) } : fixed.map(\.fault)) + [control]
+            (isDrawn ? Self.mixed : fixed.map(\.fault)) + [control]
                 + counterproofs.values.flatMap { $0.map(\.fault) })
     }
 
@@ -154,25 +137,15 @@ public struct Scenario: Hashable, Sendable {
 
     // MARK: - Mixed faults
 
-    private struct Choice {
-        let kind: Fault.Kind
-        let part: Part
-
-        init(_ kind: Fault.Kind, _ part: Part) {
-            self.kind = kind
-            self.part = part
-        }
-    }
-
     /// What the suite must live through in any order and together.
-    private static let mixed = [
-        Choice(.kill, .busiestShard), Choice(.freeze, .busiestShard), Choice(.restart, .busiestShard),
-        Choice(.kill, .redis), Choice(.freeze, .redis), Choice(.stutter, .redis), Choice(.flush, .redis),
-        Choice(.kill, .postgres), Choice(.freeze, .postgres), Choice(.terminate, .postgres), Choice(.kill, .leader),
-        Choice(.freeze, .leader), Choice(.kill, .signalProcessor), Choice(.freeze, .signalProcessor),
-        Choice(.kill, .executionService), Choice(.stop, .executionService), Choice(.kill, .marketDiscovery),
-        Choice(.mute, .venue), Choice(.disconnect, .venue), Choice(.loseAcknowledgements, .venue),
-        Choice(.skipFrames, .venue), Choice(.refuse, .scores),
+    static let mixed = [
+        Fault(.kill, .busiestShard), Fault(.freeze, .busiestShard), Fault(.restart, .busiestShard),
+        Fault(.kill, .redis), Fault(.freeze, .redis), Fault(.stutter, .redis), Fault(.flush, .redis),
+        Fault(.kill, .postgres), Fault(.freeze, .postgres), Fault(.terminate, .postgres), Fault(.kill, .leader),
+        Fault(.freeze, .leader), Fault(.kill, .signalProcessor), Fault(.freeze, .signalProcessor),
+        Fault(.kill, .executionService), Fault(.stop, .executionService), Fault(.kill, .marketDiscovery),
+        Fault(.mute, .venue), Fault(.disconnect, .venue), Fault(.loseAcknowledgements, .venue),
+        Fault(.skipFrames, .venue), Fault(.refuse, .scores),
     ]
 
     /// Eight faults within a minute, up to three at once, no two of one part at a time.

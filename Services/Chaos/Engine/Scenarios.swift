@@ -204,6 +204,9 @@ extension Scenario {
             "orchestrator-alone-freeze",
             "The only orchestrator stands still: nothing else does, and it leads again under what is committed.",
             .freeze),
+        alone(
+            "orchestrator-alone-stop",
+            "The only orchestrator is asked to end: shards keep their games and trade on until it is back.", .stop),
     ]
 
     /// It stays away for longer than anybody's patience with a silent service (`SERVICE_TIMEOUT_SECS`).
@@ -258,9 +261,10 @@ extension Scenario {
             control: Fault(.mute, .venue)),
         Scenario(
             "score-feed-down", "Nobody says how games stand: no new signal, and games stay where they are.",
-            // The breaker of the feed stays open for 30 s.
-            [Step(.refuse, .scores, holds: .seconds(10))], recoversIn: .seconds(35), mayAlert: deaf,
-            control: Fault(.mute, .venue)),
+            // What was said last is believed for 30 s; as long the breaker of the feed stays open.
+            [Step(.refuse, .scores, holds: .seconds(42))], recoversIn: .seconds(35), mayAlert: deaf,
+            control: Fault(.mute, .venue),
+            counterproofs: [.orders: [Step(.kill, .marketDiscovery, holds: .seconds(42))]], stillAfter: .seconds(34)),
     ]
 
     private static let surroundings: [Scenario] = [
@@ -285,7 +289,9 @@ extension Scenario {
             [
                 Step(.occupy, .machine, holds: .seconds(15)),
                 Step(.kill, .busiestShard, after: .seconds(5), holds: .seconds(6)),
-            ], recoversIn: .seconds(5), control: Fault(.kill, .allShards)),
+            ],
+            detection: .gamesMoved, of: 1, within: .seconds(5), recoversIn: .seconds(5),
+            control: Fault(.kill, .allShards)),
     ]
 
     private static let together: [Scenario] = [
@@ -314,10 +320,21 @@ extension Scenario {
         Scenario(
             "soak", "Eight faults that the round's number draws, up to three at once: all of it holds.",
             // As long as the slowest of them, the score feed's breaker.
-            [], recoversIn: .seconds(35), mayAlert: deaf.union(withoutDatabase).union(awayFromTheirPlace),
+            [], recoversIn: .seconds(35), mayAlert: mixed.reduce(into: []) { $0.formUnion(alerts(after: $1)) },
             control: Fault(.kill, .redis)),
     ]
 
-    /// Told besides, while whoever is broken is away.
-    private static let awayFromTheirPlace: Set<String> = ["RedisConnectivityIssue", "NoMarketDiscoveryServices"]
+    /// What a fault that is drawn gives a reason to tell, alone or together with others.
+    static func alerts(after fault: Fault) -> Set<String> {
+        switch (fault.part, fault.kind) {
+        case (.venue, .loseAcknowledgements), (.executionService, _): ["orderUnknown"]
+        // One shard is left, and it may be deaf too.
+        case (.venue, _), (.scores, _), (.busiestShard, _): deaf
+        case (.redis, _): ["RedisConnectivityIssue"]
+        case (.postgres, _): withoutDatabase
+        case (.leader, _): ["OrchestratorUnhealthy"]
+        case (.marketDiscovery, _): ["NoMarketDiscoveryServices"]
+        default: []
+        }
+    }
 }

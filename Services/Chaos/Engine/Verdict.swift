@@ -45,8 +45,8 @@ public struct Verdict: Hashable, Sendable {
     public var moved = 0
     /// Rows that were committed and are not there any more, and orders of ours that the venue does not have.
     public var lost = 0
-    /// Orders that the venue has and PostgreSQL does not know: sent twice.
-    public var duplicated = 0
+    /// Orders that the venue has and PostgreSQL does not know: sent twice; nil where no venue can be asked.
+    public var duplicated: Int?
     /// Journaled messages that were heard meanwhile.
     public var messages = 0
     /// Of them those that never came, or were never taken in.

@@ -37,7 +37,8 @@ struct ChaosReport: Codable, Sendable {
         let ordersMeanwhile: Int?
         let moved: Int
         let lost: Int
-        let duplicated: Int
+        /// At the venue; nil where none could be asked.
+        let duplicated: Int?
         /// Journaled ones; nil in reports that do not count them.
         let messages: Int?
         let messagesLost: Int?
@@ -137,7 +138,8 @@ struct ChaosReport: Codable, Sendable {
         let own = rounds.filter { !$0.isControl }
         let sentence =
             "\(own.count) rounds, \(own.count(where: \.passed)) of them held; \(rounds.count - own.count) controls. "
-            + "Machine: \(machine ?? "not known")."
+            + "Machine: \(machine ?? "not known"). One after the other they took "
+            + "\(rounds.reduce(0) { $0 + $1.tookMs } / 60_000) minutes."
         let measured = "\(sentence)\n\n\(markdown)\n"
         try text.replacingCharacters(in: begin.upperBound..<end.lowerBound, with: measured)
             .write(toFile: path, atomically: true, encoding: .utf8)
@@ -164,7 +166,7 @@ struct ChaosReport: Codable, Sendable {
                 scenario.name, "\(own.count)", "\(own.count { $0.passed })", Self.spread(own.map(\.detectedMs)),
                 Self.spread(own.map(\.deliveredMs)), Self.spread(own.map(\.recoveredMs)),
                 "\(Self.sum(own, \.orders))", "\(Self.sum(own, \.moved))", "\(Self.sum(own, \.lost))",
-                "\(Self.sum(own, \.duplicated))",
+                own.contains { $0.duplicated != nil } ? "\(Self.sum(own, \.knownDuplicated))" : "-",
                 "\(Self.sum(own, \.knownLost)) of \(Self.sum(own, \.knownMessages))",
                 scenario.givesOneGap ? "\(Self.sum(own, \.knownGaps)) on \(Self.sum(own, \.knownStreams))" : "-",
                 "\(Self.sum(own, \.alertsReceived)) of \(Self.sum(own, \.alertsExpected))",
@@ -222,6 +224,7 @@ struct ChaosReport: Codable, Sendable {
 }
 
 extension ChaosReport.Round {
+    fileprivate var knownDuplicated: Int { duplicated ?? 0 }
     fileprivate var knownMessages: Int { messages ?? 0 }
     fileprivate var knownLost: Int { messagesLost ?? 0 }
     fileprivate var knownStreams: Int { streams ?? 0 }

@@ -43,6 +43,7 @@ final class WorldSampler: Sendable {
     private let clock: MachineClock
     private let state = NIOLockedValueBox(State())
     private let tap: MessageTap
+    private let rows = RowWatch()
 
     init(_ places: SuitePlaces, clock: MachineClock = .real) {
         self.places = places
@@ -61,6 +62,7 @@ final class WorldSampler: Sendable {
         return state.withLockedValue { state in
             var truth = state.truth.flatMap { now.since($0.at) < Self.life ? $0.value : nil }
             truth?.brokenRules = state.brokenRules
+            truth?.missing = rows.missing
             let page = Self.page(in: state, at: now)
             let alerts = state.alerts
             state.alerts = []
@@ -166,7 +168,9 @@ final class WorldSampler: Sendable {
         repeat {
             let begin = clock.now
             // Not answered: what was read grows old, and no round ends without a newer look.
-            guard let broken = try? await BooksCheck.broken(BooksCheck.always + BooksCheck.sums, pool) else { continue }
+            guard let broken = try? await BooksCheck.broken(BooksCheck.always + BooksCheck.sums, pool),
+                (try? await rows.ask(pool)) != nil
+            else { continue }
             state.withLockedValue { state in
                 state.brokenRules = broken
                 state.booksReadAt = begin
@@ -251,7 +255,7 @@ final class WorldSampler: Sendable {
     private func watchTruth(_ pool: PostgresPool) async {
         repeat {
             // Not answered: what was known grows old.
-            guard let truth = try? await Self.truth(pool) else { continue }
+            guard let truth = try? await Self.truth(pool), (try? await rows.look(pool)) != nil else { continue }
             let now = clock.now
             state.withLockedValue { $0.truth = (now, truth) }
         } while await pause()

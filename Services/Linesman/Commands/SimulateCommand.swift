@@ -1,5 +1,7 @@
 import ArgumentParser
 import Foundation
+import Resilience
+import Runtime
 import Simulation
 
 /// `linesman simulate`: the whole suite on a virtual clock, with everything that goes wrong drawn from one number.
@@ -40,14 +42,22 @@ struct SimulateCommand: ParsableCommand {
             let text = (told.history + told.violations).joined(separator: "\n") + "\n"
             try text.write(toFile: history, atomically: true, encoding: .utf8)
         }
+        let begin = MachineClock.real.now
         let series = SimulationSeries.run(from: seed, steps: steps, untilFailure: untilFailure) {
             Console.say(Self.line($0))
         }
         let length = series.simulated.components.seconds
         Console.say("\(series.seeds) seeds, \(series.steps) steps, \(length) simulated seconds")
         Console.say("sha256 \(series.digest)")
+        // Never the same twice, so it is no part of what is.
+        Console.complain(Self.pace(series.simulated, in: MachineClock.real.now.since(begin)))
         for outcome in series.failures { try explain(outcome) }
         if !series.failures.isEmpty { throw ArgumentParser.ExitCode(1) }
+    }
+
+    static func pace(_ simulated: Duration, in took: Duration) -> String {
+        let hours = (simulated.inSeconds / max(took.inSeconds, 0.001)).formatted(decimals: 0)
+        return "\(hours) simulated hours in an hour of one core (\(took.inSeconds.formatted(decimals: 1)) s)"
     }
 
     static func line(_ outcome: SimulationOutcome) -> String {
