@@ -172,6 +172,32 @@ import Testing
         }
     }
 
+    /// A halt that lets exits pass is one for everything to who does not know of it, and one of his is one for all.
+    @Test func `the version before halts everything where exits would pass, and its own halts are read as such`()
+        async throws
+    {
+        try await withDatabase(migrated: true) { pool, _ in
+            try await pool.execute(
+                """
+                UPDATE kill_switch SET engaged = true, reason = 'the loss of the day', changed_by = 'newer',
+                    changed_at = now(), reduce_only_at = now()
+                """)
+            let old: SQL = "SELECT engaged FROM kill_switch WHERE id = 1 FOR SHARE"
+            #expect(try await pool.query(old).map { try $0.bool("engaged") } == [true])
+            for engaged in [false, true] {
+                try await pool.execute(
+                    """
+                    UPDATE kill_switch SET engaged = \(engaged), reason = 'by hand', changed_by = 'older',
+                        changed_at = now() WHERE id = 1 AND engaged <> \(engaged)
+                    """)
+            }
+            let row = try #require(
+                try await pool.first(
+                    "SELECT engaged, reduce_only_at IS NOT DISTINCT FROM changed_at AS passes FROM kill_switch"))
+            #expect(try row.bool("engaged") && !row.bool("passes"))
+        }
+    }
+
     private func check(_ statement: Statement, _ pool: PostgresPool) async throws {
         let rows = try await pool.query(statement.sql)
         #expect(rows.count == statement.rows, "\(statement.sql.summary)")

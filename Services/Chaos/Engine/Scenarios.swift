@@ -230,7 +230,8 @@ extension Scenario {
         Scenario(
             "execution-service-kill", "Orders on their way are looked for at the venue; none is sent again.",
             [Step(.kill, .executionService, holds: .seconds(5))],
-            detection: .unrest, within: .seconds(12), recoversIn: .seconds(5), mayAlert: ["orderUnknown"]),
+            // One that was killed between its last write and the venue is proven absent: NON_ACCEPTANCE_WAIT_SECS.
+            detection: .unrest, within: .seconds(12), recoversIn: .seconds(15), mayAlert: ["orderUnknown"]),
         Scenario(
             "market-discovery-death", "Nobody finds markets for new games: an alert says so, games go on.",
             [Step(.kill, .marketDiscovery, holds: .seconds(15))],
@@ -301,7 +302,8 @@ extension Scenario {
                 Step(.exhaust, .busiestShard, holds: .seconds(6)),
                 Step(.exhaust, .executionService, after: .seconds(10), holds: .seconds(5)),
             ],
-            detection: .gamesMoved, within: .seconds(4), recoversIn: .seconds(5), mayAlert: ["orderUnknown"],
+            // As after its kill.
+            detection: .gamesMoved, within: .seconds(4), recoversIn: .seconds(15), mayAlert: ["orderUnknown"],
             control: Fault(.kill, .allShards)),
         Scenario(
             "everything-stops", "Every process is asked to end and started again: it goes on where it was.",
