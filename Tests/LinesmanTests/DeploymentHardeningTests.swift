@@ -11,7 +11,9 @@ import Testing
     private static func blocks(of text: some StringProtocol, indent: String) -> [Block] {
         var found: [Block] = []
         for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-            if line.hasPrefix(indent), let match = line.dropFirst(indent.count).wholeMatch(of: /([a-z][a-z0-9-]*):.*/) {
+            if line.hasPrefix(indent),
+                let match = String(line.dropFirst(indent.count)).wholeMatch(of: /([a-z][a-z0-9-]*):.*/)
+            {
                 found.append(Block(name: String(match.1), text: ""))
             }
             if !found.isEmpty, !line.drop(while: { $0 == " " }).hasPrefix("#") {

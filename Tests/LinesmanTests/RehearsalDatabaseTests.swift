@@ -26,7 +26,7 @@ import Testing
             #expect(early.map { "\($0)" }?.contains("no account yet") == true)
             try await TradingAccount(.paper).open(with: .dollars(100), pool)
             try await RealMoney.refuse(url)
-            try await pool.transaction("live") {
+            _ = try await pool.transaction("live") {
                 try await TradingAccount(.live).use(initial: .dollars(100), reason: "a test", by: "test", $0)
             }
             let live = await #expect(throws: ChaosFailure.self) { try await RealMoney.refuse(url) }
