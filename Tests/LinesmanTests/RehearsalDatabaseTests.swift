@@ -42,7 +42,10 @@ import Testing
         try await withTables { pool, _ in
             // What it refers to is of no concern here.
             try await pool.execute(
-                "ALTER TABLE signals DROP CONSTRAINT signals_game_id_fkey, DROP CONSTRAINT signals_market_id_fkey")
+                """
+                ALTER TABLE signals DROP CONSTRAINT signals_game_id_fkey, DROP CONSTRAINT signals_market_id_fkey,
+                    DISABLE TRIGGER USER
+                """)
             func store(_ id: String) async throws {
                 try await pool.execute(
                     """

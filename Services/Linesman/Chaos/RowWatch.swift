@@ -23,7 +23,8 @@ final class RowWatch: Sendable {
             """
             WITH moment AS (SELECT (extract(epoch FROM now()) * 1000000)::int8 AS now),
                 since AS (
-                    SELECT to_timestamp((coalesce(\(since)::int8, now) - \(Self.overlap)) / 1000000.0) AS at FROM moment)
+                    SELECT to_timestamp((coalesce(\(since)::int8, now) - \(Self.overlap)) / 1000000.0) AS at
+                    FROM moment)
             SELECT 'signals' AS kind, signal_id AS name, now FROM signals, since, moment WHERE received_at > at
             UNION ALL SELECT 'intents', intent_id, now FROM intents, since, moment WHERE created_at > at
             UNION ALL SELECT 'fills', fill_id, now FROM fills, since, moment WHERE booked_at > at

@@ -5,7 +5,7 @@ import Resilience
 
 /// Looks at the whole from outside: who watches what, and for how long that has been wrong.
 ///
-/// It looks after every step that may change who owns a game, and four times a second, since time alone may end a lease.
+/// It looks after every step that may change who owns a game, and four times a second: time alone may end a lease.
 struct Watch {
     /// How long a game may have no owner while nothing is broken and a shard has room.
     ///
