@@ -17,6 +17,7 @@ struct LeaderWatch: Sendable {
     private let monitor: SystemMonitor
     private let others: OtherOrchestrators
     private let host: ServiceHost
+    private let leads: Gauge
 
     init(
         _ leadership: Leadership, _ store: AssignmentStore, _ fleet: FleetReconciler, _ monitor: SystemMonitor,
@@ -28,10 +29,10 @@ struct LeaderWatch: Sendable {
         self.monitor = monitor
         self.others = others
         self.host = host
+        leads = host.context.metrics.gauge(Self.leadingMetric, "1 while this process leads.")
     }
 
     func run() async throws {
-        let leads = host.context.metrics.gauge(Self.leadingMetric, "1 while this process leads.")
         var told: Int64?
         var candidacy = Candidacy(life: leadership.life)
         // What an earlier life told as a leader ends too when another leads.
@@ -86,6 +87,8 @@ struct LeaderWatch: Sendable {
     /// We are deaf: one that hears may lead instead, until we renew.
     private func offer(_ term: Int64) async throws {
         host.log.warning("deaf: leadership offered", metadata: [Key.term: "\(term)"])
+        // Whoever hears of one that leads waits for it no longer, and would find its place free.
+        leads.set(false)
         await leadership.offer(term)
         let end = host.clock.now.advanced(by: Candidacy.offer)
         while host.clock.now < end, await !fleet.hears { try await host.clock.sleep(for: .milliseconds(100)) }

@@ -105,7 +105,8 @@ extension Simulation {
     private func hearsLeader(_ index: Int) -> Bool {
         guard isBusUp, orchestrators[index].process.hasBus else { return false }
         return orchestrators.contains {
-            $0.index != index && $0.told != nil && $0.process.isRunning && !$0.process.isPaused && $0.process.hasBus
+            $0.index != index && $0.told != nil && !$0.isOffering && $0.process.isRunning && !$0.process.isPaused
+                && $0.process.hasBus
         }
     }
 
