@@ -165,6 +165,42 @@ import Testing
         }
     }
 
+    // Decision 0056: both hear again at once, when the leader has just offered its place.
+    @Test(.timeLimit(.minutes(6)))
+    func `a Redis that is away for both changes no leader, at whatever moment it is back`() async throws {
+        let games = SeededGames.names(4)
+        try await withOwnRedis(appendOnly: true) { redis in
+            try await withSuite(games, redis: redis.url) { suite, database in
+                try await SeededGames.store(games, ownedBy: Self.shards, in: database, of: suite)
+                for shard in Self.shards { try suite.spawnShard(shard) }
+                try suite.spawnOrchestrator("1")
+                try await eventually(within: .seconds(60), "the first leads") {
+                    try await areWatched(games, suite, by: "orchestrator-1")
+                }
+                try suite.spawnOrchestrator("2")
+                func standsBy() async throws -> Bool {
+                    guard let status = try await suite.status("orchestrator-2") else { return false }
+                    let others = status.fleet.services.filter { $0.service == "orchestrator" && $0.status == "healthy" }
+                    return !status.fleet.isLeading && status.fleet.shards.count == 2 && others.count == 1
+                }
+                try await eventually(within: .seconds(60), "the second stands by and hears") { try await standsBy() }
+                func offers() -> Int { suite.log("orchestrator-1").ranges(of: "leadership offered").count }
+                for _ in 1...8 {
+                    let before = offers()
+                    await redis.kill()
+                    try await eventually(within: .seconds(60), "the place is offered") { offers() > before }
+                    try await redis.startAgain()
+                    try await eventually(within: .seconds(60), "both hear again, and the first leads") {
+                        let isWatched = try await areWatched(games, suite, by: "orchestrator-1")
+                        return try await isWatched && standsBy()
+                    }
+                }
+                #expect(try await suite.status("orchestrator-1")?.fleet.term == 1)
+                #expect(suite.world.count("OrchestratorUnhealthy", "firing") == 0)
+            }
+        }
+    }
+
     private func withRedisAndSuite(
         _ games: [String], _ body: @escaping @Sendable (SmallSuite, TestDatabase) async throws -> Void
     ) async throws {
