@@ -180,7 +180,7 @@ import Testing
                 try suite.spawnOrchestrator("2")
                 func standsBy() async throws -> Bool {
                     guard let status = try await suite.status("orchestrator-2") else { return false }
-                    let others = status.fleet.services.filter { $0.service == "orchestrator" && $0.status == "healthy" }
+                    let others = status.fleet.services.filter { $0.service == "orchestrator" && $0.instance == "1" }
                     return !status.fleet.isLeading && status.fleet.shards.count == 2 && others.count == 1
                 }
                 try await eventually(within: .seconds(60), "the second stands by and hears") { try await standsBy() }
@@ -191,8 +191,8 @@ import Testing
                     try await eventually(within: .seconds(60), "the place is offered") { offers() > before }
                     try await redis.startAgain()
                     try await eventually(within: .seconds(60), "both hear again, and the first leads") {
-                        let isWatched = try await areWatched(games, suite, by: "orchestrator-1")
-                        return try await isWatched && standsBy()
+                        guard try await areWatched(games, suite, by: "orchestrator-1") else { return false }
+                        return try await standsBy()
                     }
                 }
                 #expect(try await suite.status("orchestrator-1")?.fleet.term == 1)
