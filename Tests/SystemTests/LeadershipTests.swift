@@ -185,10 +185,19 @@ import Testing
                 }
                 try await eventually(within: .seconds(60), "the second stands by and hears") { try await standsBy() }
                 func offers() -> Int { suite.log("orchestrator-1").ranges(of: "leadership offered").count }
-                for _ in 1...8 {
+                // As its heartbeats say it.
+                func callsItselfLeader() async throws -> Bool? {
+                    let lines = try await suite.get("orchestrator-1", "/metrics")?.body.split(separator: "\n")
+                    return lines?.first { $0.hasPrefix("orchestrator_leading") }.map { $0.hasSuffix(" 1") }
+                }
+                for _ in 1...6 {
                     let before = offers()
+                    #expect(try await callsItselfLeader() == true)
                     await redis.kill()
-                    try await eventually(within: .seconds(60), "the place is offered") { offers() > before }
+                    try await eventually(within: .seconds(60), "the place is offered, and it is no leader's") {
+                        let isLeader = try await callsItselfLeader()
+                        return offers() > before && isLeader == false
+                    }
                     try await redis.startAgain()
                     try await eventually(within: .seconds(60), "both hear again, and the first leads") {
                         guard try await areWatched(games, suite, by: "orchestrator-1") else { return false }
