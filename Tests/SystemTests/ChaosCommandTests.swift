@@ -11,7 +11,7 @@ import Testing
             let isControl: Bool
             let recoveredMs: Int64?
             let lost: Int
-            let duplicated: Int
+            let duplicated: Int?
             let problems: [String]
         }
 
