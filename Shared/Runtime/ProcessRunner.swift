@@ -28,7 +28,10 @@ public enum ProcessRunner {
             environment: ProcessInfo.processInfo.environment, clock: .real, wallClock: .real, random: .system,
             output: .standardError, signals: signals, processID: Int(getpid()))
         let code = await exitCode(service: service, knownSettings: knownSettings, world: world, isProcess: true, body)
-        exit(code.rawValue)
+        // Not by `exit`: it takes away what threads of libraries are still at work with, as a libpq that logs in while
+        // OpenSSL frees its locks, and a process that has drained well would end by a signal.
+        fflush(nil)
+        _exit(code.rawValue)
     }
 
     /// Runs a process in the given world and returns what it would exit with.
