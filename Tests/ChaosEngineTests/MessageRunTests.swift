@@ -17,30 +17,17 @@ import Testing
     private static func verdict(
         _ name: String, control: Finding? = nil, before: Sample, then samples: [(Sample, Duration)] = [], end: Sample
     ) throws -> Verdict {
-        var run = ScenarioRun(try #require(Scenario.named(name)), round: 1, control: control, at: .origin)
-        var now = MachineInstant.origin
-        var found: Verdict?
-        var wasMade = false
+        var round = HeldRound(try #require(Scenario.named(name)), control: control)
         func show(_ sample: Sample, for length: Duration, untilMade: Bool = false) {
-            let end = now.advanced(by: length)
-            while now < end, found == nil {
-                now = now.advanced(by: .milliseconds(100))
-                var effects = run.handle(.sample(sample), at: now)
-                while let effect = effects.first {
-                    effects.removeFirst()
-                    switch effect {
-                    case .make: wasMade = true
-                    case .undo(let step): effects += run.handle(.undone(step), at: now)
-                    case .finish(let verdict): found = verdict
-                    }
-                }
-                if untilMade, wasMade { return }
+            let end = round.now.advanced(by: length)
+            while round.now < end, round.verdict == nil, !untilMade || round.madeAt == nil {
+                round.see { _, _ in sample }
             }
         }
         show(before, for: .seconds(10), untilMade: true)
         for (sample, length) in samples { show(sample, for: length) }
         show(end, for: .seconds(300))
-        return try #require(found)
+        return try #require(round.verdict)
     }
 
     private static func messages(_ heard: Int, missing: Int = 0, waiting: Set<Int> = []) -> Sample.Messages {

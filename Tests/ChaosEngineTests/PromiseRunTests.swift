@@ -16,27 +16,8 @@ import Testing
     private static func verdict(
         _ name: String, control: Finding? = nil, needsOrders: Bool = false, _ sample: (Duration, Bool) -> Sample
     ) throws -> Verdict {
-        var run = ScenarioRun(
-            try #require(Scenario.named(name)), round: 1, control: control, needsOrders: needsOrders, at: .origin)
-        var now = MachineInstant.origin
-        var made: MachineInstant?
-        var stands = true
-        while now < .origin.advanced(by: .seconds(300)) {
-            now = now.advanced(by: .milliseconds(100))
-            let since = made.map { now.since($0) } ?? .zero
-            var effects = run.handle(.sample(sample(since, stands)), at: now)
-            while let effect = effects.first {
-                effects.removeFirst()
-                switch effect {
-                case .make: made = made ?? now
-                case .undo(let step):
-                    stands = false
-                    effects += run.handle(.undone(step), at: now)
-                case .finish(let verdict): return verdict
-                }
-            }
-        }
-        return try #require(nil as Verdict?, "the round has no end")
+        var round = HeldRound(try #require(Scenario.named(name)), control: control, needsOrders: needsOrders)
+        return try #require(round.held(within: .seconds(300), sample), "the round has no end")
     }
 
     /// Orders, one in half a second, until the clock was found to be wrong.
@@ -88,7 +69,7 @@ import Testing
         return sample
     }
 
-    @Test(arguments: ["orchestrator-alone-kill", "orchestrator-alone-freeze"])
+    @Test(arguments: ["orchestrator-alone-kill", "orchestrator-alone-freeze", "orchestrator-alone-stop"])
     func `without an orchestrator orders must go on`(_ name: String) throws {
         for last in [Duration.seconds(100), .seconds(3)] {
             let verdict = try Self.verdict(name, needsOrders: true) { since, stands in
@@ -144,7 +125,7 @@ import Testing
     }
 
     @Test func `the only orchestrator's scenarios want no second one, and hurt nobody else`() throws {
-        for name in ["orchestrator-alone-kill", "orchestrator-alone-freeze"] {
+        for name in ["orchestrator-alone-kill", "orchestrator-alone-freeze", "orchestrator-alone-stop"] {
             let scenario = try #require(Scenario.named(name))
             #expect(scenario.standby == .absent && scenario.alerts.isEmpty && scenario.mayAlert.isEmpty)
             #expect(scenario.steps(in: 1).map(\.fault.part) == [.orchestrators])

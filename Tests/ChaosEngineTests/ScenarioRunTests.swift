@@ -306,51 +306,6 @@ private struct Rehearsal {
         }
     }
 
-    /// A round of `soak`, all well but for what is told, moved and lost at its beginning.
-    private static func soak(_ round: Int) throws -> Verdict {
-        var run = ScenarioRun(try scenario("soak"), round: round, needsOrders: true, at: .origin)
-        var now = MachineInstant.origin
-        var made = false
-        while now < .origin.advanced(by: .seconds(600)) {
-            now = now.advanced(by: .milliseconds(100))
-            var sample = well
-            sample.truth?.orders = made ? 6 : 5
-            sample.messages = Sample.Messages(heard: 9, missing: made ? 1 : 0)
-            if made {
-                sample.alerts = ["reconciliationMismatch", "RedisConnectivityIssue"].map { .init($0, isFiring: true) }
-            }
-            var effects = run.handle(.sample(sample), at: now)
-            while let effect = effects.first {
-                effects.removeFirst()
-                switch effect {
-                case .make: made = true
-                case .undo(let step): effects += run.handle(.undone(step), at: now)
-                case .finish(let verdict): return verdict
-                }
-            }
-        }
-        return try #require(nil as Verdict?, "the round has no end")
-    }
-
-    @Test func `faults that are drawn excuse what follows from them in their round, and nothing else`() throws {
-        let soak = try Self.scenario("soak")
-        func draws(_ part: Part, _ kind: Fault.Kind? = nil, in round: Int) -> Bool {
-            soak.steps(in: round).contains { $0.fault.part == part && (kind == nil || $0.fault.kind == kind) }
-        }
-        let rounds = (1...60)
-        #expect(rounds.contains { draws(.redis, .flush, in: $0) } && rounds.contains { !draws(.redis, in: $0) })
-        for round in rounds {
-            let verdict = try Self.soak(round)
-            let isFalse = !draws(.redis, in: round)
-            #expect(
-                verdict.falseAlerts == (isFalse ? ["RedisConnectivityIssue"] : []) + ["reconciliationMismatch"],
-                "round \(round)")
-            #expect(
-                verdict.problems.contains("1 journaled messages are lost") == !draws(.redis, .flush, in: round),
-                "round \(round): \(verdict.problems)")
-        }
-    }
-
     @Test func `percentiles are values that were measured`() throws {
         let durations = (1...100).map { Duration.milliseconds($0) }
         let percentiles = try #require(Percentiles(durations.reversed()))

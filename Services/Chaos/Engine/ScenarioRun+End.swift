@@ -52,6 +52,7 @@ extension ScenarioRun {
 
     private mutating func concludeOrders() {
         verdict.orders = max(0, (last?.orders ?? 0) - ordersBefore)
+        verdict.lost = max(rowsFewer, rowsMissing)
         if !hasOrders { verdict.note("no order was made meanwhile") }
         if let newestOrders {
             verdict.duplicated = newestOrders.strange - (earlierOrders?.strange ?? 0)

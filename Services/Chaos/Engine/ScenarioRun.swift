@@ -60,6 +60,9 @@ public struct ScenarioRun: Sendable {
     var last: Sample.Truth?
     /// Before the fault.
     private var owners: [String: String] = [:]
+    /// Rows that are gone, by their number and by their names: the same ones, seen at different moments.
+    var rowsFewer = 0
+    var rowsMissing = 0
     /// Games that have had another owner since.
     var moved: Set<String> = []
     private var termBefore: Int64 = 0
@@ -364,8 +367,8 @@ public struct ScenarioRun: Sendable {
             (truth.fills, last.fills),
         ]
         // A row that is gone may hide behind a new one: those that were seen are asked for by name as well.
-        let fewer = pairs.reduce(0) { $0 + max(0, $1.1 - $1.0) }
-        verdict.lost += max(fewer, truth.missing - last.missing)
+        rowsFewer += pairs.reduce(0) { $0 + max(0, $1.1 - $1.0) }
+        rowsMissing += truth.missing - last.missing
         for rule in truth.brokenRules { verdict.note(rule) }
         if truth.staleApprovals > last.staleApprovals {
             verdict.note("\(truth.staleApprovals - last.staleApprovals) signals were approved under an old epoch")

@@ -45,27 +45,14 @@ final class RowWatch: Sendable {
         for table in RowLedger.Table.allCases {
             let names = state.withLockedValue { $0.ledger.names(in: table) }
             guard !names.isEmpty else { continue }
-            let rows =
+            let known: SQL =
                 switch table {
-                case .signals:
-                    try await pool.query(
-                        """
-                        SELECT name FROM unnest(\(names)::text[]) AS name
-                        WHERE NOT EXISTS (SELECT FROM signals WHERE signal_id = name)
-                        """, timeout: .seconds(1))
-                case .intents:
-                    try await pool.query(
-                        """
-                        SELECT name FROM unnest(\(names)::text[]) AS name
-                        WHERE NOT EXISTS (SELECT FROM intents WHERE intent_id = name)
-                        """, timeout: .seconds(1))
-                case .fills:
-                    try await pool.query(
-                        """
-                        SELECT name FROM unnest(\(names)::text[]) AS name
-                        WHERE NOT EXISTS (SELECT FROM fills WHERE fill_id = name)
-                        """, timeout: .seconds(1))
+                case .signals: "SELECT FROM signals WHERE signal_id = name"
+                case .intents: "SELECT FROM intents WHERE intent_id = name"
+                case .fills: "SELECT FROM fills WHERE fill_id = name"
                 }
+            let rows = try await pool.query(
+                "SELECT name FROM unnest(\(names)::text[]) AS name WHERE NOT EXISTS (\(known))", timeout: .seconds(1))
             let lacking = try rows.map { try $0.text("name") }
             state.withLockedValue { $0.ledger.databaseLacks(lacking, in: table) }
         }
