@@ -17,7 +17,8 @@ import Testing
         _ name: String, control: Finding? = nil, needsOrders: Bool = false, _ sample: (Duration, Bool) -> Sample
     ) throws -> Verdict {
         var round = HeldRound(try #require(Scenario.named(name)), control: control, needsOrders: needsOrders)
-        return try #require(round.held(within: .seconds(300), sample), "the round has no end")
+        let verdict = round.held(within: .seconds(300), sample)
+        return try #require(verdict, "the round has no end")
     }
 
     /// Orders, one in half a second, until the clock was found to be wrong.
