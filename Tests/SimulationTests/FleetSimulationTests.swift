@@ -49,6 +49,15 @@ import Testing
         #expect(first.hash != Self.run(seed + 1).hash)
     }
 
+    @Test func `who owns a game is looked at when that changes, and not only at the next look`() {
+        var simulation = Simulation(seed: 1)
+        // Between two looks of every quarter of a second.
+        let moment = MachineInstant.origin.advanced(by: .milliseconds(20_130))
+        simulation.agenda.plan(.fault(.killShard(0)), at: moment)
+        simulation.run(until: moment)
+        #expect(simulation.watch.unownedSince.values.contains(moment), "\(simulation.watch.unownedSince)")
+    }
+
     @Test(arguments: Plant.allCases.filter(\.isOfFleet)) func `a mistake made on purpose is found`(_ plant: Plant) {
         let problems = (1...UInt64(10)).lazy.flatMap { Self.run($0, plant: plant).problems }
         #expect(problems.contains { $0.contains(plant.problem) }, "\(plant) stayed unseen in 10 schedules")
