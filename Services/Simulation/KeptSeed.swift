@@ -22,6 +22,14 @@ public struct KeptSeed: Hashable, Sendable {
         return kept
     }
 
+    /// The list with this seed as its last; as it was when the seed is in it already.
+    ///
+    /// - Throws: `KeptSeedError` when the list cannot be read.
+    public func added(to list: String) throws(KeptSeedError) -> String {
+        guard try !Self.parse(list).contains(where: { $0.seed == seed }) else { return list }
+        return list + (list.isEmpty || list.hasSuffix("\n") ? "" : "\n") + line + "\n"
+    }
+
     /// As `parse` reads it.
     public var line: String { "\(seed) \(reason.split(separator: "\n").joined(separator: " "))" }
 }

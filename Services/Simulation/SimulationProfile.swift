@@ -14,6 +14,8 @@ struct SimulationProfile: Hashable {
     /// Of scores and books together.
     var ticksPerSecond = 10
     var length = Duration.seconds(115)
+    /// Whether the venue refuses a second order under a known key; some take it.
+    var keepsKeys = true
     /// Whether the venue may take back what it called a fill.
     var takesFillsBack = false
     /// Whether what two markets of a game cost less than together is bought.
@@ -40,13 +42,16 @@ struct SimulationProfile: Hashable {
     /// In every fourth seed a second execution-service works on the same books, as when one that was taken for dead
     /// comes back; in every third the venue takes fills back, in the others there is arbitrage, and in half of these it
     /// lets us ask for little; in every fifth the day's loss is soon reached; in every seventh orders are few,
-    /// small, and of one side of a game only. Every fourth is stretched, and in half of these markets are capped.
+    /// small, and of one side of a game only. Every fourth is stretched (as is every fourth of those with two
+    /// execution-services), in half of the others markets are capped, and in half of each kind the venue takes a second
+    /// order under one key.
     static func suite(seed: UInt64) -> SimulationProfile {
         SimulationProfile(
             shards: 2, games: 20, capacity: 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
-            length: .seconds(180), takesFillsBack: seed % 3 == 0, hasArbitrage: seed % 3 != 0,
-            dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100), budget: seed % 3 == 1 ? scarce : nil,
-            isStrict: seed % 7 == 2, isCapped: seed % 8 == 1, isStretched: seed % 4 == 1)
+            length: .seconds(180), keepsKeys: seed / 8 % 2 == 0, takesFillsBack: seed % 3 == 0,
+            hasArbitrage: seed % 3 != 0, dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100),
+            budget: seed % 3 == 1 ? scarce : nil, isStrict: seed % 7 == 2, isCapped: seed % 8 == 1,
+            isStretched: seed % 4 == 1 || seed % 16 == 8)
     }
 
     /// Three orders at once, and one in two seconds.

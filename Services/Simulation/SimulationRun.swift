@@ -53,6 +53,8 @@ public struct SimulationOutcome: Sendable {
     public let moves: Int
     /// The troubles of its schedule.
     public let troubles: Int
+    /// How often the bound of a game without an owner was held while a process of the fleet was broken.
+    let judged: Int
     /// What happened, line by line, where that was asked for.
     public let history: [String]
 }
@@ -98,7 +100,7 @@ public enum SimulationRun {
             signals: simulation.path.books.signals.count, orders: simulation.path.venue.orders.count,
             fills: simulation.path.books.fills.count, plans: simulation.path.books.plans.count,
             moves: simulation.database.moves, troubles: schedule.count,
-            history: simulation.history ?? [])
+            judged: simulation.watch.judged, history: simulation.history ?? [])
     }
 }
 
@@ -161,7 +163,12 @@ extension Simulation {
         while at < end {
             let finish = min(at.advanced(by: .milliseconds(Int.random(in: 500...9_000, using: &draws))), end)
             let (begin, last) = Self.stretchedTrouble(using: &draws)
-            troubles.append(PlannedTrouble(at: at, begin: .path(begin), end: (.path(last), finish)))
+            var over = finish
+            // Some of it long enough to be told.
+            if begin.isOfDiscovery, at.duration(to: finish) > .seconds(5) {
+                over = min(at.advanced(by: at.duration(to: finish) * 3), end)
+            }
+            troubles.append(PlannedTrouble(at: at, begin: .path(begin), end: (.path(last), over)))
             at = finish.advanced(by: .milliseconds(Int.random(in: 300...9_000, using: &draws)))
         }
         return troubles

@@ -97,6 +97,27 @@ import Testing
         #expect(throws: ChaosFailure.self) { try kept.report.publish(in: book) }
     }
 
+    @Test func `a report is of one target, and its table has a place of its own`() throws {
+        let folder = try TemporaryDirectory("chaos")
+        defer { folder.remove() }
+        let (path, book) = ("\(folder.path)/chaos.json", "\(folder.path)/BOOK.md")
+        let (own, containers) = (
+            "<!-- measured -->\nown\n<!-- end of measured -->\n",
+            "<!-- measured on containers -->\n<!-- end of measured on containers -->\n"
+        )
+        try (own + containers).write(toFile: book, atomically: true, encoding: .utf8)
+        let kept = try KeptRounds(path: path, target: .compose)
+        try kept.add(
+            ChaosReport.Round(
+                try Self.verdict("redis-restart", 1, recovered: 700), took: .seconds(20), of: Self.build))
+        #expect(throws: ChaosFailure.self) { try KeptRounds(path: path, target: .local) }
+        #expect(try KeptRounds(path: path, target: .compose).report.held("redis-restart") == 1)
+        try ChaosReport.load(path).publish(in: book)
+        let text = try String(contentsOfFile: book, encoding: .utf8)
+        #expect(text.hasPrefix(own + "<!-- measured on containers -->\n1 rounds, 1 of them held;"), "\(text)")
+        #expect(text.hasSuffix("\n<!-- end of measured on containers -->\n"), "\(text)")
+    }
+
     @Test func `every fault of a container that lasts has an undoing that may run without it`() {
         let containers = ["a", "b"].map {
             ComposeTarget.Container(service: $0, name: "linesman-\($0)-1", address: "10.0.0.1", network: "linesman")

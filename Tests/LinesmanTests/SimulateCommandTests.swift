@@ -1,4 +1,6 @@
+import Foundation
 import Simulation
+import TestKit
 import Testing
 
 @testable import Linesman
@@ -13,6 +15,18 @@ import Testing
     @Test func `the pace is simulated time by real time`() {
         let pace = SimulateCommand.pace(.seconds(7_200), in: .seconds(2))
         #expect(pace == "3600 simulated hours in an hour of one core (2.0 s)")
+    }
+
+    @Test func `a seed is kept in a list that is there or not, and one that is none is left alone`() throws {
+        let folder = try TemporaryDirectory("seeds")
+        defer { folder.remove() }
+        let path = "\(folder.path)/seeds.txt"
+        for seed in [UInt64(3), 5, 3] { try SimulateCommand.keep(KeptSeed(seed: seed, reason: "why"), in: path) }
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == "3 why\n5 why\n")
+        let foreign = Data([0xff, 0xfe, 0x00])
+        try foreign.write(to: URL(filePath: path))
+        #expect(throws: (any Error).self) { try SimulateCommand.keep(KeptSeed(seed: 7, reason: ""), in: path) }
+        #expect(FileManager.default.contents(atPath: path) == foreign)
     }
 
     @Test func `steps below one are refused`() {

@@ -165,4 +165,15 @@ import Testing
         #expect(UUIDText(seen.all.first ?? "") != nil)
         #expect(seen.all.last == "1700000000000000 42 test-service")
     }
+
+    @Test func `what ends is written out and tidies up after nobody`() async throws {
+        // What `exit` runs takes away what other threads still work with, as OpenSSL's locks.
+        let end = await #expect(processExitsWith: .exitCode(0), observing: [\.standardOutputContent]) {
+            atexit { _exit(99) }
+            print("said before the end", terminator: "")
+            await ProcessRunner.run(service: "test-service") { _ in }
+        }
+        let said = String(decoding: try #require(end).standardOutputContent, as: UTF8.self)
+        #expect(said.hasSuffix("said before the end"), "\(said)")
+    }
 }

@@ -21,6 +21,16 @@ extension KeptSeed {
         #expect(throws: KeptSeedError(line: 2, text: "x 1")) { try KeptSeed.parse("1 a\nx 1") }
     }
 
+    @Test func `a seed gets a line of its own, and one only`() throws {
+        let kept = KeptSeed(seed: 7, reason: "why")
+        for list in ["", "# for people\n", "1 a\n", "1 a"] {
+            let added = try kept.added(to: list)
+            #expect(try KeptSeed.parse(added) == KeptSeed.parse(list) + [kept] && added.hasSuffix("7 why\n"))
+            #expect(try kept.added(to: added) == added)
+        }
+        #expect(throws: KeptSeedError(line: 1, text: "x")) { try kept.added(to: "x") }
+    }
+
     @Test func `the list in the repository can be read`() throws {
         _ = try KeptSeed.read(from: KeptSeed.file)
     }

@@ -24,8 +24,7 @@ import Testing
     func `limits, owners, reservations, orders and alerts hold after every step`(_ seeds: Range<UInt64>) {
         for seed in seeds {
             let outcome = SimulationRun.run(seed, plant: nil)
-            let shown = outcome.violations.prefix(4).joined(separator: "; ")
-            #expect(outcome.violations.isEmpty, "seed \(seed): \(shown)")
+            #expect(outcome.violations.isEmpty, "\(Self.explained(outcome))")
             #expect(outcome.signals > 0 && outcome.moves > 0, "seed \(seed): nothing happened")
         }
     }
@@ -33,9 +32,19 @@ import Testing
     @Test func `every kept seed runs clean`() throws {
         for kept in try KeptSeed.read(from: KeptSeed.file) {
             let outcome = SimulationRun.run(kept.seed)
-            let shown = outcome.violations.prefix(4).joined(separator: "; ")
-            #expect(outcome.violations.isEmpty, "seed \(kept.seed), kept for \(kept.reason): \(shown)")
+            #expect(outcome.violations.isEmpty, "kept for \(kept.reason): \(Self.explained(outcome))")
         }
+    }
+
+    /// What went wrong, the least that it takes, and the line that keeps it.
+    private static func explained(_ outcome: SimulationOutcome) -> String {
+        let shown = "seed \(outcome.seed): \(outcome.violations.prefix(4).joined(separator: "; "))"
+        guard let shrunk = SimulationRun.shrink(outcome.seed, atMost: 100) else { return shown }
+        let troubles = shrunk.troubles.joined(separator: "; ")
+        return """
+            \(shown). It takes \(shrunk.troubles.count) of \(shrunk.of) troubles: \(troubles). To keep it, add to \
+            \(KeptSeed.file.lastPathComponent): \(KeptSeed(seed: outcome.seed, reason: shrunk.violation).line)
+            """
     }
 
     @Test(arguments: [UInt64(1), 4, 1_000_003])
@@ -79,5 +88,7 @@ import Testing
         #expect(outcomes.reduce(0) { $0 + $1.fills } > 100)
         #expect(outcomes.reduce(0) { $0 + $1.plans } > 20)
         #expect(outcomes.reduce(0) { $0 + $1.moves } > 500)
+        // Not in calm alone.
+        #expect(outcomes.reduce(0) { $0 + $1.judged } > 100)
     }
 }

@@ -121,6 +121,7 @@ import Testing
     }
 
     // In two processes, since each seeds its hashes anew: a walk over an unsorted dictionary shows in no single one.
+    // So many steps that seeds of each profile are among them.
     @Test func `two processes that simulate the same seed print the same SHA-256`() async throws {
         let folder = try TemporaryDirectory("simulate-test")
         defer { folder.remove() }
@@ -129,7 +130,7 @@ import Testing
         var digests: [String] = []
         for _ in 0..<2 {
             let (status, output) = try await ChildProcess.run(
-                Executable.path("linesman"), ["simulate", "--seed", "1", "--steps", "20000"],
+                Executable.path("linesman"), ["simulate", "--seed", "1", "--steps", "400000"],
                 environment: environment, directory: folder.path, timeout: .seconds(300))
             #expect(status.isSuccess, "\(output)")
             let told = output.split(separator: "\n").map(String.init).filter { $0.hasPrefix("sha256 ") }

@@ -6,7 +6,7 @@ import UnixSignals
 
 /// `linesman chaos`: breaks a running suite on purpose, one fault at a time, and says in figures what came of it.
 struct ChaosCommand: AsyncParsableCommand {
-    enum Target: String, ExpressibleByArgument, CaseIterable {
+    enum Target: String, ExpressibleByArgument, CaseIterable, Codable {
         case local
         case compose
     }
@@ -74,9 +74,10 @@ struct ChaosCommand: AsyncParsableCommand {
             return
         }
         if let publish, let report { return try ChaosReport.load(report).publish(in: publish) }
+        let kept = try KeptRounds(path: report, target: target)
         if target == .local { await SmallDisk.enterOwnNamespace() }
         let session = ChaosSession(
-            scenarios: chosen, rounds: rounds, kept: try KeptRounds(path: report), holdsControls: control,
+            scenarios: chosen, rounds: rounds, kept: kept, holdsControls: control,
             suites: suites, build: ChaosBuild(build ?? ProcessInfo.processInfo.environment["BUILD_VERSION"] ?? "dev"),
             allowsLeftOut: allowLeftOut)
         let (place, name) = (self.target, self.project)

@@ -90,6 +90,9 @@ struct ChaosReport: Codable, Sendable {
     var rounds: [Round] = []
     /// Where the last of them was held.
     var machine: String?
+    /// What they were held against, one and the same for all of a report; nil in reports that do not say so, which are
+    /// of private servers.
+    var target: ChaosCommand.Target?
     /// Scenarios that could not be held there, each with why; nil in reports that do not say so.
     var leftOut: [String: String]?
 
@@ -124,7 +127,13 @@ struct ChaosReport: Codable, Sendable {
         try Data((markdown + "\n").utf8).write(to: beside, options: .atomic)
     }
 
-    private static let marks = ("<!-- measured -->\n", "<!-- end of measured -->")
+    /// Between which a Markdown file has the table of what was held against one target.
+    private var marks: (begin: String, end: String) {
+        switch target ?? .local {
+        case .local: ("<!-- measured -->\n", "<!-- end of measured -->")
+        case .compose: ("<!-- measured on containers -->\n", "<!-- end of measured on containers -->")
+        }
+    }
 
     /// Writes the table between the marks of a Markdown file.
     ///
@@ -132,9 +141,9 @@ struct ChaosReport: Codable, Sendable {
     func publish(in path: String) throws {
         guard !rounds.isEmpty else { throw ChaosFailure("there is no round to publish") }
         let text = try String(contentsOfFile: path, encoding: .utf8)
-        guard let begin = text.range(of: Self.marks.0),
-            let end = text.range(of: Self.marks.1, range: begin.upperBound..<text.endIndex)
-        else { throw ChaosFailure("\(path) has no \(Self.marks.0)and \(Self.marks.1)") }
+        guard let begin = text.range(of: marks.begin),
+            let end = text.range(of: marks.end, range: begin.upperBound..<text.endIndex)
+        else { throw ChaosFailure("\(path) has no \(marks.begin)and \(marks.end)") }
         let own = rounds.filter { !$0.isControl }
         let sentence =
             "\(own.count) rounds, \(own.count(where: \.passed)) of them held; \(rounds.count - own.count) controls. "
@@ -236,10 +245,16 @@ final class KeptRounds: Sendable {
     private let path: String?
     private let kept: NIOLockedValueBox<ChaosReport>
 
-    /// - Throws: when the file is there and is no report.
-    init(path: String?) throws {
+    /// - Throws: when the file is there and is no report, or one of another target.
+    init(path: String?, target: ChaosCommand.Target = .local) throws {
         self.path = path
-        kept = NIOLockedValueBox(try path.map { try ChaosReport.load($0) } ?? ChaosReport())
+        var report = try path.map { try ChaosReport.load($0) } ?? ChaosReport()
+        let before = report.target ?? .local
+        guard report.rounds.isEmpty || before == target else {
+            throw ChaosFailure("\(path ?? "") has rounds held against \(before); --report must name another file")
+        }
+        report.target = target
+        kept = NIOLockedValueBox(report)
     }
 
     var report: ChaosReport { kept.withLockedValue { $0 } }

@@ -42,7 +42,7 @@ struct SimulateCommand: ParsableCommand {
             let text = (told.history + told.violations).joined(separator: "\n") + "\n"
             try text.write(toFile: history, atomically: true, encoding: .utf8)
         }
-        let begin = MachineClock.real.now
+        let begin = Self.processorTime
         let series = SimulationSeries.run(from: seed, steps: steps, untilFailure: untilFailure) {
             Console.say(Self.line($0))
         }
@@ -50,9 +50,16 @@ struct SimulateCommand: ParsableCommand {
         Console.say("\(series.seeds) seeds, \(series.steps) steps, \(length) simulated seconds")
         Console.say("sha256 \(series.digest)")
         // Never the same twice, so it is no part of what is.
-        Console.complain(Self.pace(series.simulated, in: MachineClock.real.now.since(begin)))
+        Console.complain(Self.pace(series.simulated, in: Self.processorTime - begin))
         for outcome in series.failures { try explain(outcome) }
         if !series.failures.isEmpty { throw ArgumentParser.ExitCode(1) }
+    }
+
+    /// What this process has used of the cores.
+    private static var processorTime: Duration {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 
     static func pace(_ simulated: Duration, in took: Duration) -> String {
@@ -75,9 +82,14 @@ struct SimulateCommand: ParsableCommand {
         Console.say("seed \(outcome.seed) shrunk from \(shrunk.of) troubles to \(shrunk.troubles.count):")
         for trouble in shrunk.troubles { Console.say("  \(trouble)") }
         guard let keep else { return }
-        let line = KeptSeed(seed: outcome.seed, reason: shrunk.violation).line + "\n"
-        let before = (try? String(contentsOfFile: keep, encoding: .utf8)) ?? ""  // none yet
-        try (before + line).write(toFile: keep, atomically: true, encoding: .utf8)
+        try Self.keep(KeptSeed(seed: outcome.seed, reason: shrunk.violation), in: keep)
         Console.say("seed \(outcome.seed) is kept in \(keep)")
+    }
+
+    /// - Throws: when the file is there and is no such list; then it stays as it is.
+    static func keep(_ kept: KeptSeed, in path: String) throws {
+        let isThere = FileManager.default.fileExists(atPath: path)
+        let list = isThere ? try String(contentsOfFile: path, encoding: .utf8) : ""
+        try kept.added(to: list).write(toFile: path, atomically: true, encoding: .utf8)
     }
 }

@@ -33,11 +33,25 @@ enum Fault {
     case smuggle(Int, GameID)
     case order(OperatorOrder)
     case hearsChanged(Int)
+
+    /// The shard that it breaks or mends; nil when it is none.
+    var shard: Int? {
+        switch self {
+        case .killShard(let index), .restartShard(let index), .pauseShard(let index), .resumeShard(let index),
+            .drainShard(let index), .cutShardFromBus(let index), .joinShardToBus(let index),
+            .cutShardFromDatabase(let index), .joinShardToDatabase(let index), .makeIll(let index),
+            .makeWell(let index):
+            index
+        default: nil
+        }
+    }
 }
 
 extension Simulation {
     mutating func strike(_ fault: Fault) {
         watch.disturbed(at: now)
+        if let index = fault.shard { watch.struck[index] = now }
+        log.add("\(fault)")
         record("fault \(fault)")
         switch fault {
         case .killShard(let index): shards[index].process.isRunning = false

@@ -40,6 +40,8 @@ enum Plant: String, CaseIterable, Sendable {
     case killSwitchUnread
     /// An order is sent whatever the kill-switch file says.
     case killFileUnread
+    /// What rests stays at the venue whatever the kill switch says.
+    case cancelsForgotten
     /// An order does not wait until the one before it in its market has ended.
     case marketUnlocked
     /// A position is paid out at every look.
@@ -64,6 +66,8 @@ enum Plant: String, CaseIterable, Sendable {
     case planLossUnbounded
     /// A plan whose leg stands alone counts as done.
     case nakedIsDone
+    /// Who works on a plan whose leg stands alone never looks at it again.
+    case nakedForgotten
     /// A plan is worked on by whoever finds it, whosever it is.
     case leaseIgnored
     /// The reservation of a plan ends with its first order.
@@ -72,6 +76,8 @@ enum Plant: String, CaseIterable, Sendable {
     case legUnseen
     /// That no shard is left is told to nobody.
     case absenceUntold
+    /// That market-discovery is back is told to nobody.
+    case recoveryUntold
     /// What must be told is not committed with the booking: whoever dies then has told nobody.
     case alertForgotten
 
@@ -105,6 +111,7 @@ enum Plant: String, CaseIterable, Sendable {
         case .silenceIsRefusal: "the venue"
         case .killSwitchUnread: "past the kill switch"
         case .killFileUnread: "past the kill-switch file"
+        case .cancelsForgotten: "rests past the kill switch"
         case .marketUnlocked: "sells more than is held"
         case .paidTwice: "the books make it"
         case .settlementForgotten: "the books make it"
@@ -116,12 +123,13 @@ enum Plant: String, CaseIterable, Sendable {
         case .reserveSpent: "kept for cancels"
         case .refusalForgotten: "while the venue wants none"
         case .planLossUnbounded: "of which it may lose"
-        case .nakedIsDone: "stands alone"
+        case .nakedIsDone, .nakedForgotten: "stands alone"
         case .leaseIgnored: "at work on"
         case .planReservationEnds: "while its reservation is"
         case .legUnseen: "bets against a leg"
         case .absenceUntold: "nobody is told that all shards are away"
-        case .alertForgotten: "nobody is told that"
+        case .recoveryUntold: "it is told still that market-discovery is away"
+        case .alertForgotten: "nobody is told that o"
         }
     }
 }

@@ -219,6 +219,7 @@ extension Simulation {
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
         case .answerOperator(let request, .accepted): keep(operatorOrders[request])
         case .raiseAlert(.allShardsUnhealthy, _, _) where plant == .absenceUntold: break
+        case .recoverAlert(.noMarketDiscoveryServices, _, _) where plant == .recoveryUntold: break
         case .raiseAlert(let kind, _, _):
             orchestrators[index].toldAlerts.insert(kind)
             orchestrators[index].firing.insert(kind)

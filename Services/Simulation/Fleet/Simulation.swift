@@ -110,6 +110,7 @@ struct Simulation {
             path.books.databaseNow = now
             steps += 1
             log.add(now.nanoseconds)
+            log.add(happening.kind)
             happen(happening)
             if happening.touchesOwners { watchOwners() }
         }
@@ -148,12 +149,14 @@ struct Simulation {
         case .fault(let fault): strike(fault)
         case .path(let happening): pathHappens(happening)
         case .pathFault(let fault):
+            log.add("\(fault)")
             record("fault \(fault)")
             strike(fault)
         case .check:
             check()
-            watchAllShards()
+            watchFleetAlerts()
             watchLosses()
+            watchResting()
             watchAlerts()
             agenda.plan(.check, at: now.advanced(by: .milliseconds(250)))
         }

@@ -7,7 +7,7 @@ import Resilience
 ///
 /// It looks after every step that may change who owns a game, and four times a second: time alone may end a lease.
 struct Watch {
-    /// How long a game may have no owner while nothing is broken and a shard has room.
+    /// How long a game may have no owner while somebody leads, a shard has room, and its own shard is not struck.
     ///
     /// The worst is a shard and the leader dying together: 3 s until another leads, 2.5 s in which it judges nobody,
     /// 2 s of lease, and 5 s of grace for what a shard does not take up.
@@ -17,6 +17,14 @@ struct Watch {
 
     var lastDisturbance = MachineInstant.origin
     var ledSince: MachineInstant?
+    /// Since when a leader has heard and a well shard has had room, with every message and statement on its way.
+    var ableSince: MachineInstant?
+    /// When each shard was broken, or mended, last: a game that is its own may need a new owner since.
+    var struck: [Int: MachineInstant] = [:]
+    var shardsCause = CauseWatch()
+    var discoveryCause = CauseWatch()
+    /// How often somebody looked while `unownedBound` could have been missed and things still broke.
+    var judged = 0
     var unownedSince: [GameID: MachineInstant] = [:]
     var zombieSince: [GameID: [Int: MachineInstant]] = [:]
     var longestUnowned = Duration.zero
@@ -27,28 +35,42 @@ struct Watch {
 
 extension Simulation {
     mutating func check() {
+        let isAble = isLed && hasRoom && !isImpeded
+        watch.ableSince = isAble ? (watch.ableSince ?? now) : nil
+        if let able = watch.ableSince, now.since(able) > Watch.unownedBound, isBroken { watch.judged += 1 }
         watchOwners()
         log.add(Int64(shards.reduce(0) { $0 * 31 + $1.engine.watchedCount }))
     }
 
     /// Every game has one owner, and nobody else takes himself for it, but for as long as `Watch` allows.
     mutating func watchOwners() {
-        if lossPercent > 0 || failPercent > 0 || !isBusUp || path.trouble.slowness > 0 { watch.disturbed(at: now) }
+        if isImpeded {
+            watch.disturbed(at: now)
+            watch.ableSince = nil
+        }
         watch.ledSince = isLed ? (watch.ledSince ?? now) : nil
         for (game, status) in scoreboard.sorted(by: { $0.key < $1.key }) {
             if status == .live, owner(of: game) == nil {
-                let since = max(watch.unownedSince[game] ?? now, watch.lastDisturbance)
-                watch.unownedSince[game] = watch.unownedSince[game] ?? now
-                watch.longestUnowned = max(watch.longestUnowned, now.since(since))
-                if now.since(since) > Watch.unownedBound, hasRoom {
-                    violations.append("\(now.nanoseconds / 1_000_000) ms: \(game) is watched by nobody")
-                    watch.unownedSince[game] = now
-                }
+                checkUnowned(game)
             } else {
                 watch.unownedSince[game] = nil
             }
             for index in shards.indices { checkZombie(game, on: index) }
         }
+    }
+
+    /// What is broken counts only where it concerns the game: its own shard, or whoever would give it to another.
+    private mutating func checkUnowned(_ game: GameID) {
+        let begin = watch.unownedSince[game] ?? now
+        watch.unownedSince[game] = begin
+        // Nobody trades a game of which no market is known.
+        guard let row = database.rows[game], row.isMapped, let able = watch.ableSince else { return }
+        let own = row.seat.flatMap { seat in shards.firstIndex { $0.id == seat.shard } }
+        let since = max(begin, able, own.flatMap { watch.struck[$0] } ?? begin)
+        watch.longestUnowned = max(watch.longestUnowned, now.since(since))
+        guard now.since(since) > Watch.unownedBound else { return }
+        violations.append("\(now.nanoseconds / 1_000_000) ms: \(game) is watched by nobody")
+        watch.unownedSince[game] = now
     }
 
     private mutating func checkZombie(_ game: GameID, on index: Int) {
@@ -78,6 +100,17 @@ extension Simulation {
             shards[index].engine.standing(at: clock(of: index)) != .silent
         else { return nil }
         return index
+    }
+
+    /// Whether something is in the way of what they all say, ask and store.
+    var isImpeded: Bool {
+        lossPercent > 0 || failPercent > 0 || !isBusUp || path.trouble.slowness > 0 || path.trouble.isDiskFull
+    }
+
+    /// Whether a process of the fleet is away, stands still, or is cut off.
+    private var isBroken: Bool {
+        (shards.map(\.process) + orchestrators.map(\.process)).contains { !$0.isAble || !$0.hasBus || !$0.hasDatabase }
+            || shards.contains(where: \.isIll)
     }
 
     /// Whether somebody could lead and hear, and has a well shard for one more game; a standby knows them too.

@@ -41,7 +41,7 @@ struct OrderPath {
         books.fillStanding = profile.takesFillsBack ? .provisional : .confirmed
         books.budgetLimits = profile.budget
         venue = SimulatedVenue(
-            cash: Self.bankroll, keepsKeys: seed % 2 == 0, takesFillsBack: profile.takesFillsBack)
+            cash: Self.bankroll, keepsKeys: profile.keepsKeys, takesFillsBack: profile.takesFillsBack)
         var limits = PathWatch.limits
         limits.dailyLoss = profile.dailyLoss
         var safeguards = Safeguards()
@@ -152,6 +152,8 @@ struct SimulatedExecutor {
     var balance: (money: Money, at: MachineInstant, asked: MachineInstant)?
     /// When an exit was last asked for, and of how much: one that nobody takes is not asked for at every look.
     var exitsAsked: [MarketID: (at: MachineInstant, net: Int64)] = [:]
+    /// What it has booked as resting, for when it cannot read the books.
+    var resting: [OrderID: VenueOrderID] = [:]
     /// The plans that it works on.
     var drivers: [IntentID: SimulatedDriver] = [:]
     var inbox: [Simulation.Happening] = []

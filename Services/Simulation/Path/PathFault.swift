@@ -39,6 +39,14 @@ enum PathFault: Hashable {
     case killFileUnknown(Bool)
     case feed(Int, isUp: Bool)
     case flushBus
+
+    /// Whether it is market-discovery that stands still or is not heard.
+    var isOfDiscovery: Bool {
+        switch self {
+        case .pauseDiscovery, .resumeDiscovery, .discoveryBus: true
+        default: false
+        }
+    }
 }
 
 extension Simulation {
@@ -97,7 +105,10 @@ extension Simulation {
     /// The server itself is away, for everybody.
     private mutating func setDatabase(isUp: Bool) {
         watch.disturbed(at: now)
-        for index in shards.indices { shards[index].process.hasDatabase = isUp }
+        for index in shards.indices {
+            shards[index].process.hasDatabase = isUp
+            watch.struck[index] = now
+        }
         for index in orchestrators.indices { orchestrators[index].process.hasDatabase = isUp }
         for index in path.processors.indices { path.processors[index].process.hasDatabase = isUp }
         for index in path.executors.indices { path.executors[index].process.hasDatabase = isUp }

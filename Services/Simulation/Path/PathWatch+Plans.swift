@@ -100,8 +100,23 @@ extension Simulation {
     }
 
     /// Whether somebody works on a leg that nobody takes within the loss allowed: no play moves its book any more.
+    ///
+    /// Nobody does when the plan itself, told what the venue's books are, would send nothing.
     func standsStill(_ plan: IntentID) -> Bool {
-        path.books.unevenness(of: plan) != 0 && path.executors.contains { $0.drivers[plan] != nil }
+        guard path.books.unevenness(of: plan) != 0 else { return false }
+        return path.executors.contains { executor in
+            guard let driver = executor.drivers[plan], !driver.isWaiting, driver.open == nil else { return false }
+            var books: [MarketID: OrderBook] = [:]
+            for market in Set(driver.approved.signal.legs.map(\.market)) {
+                guard let listing = path.venue.listings[market], listing.isTrading else { continue }
+                books[market] = listing.book
+            }
+            var known = driver.plan
+            let here = clock(of: executor.process)
+            var effects = known.handle(.books(books), at: here)
+            if driver.permission != .all { effects += known.handle(.permission(.all), at: here) }
+            return !effects.contains { if case .send = $0 { true } else { false } }
+        }
     }
 
     /// After calm every plan has ended, with both legs even, or with a market that was paid out before.

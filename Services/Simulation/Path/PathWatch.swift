@@ -14,7 +14,8 @@ struct PathWatch {
     private var decided: Set<SignalID> = []
     var approved = 0
     var plans = 0
-    var sent = 0
+    /// Orders that were written to the venue, arrived or not.
+    var sent: Set<OrderID> = []
 
     /// False when the signal was decided before.
     mutating func decides(_ signal: SignalID) -> Bool { decided.insert(signal).inserted }
@@ -28,16 +29,18 @@ struct PathWatch {
         limits.allowsHedging = true
         return limits
     }()
-    /// Since when no shard has been able to serve, while a leader could see it.
-    var allDeadSince: MachineInstant?
     /// Since when the day's loss has been past its limit, with somebody there to halt for it.
     var lossSince: MachineInstant?
     var budget = BudgetWatch()
+    /// Since when somebody who could take an order back has known that nothing may rest.
+    var restingSince: [OrderID: MachineInstant] = [:]
     /// Orders that open or enlarge a position, and those that do neither.
     var entries = OrderWatch()
     var exits = OrderWatch()
     /// What was exposed and short when the books were looked at last, past the limits.
     var excess = Excess()
+    /// And how many bookings there were.
+    var mark = 0
 
     mutating func violated(_ text: String, at now: MachineInstant) {
         guard violations.count < 50 else { return }
@@ -75,7 +78,10 @@ extension Simulation {
     /// limit by then may stay or shrink, and nothing else may add to it.
     mutating func watchBooks(mayOpen: Bool = false) {
         for id in path.books.touched { watchIntent(id) }
-        if path.books.touched.isEmpty, path.watch.excess.isNone { return }
+        // A payout touches no intent.
+        let isBooked = path.books.mark != path.watch.mark
+        path.watch.mark = path.books.mark
+        if path.books.touched.isEmpty, !isBooked, path.watch.excess.isNone { return }
         let exposure = path.books.exposure
         watchCash(exposure)
         let before = path.watch.excess
@@ -126,8 +132,8 @@ extension Simulation {
     }
 
     mutating func watchSend(_ claimed: SimulatedBooks.Claimed) {
-        path.watch.sent += 1
         let id = claimed.order.request.id
+        if !path.watch.sent.insert(id).inserted { violated("\(id) is sent twice") }
         if path.trouble.isKillFilePresent || path.trouble.isKillFileUnknown {
             violated("\(id) is sent past the kill-switch file")
         }
@@ -169,7 +175,7 @@ extension Simulation {
             path.books.intents[booking.order.intent]?.plan == nil
         else { return }
         // What it sells may have been taken back meanwhile, at the venue before we hear of it.
-        guard path.books.reversed.isEmpty, !path.venue.hasTakenBack else { return }
+        guard !path.venue.takenBackIn.contains(booking.order.request.market) else { return }
         let (was, now) = (before?.netHundredths ?? 0, booking.position.netHundredths)
         if was.signum() * now.signum() < 0 || abs(now) > abs(was) {
             violated("\(booking.order.request.id) sells more than is held: \(was) becomes \(now)")
@@ -184,25 +190,6 @@ extension Simulation {
 
     mutating func watchJudgement(_ judgement: ReconciliationJudgement) {
         for difference in judgement.lasting { violated("the venue's books differ for good: \(difference.name)") }
-    }
-
-    // MARK: Alerts of the fleet
-
-    /// All shards away for long, with a leader that hears: people must have been told (DESIGN section 10: 8 s).
-    mutating func watchAllShards() {
-        guard path.isOn else { return }
-        let isAnyAlive = shards.contains { $0.process.isRunning && !$0.process.isPaused && $0.process.hasBus }
-        guard !isAnyAlive, let led = watch.ledSince else {
-            path.watch.allDeadSince = nil
-            return
-        }
-        // Whatever else is broken: a leader that hears needs nobody for it.
-        let since = max(path.watch.allDeadSince ?? now, led)
-        path.watch.allDeadSince = path.watch.allDeadSince ?? now
-        if now.since(since) > .seconds(8) {
-            let isTold = orchestrators.contains { $0.toldAlerts.contains(.allShardsUnhealthy) }
-            if !isTold { violated("nobody is told that all shards are away") }
-        }
     }
 
     // MARK: In the end

@@ -18,7 +18,7 @@ extension Simulation {
         planPath(.readBalance(index, life: life), within: 10...50)
         if profile.hasArbitrage { planPath(.sweepPlans(index, life: life), within: 100...1_000) }
         if path.venue.takesFillsBack { planPath(.followFills(index, life: life), within: 100...5_000) }
-        if path.books.budgetLimits != nil { planPath(.cancelAll(index, life: life), within: 100...1_000) }
+        planPath(.cancelAll(index, life: life), after: .milliseconds(550))
         planPath(.tellUntold(index, life: life), after: .seconds(2))
         planPath(.payOut(index, life: life), within: 1_000...5_000)
         planPath(.reconcile(index, life: life), within: 10...100)
@@ -213,8 +213,11 @@ extension Simulation {
         watchArrival(claimed)
         record("venue takes \(claimed.order.request.id): \(news)")
         if path.venue.orders.count > count, path.venue.orders[count].isOpen {
-            // It answers when it has done with it.
-            planPath(.linger(count, index, life: life, claimed, replyBy: replyBy), within: 100...6_000)
+            // It answers when it has done with it; who takes long for it takes very long.
+            let work = path.milliseconds(100...6_000)
+            planPath(
+                .linger(count, index, life: life, claimed, replyBy: replyBy),
+                after: work < .seconds(5) ? work : work * 5)
         } else {
             answer(news, index, life, claimed, replyBy: replyBy)
         }
@@ -272,7 +275,8 @@ extension Simulation {
         watchBooking(before, booked)
         watchPosition(held, booked)
         // A sale of what was taken back meanwhile opens the other side, and nobody asked the limits about that.
-        watchBooks(mayOpen: before?.request.action == .sell && !path.books.reversed.isEmpty)
+        let sold = before.flatMap { $0.request.action == .sell ? $0.request.market : nil }
+        watchBooks(mayOpen: sold.map(path.venue.takenBackIn.contains) ?? false)
         oweAlerts(booked?.alerts ?? [])
         record("e\(index) books \(told) of \(id): \(booked?.order.state.rawValue ?? "nothing")")
         if let booked { log.add("\(id) \(booked.order.state.rawValue) \(booked.order.filled)") }
@@ -282,6 +286,7 @@ extension Simulation {
     /// What follows from a booking: alerts, an investigation.
     mutating func note(_ index: Int, _ booking: OrderBooking) {
         let id = booking.order.request.id
+        path.executors[index].resting[id] = booking.order.state.isTerminal ? nil : booking.order.venueOrder
         if booking.order.state == .unknown || booking.order.state == .resting {
             path.executors[index].engine.missing(
                 id, connectionClosed: true, at: clock(of: path.executors[index].process))

@@ -133,6 +133,7 @@ extension Simulation {
 
     private mutating func look(after driver: inout SimulatedDriver, _ index: Int) throws {
         guard !driver.isWaiting else { return }
+        if plant == .nakedForgotten, driver.plan.naked != nil { return }
         let fate = fate(of: path.executors[index].process)
         guard fate.isAnswered else {
             // Nothing can be stored, so nothing can be sent.

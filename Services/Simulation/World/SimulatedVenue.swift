@@ -44,6 +44,8 @@ struct SimulatedVenue {
     let takesFillsBack: Bool
     /// Orders of which a fill was taken back: what is free again may trade before anybody heard of that.
     private(set) var takenFrom: Set<OrderID> = []
+    /// Markets in which a fill was taken back.
+    private(set) var takenBackIn: Set<MarketID> = []
     private(set) var standings: [FillID: FillStanding] = [:]
     /// Of each market, in their order.
     private var tape: [MarketID: [Fill]] = [:]
@@ -150,9 +152,6 @@ struct SimulatedVenue {
         return undecided
     }
 
-    /// Whether it has ever taken back a fill.
-    var hasTakenBack: Bool { standings.values.contains(.reversed) }
-
     /// A fill is certain now, or never was.
     mutating func conclude(_ id: FillID, isTrue: Bool) {
         guard standings[id] == .provisional else { return }
@@ -161,6 +160,7 @@ struct SimulatedVenue {
         orders[index].fills.removeAll { $0.id == id }
         takenFrom.insert(orders[index].request.id)
         let market = orders[index].request.market
+        takenBackIn.insert(market)
         tape[market]?.removeAll { $0.id == id }
         hold(
             .rebuilt(market, from: tape[market] ?? [], settledAt: listings[market]?.value),
