@@ -8,12 +8,8 @@ struct CauseWatch {
 
     /// What is wrong with what people are told; nil when nothing is.
     ///
-    /// - Parameters:
-    ///   - isPresent: whether there is a cause for the alert; nil where nobody can say.
-    ///   - isTold: whether who leads tells it.
-    ///   - since: since when somebody has led who hears; nil while nobody does.
-    ///   - late: from when on it must be told.
-    ///   - false: from when on it must not be told any more.
+    /// Whether there is a cause is nil where nobody can say; who leads must tell it after `late`, and not any more
+    /// when it has been gone for `end`, both counted from when somebody leads who hears.
     mutating func judge(
         _ isPresent: Bool?, isTold: Bool, ledSince since: MachineInstant?, late: Duration, false end: Duration,
         at now: MachineInstant
