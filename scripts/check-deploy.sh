@@ -25,6 +25,11 @@ if docker compose version >/dev/null 2>&1; then
             exit 1
         fi
     done
+    if env -u POSTGRES_PASSWORD REDIS_PASSWORD=x PUBLISH_ADDRESS=10.0.0.1 docker compose --env-file /dev/null \
+        -f docker-compose.yml -f deploy/compose.published.yml config --quiet 2>/dev/null; then
+        echo "check: deploy/compose.published.yml publishes PostgreSQL under the password that everybody knows" >&2
+        exit 1
+    fi
     echo "check: the compose files of other hosts"
 else
     echo "check: docker-compose.yml left out: no docker compose"

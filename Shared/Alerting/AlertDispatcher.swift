@@ -80,7 +80,10 @@ public final class AlertDispatcher: Sendable {
             seed: random.withGenerator { $0.next() }, at: clock.now)
         core = NIOLockedValueBox(Core(engine: engine, sinks: sinks, settings: settings))
         // There before the first delivery: what a counter is born with, nobody who asks for its increase sees.
-        for name in sinks.keys { _ = self.metrics.deliverySeconds(at: name) }
+        for name in sinks.keys {
+            _ = self.metrics.deliverySeconds(at: name)
+            for code in AlertError.Code.allCases { _ = self.metrics.failed(at: name, code) }
+        }
     }
 
     // MARK: - What others say

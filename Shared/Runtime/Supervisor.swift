@@ -83,6 +83,8 @@ public final class Supervisor: Sendable {
             guard !state.isDraining else { return }
             precondition(!state.reports.contains { $0.name == name }, "two parts are named \(name)")
             state.reports.append(PartReport(name: name, tier: tier))
+            // There before the first restart: what a counter is born with, nobody who asks for its increase sees.
+            _ = restarts(of: name)
             // `drain` awaits it.
             state.tasks.append((name, Task { await self.supervise(name, tier, body) }))
         }
@@ -139,6 +141,10 @@ public final class Supervisor: Sendable {
         update(name) { $0.state = .stopped }
     }
 
+    private func restarts(of name: String) -> Counter {
+        metrics.counter("supervisor_restarts_total", "Restarts of supervised parts.", labels: ["part": name])
+    }
+
     private func noteRestart(
         _ name: String, _ tier: Tier, _ error: any Error, after runTime: Duration, delay: Duration
     ) {
@@ -149,8 +155,7 @@ public final class Supervisor: Sendable {
             report.lastRunTime = runTime
             return report.restarts
         }
-        let labels = ["part": name, "reason": "\(type(of: error))"]
-        metrics.counter("supervisor_restarts_total", "Restarts of supervised parts.", labels: labels).increment()
+        self.restarts(of: name).increment()
         metrics.histogram("supervisor_run_seconds", "How long runs that failed had lasted.", labels: ["part": name])
             .observe(runTime)
         log.warning(

@@ -73,6 +73,43 @@ import Testing
         }
     }
 
+    /// The rows of a published table, by scenario, each with its columns by their titles.
+    private static func measured(between begin: String, _ end: String) throws -> [String: [String: String]] {
+        let text = try text()
+        let from = try #require(text.range(of: begin)), to = try #require(text.range(of: end))
+        let rows = text[from.upperBound..<to.lowerBound].split(separator: "\n").filter { $0.hasPrefix("| ") }
+            .map { $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) } }
+        let titles = try #require(rows.first)
+        return Dictionary(
+            uniqueKeysWithValues: rows.dropFirst().map { row in
+                (row[0], Dictionary(uniqueKeysWithValues: zip(titles, row)))
+            })
+    }
+
+    @Test func `every scenario is measured in twenty rounds or more, all held, with nothing lost and no false alert`()
+        throws
+    {
+        let rows = try Self.measured(between: "<!-- measured -->", "<!-- end of measured -->")
+        #expect(Set(rows.keys) == Set(Scenario.all.map(\.name)))
+        for (name, row) in rows.sorted(by: { $0.key < $1.key }) {
+            let rounds = Int(row["Rounds"] ?? "") ?? 0
+            #expect(rounds >= 20 && row["Held"] == "\(rounds)", "\(name): \(row)")
+            for title in ["Lost", "Twice", "False alerts"] { #expect(row[title] == "0", "\(name): \(title)") }
+            #expect(row["Messages lost"]?.hasPrefix("0 of ") == true, "\(name)")
+            #expect(row["Controls"]?.hasSuffix(" caught") == true, "\(name)")
+        }
+    }
+
+    @Test func `every scenario is measured on containers too, or says why not`() throws {
+        let (begin, end) = ("<!-- measured on containers -->", "<!-- end of measured on containers -->")
+        let rows = try Self.measured(between: begin, end)
+        #expect(Set(rows.keys) == Set(Scenario.all.map(\.name)))
+        let text = try Self.text()
+        for (name, row) in rows where row["Held"] != row["Rounds"] {
+            #expect(row["Held"] == "left out" && text.contains("\n- \(name): "), "\(name): \(row)")
+        }
+    }
+
     @Test func `each section says what to see in the metrics, and each of them exists`() throws {
         let text = try Self.text()
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

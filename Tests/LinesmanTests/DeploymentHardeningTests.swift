@@ -64,6 +64,39 @@ import Testing
         #expect(ending == ["demo-settings", "settings"])
     }
 
+    @Test func `the image is built by one service, and no other suite's settings are written under one that runs`() throws {
+        let services = try Self.services()
+        let building = services.filter { $0.value.contains("\n    build: .") }.keys.sorted()
+        #expect(building == ["market-discovery"], "others would build it at the same moment")
+        for (name, text) in services where text.contains("image: linesman:") {
+            #expect(text.contains("pull_policy: never"), "\(name)")
+        }
+        let asks = "linesman health --url http://orchestrator:8080"
+        for name in ["settings", "demo-settings"] {
+            let text = try #require(services[name])
+            #expect(text.contains("grep -qs linesman_demo /etc/linesman/linesman.toml && \(asks)"), "\(name)")
+        }
+        #expect(services["demo-settings"]?.contains("exit 1") == true)
+        let restarting = services.filter { $0.value.contains("service_completed_successfully, restart: true}") }.keys
+        #expect(Set(restarting).isSuperset(of: Self.writing(services)))
+    }
+
+    /// Services that write to PostgreSQL.
+    private static func writing(_ services: [String: String]) -> Set<String> {
+        let programs = ["orchestrator", "market-discovery", "signal-processor", "execution-service", "game-shard"]
+        return Set(services.filter { _, text in programs.contains { text.contains("command: [\($0)]") } }.keys)
+    }
+
+    @Test func `who restores a backup stops everybody who writes`() throws {
+        let writing = Self.writing(try Self.services())
+        #expect(writing.count == 7)
+        let text = try DeploymentFilesTests.text("docs/OPERATIONS.md")
+        let begin = try #require(text.range(of: "To restore, with the kill switch engaged"))
+        let stop = try #require(text[begin.upperBound...].firstMatch(of: /\ndocker compose .*stop (.+)\n/))
+        #expect(Set(stop.1.split(separator: " ").map(String.init)) == writing)
+        #expect(stop.0.contains("--profile ha"))
+    }
+
     @Test func `what must outlive a container is on a volume`() throws {
         let file = try DeploymentFilesTests.text("docker-compose.yml")
         let volumes = try #require(Self.blocks(of: file, indent: "").first { $0.name == "volumes" })

@@ -38,6 +38,25 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1)))
+    func `a suite whose orchestrator trades live is not rehearsed with, whatever its settings file names`()
+        async throws
+    {
+        func page(_ mode: String) -> StatusServer {
+            let routes = StatusRoutes(checks: { [:] }, metrics: { "" }, status: { "{\"tradingMode\":\"\(mode)\"}" })
+            return StatusServer(port: 0, routes: routes, log: .quiet)
+        }
+        let (paper, live) = (page("paper"), page("live"))
+        // Both end with this test.
+        let running = [paper, live].map { server in Task { try await server.run() } }
+        defer { for one in running { one.cancel() } }
+        let well = "http://127.0.0.1:\(await paper.boundPort())"
+        try await RealMoney.refuse(pages: [well, "http://127.0.0.1:1"])
+        let other = "http://127.0.0.1:\(await live.boundPort())"
+        let refused = await #expect(throws: ChaosFailure.self) { try await RealMoney.refuse(pages: [well, other]) }
+        #expect(refused.map { "\($0)" }?.contains("trades real money") == true)
+    }
+
     @Test func `a row that was seen and is gone is missing, though as many have come`() async throws {
         try await withTables { pool, _ in
             // What it refers to is of no concern here.

@@ -38,6 +38,8 @@ import Testing
                 try record("nakedLeg", at: 300, severity: "warning"),
                 try record("orderUnknown", at: 310, lasting: false),
                 try record("killSwitchEngaged", at: 400),
+                try record("exitHeldBack", at: 401),
+                try record("nakedLegHeldBack", at: 402),
                 try record("auditHead", at: 500, fileOnly: true),
             ], to: 10_100 * Self.second)
         #expect(value("mean time to recover", of: found)?.value == "20 s (2 critical causes)")
@@ -69,7 +71,20 @@ import Testing
         let found = Reliability([end, end], from: 0, to: 1_000 * Self.second)
         #expect(found.records == 1)
         #expect(value("mean time to recover", of: found)?.value == "5 s (1 critical causes)")
-        #expect(value("available", of: found)?.value == "99.500 %")
+        #expect(value("available", of: found)?.value == "99.471 %", "since it began, of which nothing else is known")
+    }
+
+    @Test func `days before the first word of the suite count for nothing`() throws {
+        let records = [
+            try record("auditHead", at: 1_000, fileOnly: true),
+            try record("RedisConnectivityIssue", at: 1_900),
+            try record("RedisConnectivityIssue", "recovered", at: 2_000),
+        ]
+        for from in [nil, 0, 1_000 * Self.second] as [Int64?] {
+            let found = Reliability(records, from: from, to: 2_000 * Self.second)
+            #expect(found.from == 1_000 * Self.second)
+            #expect(value("available", of: found)?.value == "90.000 %")
+        }
     }
 
     @Test func `only what reaches into the days asked for is counted`() throws {

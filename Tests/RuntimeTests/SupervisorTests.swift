@@ -74,7 +74,7 @@ import Testing
         await stand.time.untilSleepers(1)
         let report = stand.supervisor.report.first
         #expect(report?.restarts == 1 && report?.lastError == "broken" && report?.lastRunTime == .seconds(5))
-        let key = "supervisor_restarts_total{part=\"feed\",reason=\"Broken\"}"
+        let key = "supervisor_restarts_total{part=\"feed\"}"
         #expect(stand.metrics.snapshot()[key] == 1)
         let line = stand.capture.lines.first { $0.contains("will restart") } ?? ""
         #expect(line.contains("part=feed") && line.contains("reason=broken") && line.contains("run_time_ms=5000"))

@@ -5,13 +5,29 @@ import Testing
 
 /// What the five services export, beside what docs/OPERATIONS.md says of it.
 @Suite struct MetricsTests {
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
     /// Name and kind of each documented metric.
     private static func documented() throws -> [String: String] {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
         let text = try String(contentsOf: root.appending(path: "docs/OPERATIONS.md"), encoding: .utf8)
         let lines = text.matches(of: /(?m)^\| `([a-z_]+)` \| (counter|gauge|histogram) \|/)
         return Dictionary(lines.map { (String($0.1), String($0.2)) }, uniquingKeysWith: { $1 })
+    }
+
+    /// Of which deploy/prometheus/rules.yml asks the increase.
+    private static func asked(of service: String) throws -> [String] {
+        let rules = try String(contentsOf: root.appending(path: "deploy/prometheus/rules.yml"), encoding: .utf8)
+        let all = rules.matches(of: /increase\((\w+)/).map { String($0.1) }
+        #expect(all.count > 8)
+        return all.filter { name in
+            switch name {
+            case "venue_rate_limited_total": service == "execution-service"
+            case "alert_attempts_failed_total": false
+            case _ where name.hasPrefix("db_journal"): service == "game-shard"
+            default: true
+            }
+        }
     }
 
     @Test(.timeLimit(.minutes(4)))
@@ -37,6 +53,8 @@ import Testing
                     for metric in found {
                         #expect(documented[String(metric.1)] == String(metric.2), "\(metric.1) of \(service)")
                     }
+                    // What rules ask the increase of must be there before it grows.
+                    for name in try Self.asked(of: service) { #expect(text.contains("\n\(name)"), "\(name) of \(service)") }
                     let status = try await fleet.get(service, "/status").body
                     #expect(status.contains("\"service\":\"\(service)\""), "\(status.prefix(300))")
                 }

@@ -15,6 +15,8 @@ final class VenueReads: Sendable {
     private let log: Logger
     private let refused: @Sendable (VenueError) -> Void
     private let pause = NIOLockedValueBox(ReadPause())
+    /// There before the first, or nobody who asks for its increase sees it.
+    private let refusals: Counter
 
     /// `refused` hears of every answer that makes no sense.
     init(
@@ -25,6 +27,7 @@ final class VenueReads: Sendable {
         self.clock = clock
         self.metrics = metrics
         self.log = log
+        refusals = metrics.counter("venue_rate_limited_total", "Requests that the venue refused as too many.")
     }
 
     func callAsFunction<R: Sendable>(_ read: () async throws -> R) async throws -> R {
@@ -40,7 +43,7 @@ final class VenueReads: Sendable {
             return result
         } catch let error as VenueError where error.code == .rateLimited {
             pause.withLockedValue { $0.refused(retryAfter: error.retryAfter, at: clock.now) }
-            metrics.counter("venue_rate_limited_total", "Requests that the venue refused as too many.").increment()
+            refusals.increment()
             log.warning(
                 "venue says that it was too much",
                 metadata: ["retry_after": "\(error.retryAfter.map { "\($0)" } ?? "not said")", "request": "read"])

@@ -126,7 +126,10 @@ struct ChaosSession: Sendable {
         while isDue(scenario, onBusySuite: target.isBusy) {
             try await target.findAgain()
             // A suite of our own trades paper and has no account before its first moments.
-            if !target.isOwn { try await RealMoney.refuse(places.database) }
+            if !target.isOwn {
+                try await RealMoney.refuse(places.database)
+                try await RealMoney.refuse(pages: places.orchestrators)
+            }
             let missing = kept.report.missingControls(of: scenario, onBusySuite: target.isBusy)
             let control = holdsControls ? missing.first : nil
             let number = control == nil ? kept.report.held(scenario.name) + 1 : 0

@@ -24,4 +24,18 @@ enum RealMoney {
             throw ChaosFailure("this suite trades real money; rehearse on another one")
         }
     }
+
+    /// What the settings file of a deployment names need not be where its processes are, so they are asked as well.
+    ///
+    /// - Throws: `ChaosFailure` where an orchestrator trades live.
+    static func refuse(pages: [String]) async throws {
+        struct Page: Decodable { let tradingMode: String }
+        for page in pages {
+            // One that does not answer keeps the suite from being steady.
+            guard let told: Page = try? await LocalHTTP().get("\(page)/status") else { continue }
+            guard told.tradingMode != TradingMode.live.rawValue else {
+                throw ChaosFailure("the orchestrator at \(page) trades real money; rehearse on another suite")
+            }
+        }
+    }
 }

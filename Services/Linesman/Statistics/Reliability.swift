@@ -39,12 +39,14 @@ struct Reliability: Encodable, Sendable {
     private(set) var figures: [Figure] = []
 
     /// - `records`: of all alert files of the suite, in any order; the same record may stand in two of them.
-    /// - `from`: what ended before is not counted; the oldest record where nil.
+    /// - `from`: what ended before is not counted; no earlier than the first that was written down, whatever it was,
+    ///   since nobody can say how the suite was before that.
     init(_ records: [Alert], from: Int64? = nil, to: Int64, rehearsals: ChaosReport? = nil, measured: [Figure] = []) {
         var seen: Set<String> = []
         let told = records.filter { $0.isFileOnly != true && seen.insert("\($0.id) \($0.state)").inserted }
             .sorted { ($0.at, $0.sequence) < ($1.at, $1.sequence) }
-        let from = from ?? told.first?.at ?? to
+        let known = records.map { $0.at - ($0.lastedMilliseconds ?? 0) * 1_000 }.min() ?? to
+        let from = max(from ?? known, known)
         self.from = from
         self.to = to
         let spans = Self.spans(told, from: from, to: to)
@@ -130,7 +132,9 @@ struct Reliability: Encodable, Sendable {
     }
 
     /// Kinds that a person ends, so that how long they last says nothing of the suite.
-    private static let operators: Set<String> = ["killSwitchEngaged", "dailyLossExceeded", "reconciliationMismatch"]
+    private static let operators: Set<String> = [
+        "killSwitchEngaged", "dailyLossExceeded", "reconciliationMismatch", "exitHeldBack", "nakedLegHeldBack",
+    ]
 
     /// How long at least one of them lasted within the span, in microseconds.
     private static func away(_ spans: [Span], from: Int64, to: Int64) -> Int64 {

@@ -103,6 +103,8 @@ struct JournalMetrics: Sendable {
         damaged = registry.counter("db_journal_damaged_total", "records on disk whose bytes have changed")
         records = registry.gauge("db_journal_records", "rows that wait on disk")
         bytes = registry.gauge("db_journal_bytes", "bytes of rows that wait on disk")
+        // There before the first: what a counter is born with, nobody who asks for its increase sees.
+        for code in JournalError.Code.allCases { refused(code, 0) }
     }
 
     func refused(_ code: JournalError.Code, _ count: Int) {
