@@ -76,7 +76,8 @@ import Testing
     /// The rows of a published table, by scenario, each with its columns by their titles.
     private static func measured(between begin: String, _ end: String) throws -> [String: [String: String]] {
         let text = try text()
-        let from = try #require(text.range(of: begin)), to = try #require(text.range(of: end))
+        let from = try #require(text.range(of: begin))
+        let to = try #require(text.range(of: end))
         let rows = text[from.upperBound..<to.lowerBound].split(separator: "\n").filter { $0.hasPrefix("| ") }
             .map { $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) } }
         let titles = try #require(rows.first)

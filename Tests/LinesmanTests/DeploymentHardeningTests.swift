@@ -64,7 +64,7 @@ import Testing
         #expect(ending == ["demo-settings", "settings"])
     }
 
-    @Test func `the image is built by one service, and no other suite's settings are written under one that runs`() throws {
+    @Test func `the image is built by one service, and no other settings are written under a suite that runs`() throws {
         let services = try Self.services()
         let building = services.filter { $0.value.contains("\n    build: .") }.keys.sorted()
         #expect(building == ["market-discovery"], "others would build it at the same moment")

@@ -54,7 +54,9 @@ import Testing
                         #expect(documented[String(metric.1)] == String(metric.2), "\(metric.1) of \(service)")
                     }
                     // What rules ask the increase of must be there before it grows.
-                    for name in try Self.asked(of: service) { #expect(text.contains("\n\(name)"), "\(name) of \(service)") }
+                    for name in try Self.asked(of: service) {
+                        #expect(text.contains("\n\(name)"), "\(name) of \(service)")
+                    }
                     let status = try await fleet.get(service, "/status").body
                     #expect(status.contains("\"service\":\"\(service)\""), "\(status.prefix(300))")
                 }
