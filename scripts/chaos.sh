@@ -40,6 +40,6 @@ done
 echo "chaos: $((4 - failed)) of 4 games held"
 # Two suites side by side mostly wait, each for its own; the bounds hold all the same.
 ./.build/release/linesman chaos --rounds "$rounds" --suites 2 --control --report "$report" \
-    --build "$build" || failed=$((failed + 1))
+    --build "$build" --logs "${report%.json}-failed" || failed=$((failed + 1))
 [[ -z $runbook ]] || ./.build/release/linesman chaos --report "$report" --publish "$runbook"
 exit "$((failed > 0))"

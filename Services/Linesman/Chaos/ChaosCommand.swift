@@ -40,6 +40,9 @@ struct ChaosCommand: AsyncParsableCommand {
     @Option(help: "What is rehearsed, as the report is to say it; BUILD_VERSION otherwise.")
     var build: String?
 
+    @Option(help: "A folder for what the processes of a suite of its own have logged when a round failed.")
+    var logs: String?
+
     @Option(help: "Holds nothing: writes the report's table between the marks of this Markdown file.")
     var publish: String?
 
@@ -79,7 +82,7 @@ struct ChaosCommand: AsyncParsableCommand {
         let session = ChaosSession(
             scenarios: chosen, rounds: rounds, kept: kept, holdsControls: control,
             suites: suites, build: ChaosBuild(build ?? ProcessInfo.processInfo.environment["BUILD_VERSION"] ?? "dev"),
-            allowsLeftOut: allowLeftOut)
+            allowsLeftOut: allowLeftOut, logs: logs)
         let (place, name) = (self.target, self.project)
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let holding = Task {

@@ -16,6 +16,8 @@ struct ChaosSession: Sendable {
     let build: ChaosBuild
     /// Whether a scenario that cannot be held here is no failure.
     var allowsLeftOut = false
+    /// Where the logs of a suite go in which a round has failed; nil to keep none.
+    var logs: String?
 
     /// On suites of their own, one for the rounds of each scenario, which are taken down again.
     ///
@@ -134,6 +136,9 @@ struct ChaosSession: Sendable {
             let control = holdsControls ? missing.first : nil
             let number = control == nil ? kept.report.held(scenario.name) + 1 : 0
             let hasPassed = try await hold(scenario, number, control: control, run)
+            if !hasPassed, let logs {
+                try target.keepLogs(in: "\(logs)/\(scenario.name)-\(control?.rawValue ?? "\(number)")")
+            }
             if !hasPassed, target.isOwn { return }
         }
     }

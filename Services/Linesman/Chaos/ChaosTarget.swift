@@ -62,6 +62,9 @@ protocol ChaosTarget: Sendable {
     /// What every process has written into its alert file since it was asked last; nil where nobody reads them.
     func filed() -> [Sample.Alert]?
 
+    /// Copies what its processes have logged into a folder, which is made; nothing where somebody else keeps it.
+    func keepLogs(in folder: String) throws
+
     /// How long ago an orchestrator has called the outside watcher; nil where nobody sees it.
     func watcherAge() -> Duration?
 }
@@ -72,6 +75,9 @@ extension ChaosTarget {
 
     /// One of which everything is seen at once.
     func watch() async {}
+
+    /// One whose logs outlive it.
+    func keepLogs(in folder: String) throws {}
 }
 
 /// A fault whose undoing is certain before it is made.

@@ -52,6 +52,16 @@ final class LocalTarget: ChaosTarget {
 
     func filed() -> [Sample.Alert]? { alertFiles.read() }
 
+    func keepLogs(in folder: String) throws {
+        let files = FileManager.default
+        try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        for name in try files.contentsOfDirectory(atPath: suite.folder.path) where name.hasSuffix(".log") {
+            let copy = "\(folder)/\(name)"
+            if files.fileExists(atPath: copy) { try files.removeItem(atPath: copy) }
+            try files.copyItem(atPath: "\(suite.folder.path)/\(name)", toPath: copy)
+        }
+    }
+
     func watcherAge() -> Duration? { suite.watcher.arrivals.last.map { clock.now.since($0.at) } }
 
     func obstacle(to fault: Fault) -> String? {
@@ -114,8 +124,10 @@ final class LocalTarget: ChaosTarget {
         case .stop: return OwnFault(making: { try await end { await $0.terminate() } }, undoing: spawnAll)
         case .restart:
             return OwnFault(
-                making: {
+                making: { [clock] in
                     try await end { await $0.terminate() }
+                    // Whoever starts it again takes a moment: Docker needs about so long for a container.
+                    try await clock.sleep(for: .milliseconds(500))
                     try spawnAll()
                 }, undoing: spawnAll)
         case .exhaust:
