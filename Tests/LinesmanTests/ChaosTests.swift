@@ -150,6 +150,21 @@ import Testing
         }
     }
 
+    @Test func `the logs of a round that failed are copied, and nothing else, over those of an earlier one`() throws {
+        let folder = try TemporaryDirectory("chaos")
+        defer { folder.remove() }
+        let (suite, kept) = ("\(folder.path)/suite", "\(folder.path)/failed/shard-crash-1")
+        try FileManager.default.createDirectory(atPath: suite, withIntermediateDirectories: true)
+        for text in ["first", "second"] {
+            for name in ["shard-01.log", "keys.pem"] {
+                try text.write(toFile: "\(suite)/\(name)", atomically: true, encoding: .utf8)
+            }
+            try LocalTarget.copyLogs(of: suite, to: kept)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: kept) == ["shard-01.log"])
+            #expect(try String(contentsOfFile: "\(kept)/shard-01.log", encoding: .utf8) == text)
+        }
+    }
+
     @Test func `what was left out stands in the report until it is held`() throws {
         let folder = try TemporaryDirectory("chaos")
         defer { folder.remove() }

@@ -52,13 +52,16 @@ final class LocalTarget: ChaosTarget {
 
     func filed() -> [Sample.Alert]? { alertFiles.read() }
 
-    func keepLogs(in folder: String) throws {
+    func keepLogs(in folder: String) throws { try Self.copyLogs(of: suite.folder.path, to: folder) }
+
+    /// What an earlier round has left there is replaced.
+    static func copyLogs(of folder: String, to other: String) throws {
         let files = FileManager.default
-        try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        for name in try files.contentsOfDirectory(atPath: suite.folder.path) where name.hasSuffix(".log") {
-            let copy = "\(folder)/\(name)"
+        try files.createDirectory(atPath: other, withIntermediateDirectories: true)
+        for name in try files.contentsOfDirectory(atPath: folder) where name.hasSuffix(".log") {
+            let copy = "\(other)/\(name)"
             if files.fileExists(atPath: copy) { try files.removeItem(atPath: copy) }
-            try files.copyItem(atPath: "\(suite.folder.path)/\(name)", toPath: copy)
+            try files.copyItem(atPath: "\(folder)/\(name)", toPath: copy)
         }
     }
 
