@@ -37,10 +37,12 @@ import Testing
     }
 
     /// Histories that once ended differently: parts of a contract, entered where parts are held.
+    ///
+    /// They are from before the clocks were drawn.
     @Test func `a history that ended differently once does not again`() async throws {
         let rig = try await Rig()
         for seed in [1_430, 3_934, 7_568] as [UInt64] {
-            var history = StoreHistory(seed: seed, rig: rig)
+            var history = StoreHistory(seed: seed, rig: rig, isTimed: false)
             let found = try await history.differences()
             #expect(found.isEmpty, "history \(seed): \(found.prefix(3).joined(separator: "; "))")
         }
@@ -49,17 +51,30 @@ import Testing
 
     @Test(arguments: [
         Plant.exposureUnread, .reservationLeaked, .killSwitchUnread, .settlementForgotten, .reversalHalved,
-        .lossUnread, .refusalForgotten, .planReservationEnds,
+        .lossUnread, .refusalForgotten, .planReservationEnds, .reserveSpent, .alertForgotten,
     ])
     func `a simulated store that is another one is found out`(_ plant: Plant) async throws {
+        let isFound = try await isFound { StoreHistory(seed: $0, rig: $1, plant: plant) }
+        #expect(isFound, "\(plant) stayed unseen in 1,000 histories")
+    }
+
+    @Test(arguments: SimulatedBooks.Slip.allCases)
+    func `a simulated store that misreads clocks, balances or days is found out`(
+        _ slip: SimulatedBooks.Slip
+    ) async throws {
+        let isFound = try await isFound { StoreHistory(seed: $0, rig: $1, slip: slip) }
+        #expect(isFound, "\(slip) stayed unseen in 1,000 histories")
+    }
+
+    private func isFound(_ make: (UInt64, Rig) -> StoreHistory) async throws -> Bool {
         let rig = try await Rig()
         var isFound = false
         for seed in 1...UInt64(1_000) where !isFound {
-            var history = StoreHistory(seed: seed, rig: rig, plant: plant)
+            var history = make(seed, rig)
             // An order that only one of them has is an error of the other: found, too.
             isFound = (try? await history.differences().isEmpty) != true
         }
-        #expect(isFound, "\(plant) stayed unseen in 1,000 histories")
         await rig.pool.close(grace: .milliseconds(100))
+        return isFound
     }
 }

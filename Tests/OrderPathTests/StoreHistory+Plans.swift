@@ -44,16 +44,13 @@ extension StoreHistory {
             signal, from: sender, owner, engine: processor, marks: marks, as: .derived(from: signal.id),
             legs: { IntentID(stringLiteral: UUIDv5.make(namespace: .dns, name: "\($1 + 1).\($0).leg.linesman")) },
             at: now, database: .origin)
-        for table in ["intents", "plans"] {
-            try await rig.pool.execute(
-                SQL(raw: "UPDATE \(table) SET expires_at = 'infinity' WHERE expires_at <> 'infinity'"))
-        }
+        let found = try await holdBounds()
         let theirs: SimulatedBooks.PlanDecision =
             switch real {
             case .decided(let verdict): .decided(verdict)
             case .known: .known
             }
-        return note("arbitrage \(signal.id)", theirs, ours)
+        return found + note("arbitrage \(signal.id)", theirs, ours)
     }
 
     mutating func workOnPlan() async throws -> [String] {
@@ -72,16 +69,36 @@ extension StoreHistory {
     private mutating func take(_ id: IntentID, _ holder: String) async throws -> [String] {
         let real = try await orders.takePlan(id, for: holder, lease: Self.lease)
         let ours = books.takePlan(id, for: holder, lease: Self.lease, at: .origin)
-        // How long ago something was is the database's own time.
-        let theirs = real.map { $0.orders.map { Sent(leg: $0.leg, record: $0.record, answer: $0.answer) } }
-        let mine = ours.map { $0.orders.map { Sent(leg: $0.leg, record: $0.record, answer: $0.answer) } }
+        let theirs = real.map { plan in
+            Taken(
+                aloneFor: Self.hours(plan.alone),
+                orders: plan.orders.map {
+                    Sent(leg: $0.leg, record: $0.record, answer: $0.answer, closedFor: Self.hours($0.closedFor))
+                })
+        }
+        let mine = ours.map { plan in
+            Taken(
+                aloneFor: Self.hours(plan.alone),
+                orders: plan.orders.map {
+                    Sent(leg: $0.leg, record: $0.record, answer: $0.answer, closedFor: Self.hours($0.closedFor))
+                })
+        }
         return note("\(holder) takes \(id)", theirs, .some(mine))
+    }
+
+    /// How long ago something was is the database's own time: what is less than an hour is as good as none.
+    private static func hours(_ duration: Duration) -> Int64 { duration.components.seconds / 3_600 }
+
+    private struct Taken: Equatable {
+        let aloneFor: Int64
+        let orders: [Sent]
     }
 
     private struct Sent: Equatable {
         let leg: LegOrder
         let record: OrderRecord
         let answer: LegAnswer?
+        let closedFor: Int64
     }
 
     private mutating func endLease(_ id: IntentID) async throws -> [String] {

@@ -24,27 +24,45 @@ struct StoreHistory {
     let signals: SignalStore
     let orders: OrderStore
     let processor: SignalProcessorEngine
-    let engine = ExecutionServiceEngine(safeguards: Safeguards())
+    let engine: ExecutionServiceEngine
+    /// Off for histories from before the clocks, balances and budgets were drawn: nothing of these decides then.
+    let isTimed: Bool
+    /// Whether the account may ask its venue for little.
+    let isScarce: Bool
     var random: SeededGenerator
+    /// What the clocks, balances and budgets are drawn with: the other draws stay what they were.
+    var chance: SeededGenerator
     var books: SimulatedBooks
     var seats: [GameID: Seat] = [:]
     var lives: [ShardID: Incarnation] = [:]
     var now = tipOff
+    /// The database's time before the first step, in microseconds since 1970: the origin of the simulated one.
+    var began: Int64 = 0
     private var said: [(signal: Signal, sender: Incarnation?)] = []
     private var fillsMade = 0
     var arbitrages: [(signal: ArbitrageSignal, sender: Incarnation?)] = []
-    private(set) var steps: [String] = []
+    var steps: [String] = []
 
     /// A planted mistake makes the simulated store another one.
-    init(seed: UInt64, rig: Rig, plant: Plant? = nil) {
+    init(
+        seed: UInt64, rig: Rig, plant: Plant? = nil, slip: SimulatedBooks.Slip? = nil, isTimed: Bool = true
+    ) {
         self.seed = seed
         self.rig = rig
+        self.isTimed = isTimed
         random = SeededGenerator(seed: seed)
+        chance = SeededGenerator(seed: seed ^ 0x636c_6f63_6b73)
+        let isScarce = isTimed && seed % 5 >= 3
+        self.isScarce = isScarce
+        let budget = Self.budget(isScarce: isScarce)
         signals = SignalStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
         var orders = OrderStore(pool: rig.pool, account: rig.account, statistics: rig.statistics)
         orders.fillStanding = seed % 2 == 0 ? .provisional : .confirmed
-        orders.budget = BudgetStore(account: rig.account, limits: Self.budget)
+        orders.budget = BudgetStore(account: rig.account, limits: budget)
         self.orders = orders
+        var safeguards = Safeguards()
+        if isTimed, seed % 4 == 1 { safeguards.ordersPerDay = 2 }
+        engine = ExecutionServiceEngine(safeguards: safeguards)
         var limits = TradingLimits()
         limits.minimumEdgeBasisPoints = 400
         limits.positionShare = 0.03
@@ -53,19 +71,10 @@ struct StoreHistory {
         if seed % 3 == 0 { limits.dailyLoss = .dollars(5) }
         processor = SignalProcessorEngine(limits: limits)
         books = SimulatedBooks(cash: .dollars(1_000), plant: plant)
+        books.slip = slip
         books.fillStanding = orders.fillStanding
-        books.budgetLimits = Self.budget
+        books.budgetLimits = budget
     }
-
-    /// More than a history asks for, and pauses longer than it lasts: the database's own time decides nothing.
-    private static let budget: AccountBudget.Limits = {
-        do {
-            return try AccountBudget.Limits(
-                tokensPerSecond: 1_000_000, burst: 1_000_000, pause: .seconds(86_400), longestPause: .seconds(86_400))
-        } catch {
-            preconditionFailure("\(error)")
-        }
-    }()
 
     /// Where the two differ, in words; empty when they end equal.
     mutating func differences() async throws -> [String] {
@@ -73,9 +82,10 @@ struct StoreHistory {
         var found: [String] = []
         for _ in 0..<roll(20...50) {
             now = now.advanced(by: .microseconds(roll(1_000...5_000_000)))
+            if isTimed { found += try await turnClocks() }
             found += try await step()
         }
-        let (theirs, ours) = (try await stored(), simulated)
+        let (theirs, ours) = (try await stored(), try simulated())
         found += theirs.subtracting(ours).sorted().map { "only in PostgreSQL: \($0)" }
         found += ours.subtracting(theirs).sorted().map { "only simulated: \($0)" }
         if try await orders.waiting() != books.waiting { found.append("what waits is in another order") }
@@ -95,6 +105,12 @@ struct StoreHistory {
         elements.isEmpty ? nil : elements[roll(0...elements.count - 1)]
     }
 
+    mutating func lot(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &chance) }
+
+    mutating func one<Element>(of elements: [Element]) -> Element? {
+        elements.isEmpty ? nil : elements[lot(0...elements.count - 1)]
+    }
+
     func market(_ game: GameID, _ team: HomeAway) -> MarketID {
         MarketID(stringLiteral: "\(game)-\(team.rawValue)")
     }
@@ -108,11 +124,12 @@ struct StoreHistory {
             for table in [
                 "fills", "orders", "intents", "reservations", "signals", "consumed", "positions", "assignments",
                 "market_mappings", "games", "shard_lives", "outbox", "daily_stats", "bankroll", "audit_log",
-                "account_budgets", "plans",
+                "account_budgets", "plans", "alerts_to_tell",
             ] { try await transaction.execute(SQL(raw: "DELETE FROM \(table)")) }
             try await transaction.execute("UPDATE kill_switch SET engaged = false, reduce_only_at = NULL")
         }
         try await rig.account.open(with: .dollars(1_000), rig.pool)
+        began = try await VenueBalances.now(rig.pool)
         for (game, sport) in Self.games {
             try await rig.pool.execute(
                 """
@@ -195,14 +212,13 @@ struct StoreHistory {
         let ours = books.process(
             signal, from: sender, owner, engine: processor, marks: marks, as: .derived(from: signal.id), at: now,
             database: .origin)
-        // The database's own bound runs in real time, which a history has none of.
-        try await rig.pool.execute("UPDATE intents SET expires_at = 'infinity' WHERE expires_at <> 'infinity'")
+        let found = try await holdBounds()
         let theirs: SimulatedBooks.SignalOutcome =
             switch real {
             case .decided(let verdict): .decided(verdict)
             case .known: .known
             }
-        return note("signal \(signal.id)", theirs, ours)
+        return found + note("signal \(signal.id)", theirs, ours)
     }
 
     private mutating func claim() async throws -> [String] {
@@ -226,11 +242,13 @@ struct StoreHistory {
     /// What a process has seen: three times of four it was told the price that it is to pay.
     ///
     /// The fourth time it has just begun, and only the age of the signal says whether an entry goes.
-    func readings(
+    mutating func readings(
         of market: MarketID, _ outcome: Outcome, at ask: Price
     ) throws -> (real: VenueReadings, ours: SimulatedBooks.Readings) {
         let prices = LatestPrices(metrics: MetricsRegistry())
+        let balance = balance()
         var ours = SimulatedBooks.Readings()
+        ours.balance = balance.ours
         if steps.count % 4 > 0 {
             let level = try BookLevel(price: outcome == .yes ? ask : ask.complement, quantity: .contracts(50))
             prices.note(
@@ -239,7 +257,7 @@ struct StoreHistory {
                     yesAsk: outcome == .yes ? level : nil, at: now))
             ours.ask = ask
         }
-        return (VenueReadings(isReconciled: true, prices: prices), ours)
+        return (VenueReadings(isReconciled: true, prices: prices, balance: balance.real), ours)
     }
 
     private mutating func book() async throws -> [String] {
@@ -296,12 +314,11 @@ struct StoreHistory {
             of: id, policy,
             price: PriceUpdate(
                 game: quote.game, market: id, yesBid: quote.yesBid, yesAsk: quote.yesAsk, at: quote.at), at: now)
-        try await rig.pool.execute("UPDATE intents SET expires_at = 'infinity' WHERE expires_at <> 'infinity'")
         let ours = books.askExit(
             of: id, policy.rules, life: policy.life, price: quote, epoch: seats[row.game]?.epoch,
             as: { IntentID(stringLiteral: UUIDv5.make(namespace: .dns, name: "\($0).\($1).exit.linesman")) }, at: now,
             database: .origin)
-        return note("exit \(id)", real, .some(ours))
+        return try await holdBounds() + note("exit \(id)", real, .some(ours))
     }
 
     private mutating func settle() async throws -> [String] {
@@ -326,23 +343,6 @@ struct StoreHistory {
         if let other = pick(of: books.fills.keys.sorted()) { taken.insert(other) }
         let real = try await orders.reverse(taken, of: order, now: now)
         return note("\(taken.sorted()) of \(order) never were", real, .some(books.reverse(taken, of: order, at: now)))
-    }
-
-    /// The venue wants no more orders, or takes them again.
-    private mutating func limitRate() async throws -> [String] {
-        let venue = Venue.kalshi
-        if books.budget.blockedUntil > 0 {
-            try await rig.pool.execute("UPDATE account_budgets SET blocked_until = 0, full_at = 0, refusals = 0")
-            books.budget = AccountBudget()
-            steps.append("the venue takes orders")
-        } else {
-            try await rig.pool.transaction("too many") { transaction in
-                try await orders.budget?.note(.tooMuch(retryAfter: nil), at: venue, transaction)
-            }
-            books.refusedAsTooMany(retryAfter: nil, at: .origin)
-            steps.append("the venue wants no orders")
-        }
-        return []
     }
 
     /// The loss of the day as both see it, and what is done about it.
@@ -424,104 +424,5 @@ struct StoreHistory {
         if let ours, theirs == ours { return [] }
         let answer = ours.map { "\($0)" } ?? "nothing"
         return ["step \(steps.count), \(what): PostgreSQL \(theirs), simulated \(answer)"]
-    }
-
-    // MARK: The end
-
-    /// Every row of the order path as a line, as PostgreSQL has them.
-    private func stored() async throws -> Set<String> {
-        let lines: [SQL] = [
-            "SELECT concat_ws(' ', 'signal', signal_id, verdict) AS line FROM signals",
-            "SELECT concat_ws(' ', 'signal', message_id, '-') AS line FROM consumed WHERE consumer = 'signals'",
-            """
-            SELECT concat_ws(' ', 'intent', intent_id, state, coalesce(reservation_id, '-'), quantity,
-                coalesce(exit_reason, '-')) AS line FROM intents
-            """,
-            "SELECT concat_ws(' ', 'reservation', reservation_id, amount, released, state) AS line FROM reservations",
-            """
-            SELECT concat_ws(' ', 'order', order_id, intent_id, attempt, state, filled, coalesce(reason, '-'),
-                coalesce(venue_order_id, '-'), venue_at, CASE WHEN reduces THEN 'reduces' ELSE 'enters' END) AS line
-            FROM orders
-            """,
-            """
-            SELECT concat_ws(' ', 'fill', fill_id, order_id, price, quantity, fee, venue_at, standing) AS line
-            FROM fills
-            """,
-            """
-            SELECT concat_ws(' ', 'position', market_id, net_quantity, cost, realised, fees, state, opened_at, saved,
-                shared_profit) AS line FROM positions
-            """,
-            """
-            SELECT concat_ws(' ', 'plan', plan_id, state, coalesce(holder, '-'), coalesce(ending, '-'),
-                coalesce(pairs, 0)) AS line FROM plans
-            """,
-            "SELECT concat_ws(' ', 'account', cash, realised, fees, saved) AS line FROM bankroll",
-            """
-            SELECT concat_ws(' ', 'switch', CASE WHEN NOT engaged THEN 'released' WHEN \(KillSwitchStore.reduceOnly)
-                THEN 'reduce_only' ELSE 'engaged' END) AS line FROM kill_switch
-            """,
-            """
-            SELECT concat_ws(' ', 'market', market_id, status, coalesce(settlement_price::text, '-')) AS line
-            FROM market_mappings
-            """,
-        ]
-        var found: Set<String> = []
-        for sql in lines { for row in try await rig.pool.query(sql) { found.insert(try row.text("line")) } }
-        return found
-    }
-
-    /// The same, as the simulated store has them.
-    private var simulated: Set<String> {
-        var found: Set<String> = []
-        for (id, verdict) in books.signals {
-            found.insert("signal \(id) \(id.rawValue.hasPrefix("x") ? "-" : verdict)")
-        }
-        for (signal, _) in arbitrages where books.signals[signal.id] != nil {
-            found.insert("signal \(signal.id).2 \(books.signals[signal.id] ?? "")")
-        }
-        found.insert("switch \(books.killSwitch.rawValue)")
-        for (id, row) in books.plans {
-            found.insert(
-                "plan \(id) \(row.state.rawValue) \(row.holder ?? "-") \(row.ending ?? "-") \(row.pairs.hundredths)")
-        }
-        for (id, row) in books.intents {
-            found.insert(
-                "intent \(id) \(row.state.rawValue) \(row.exit == nil ? row.intent.reservation.rawValue : "-") "
-                    + "\(row.intent.quantity.hundredths) \(row.exit?.rawValue ?? "-")")
-        }
-        for (id, row) in books.reservations {
-            let (amount, released) = (row.record.amount.microdollars, row.record.released.microdollars)
-            found.insert("reservation \(id) \(amount) \(released) \(row.record.state.rawValue)")
-        }
-        for (id, row) in books.orders {
-            let record = row.record
-            found.insert(
-                "order \(id) \(record.intent) \(record.attempt) \(record.state.rawValue) \(record.filled.hundredths) "
-                    + "\(record.reason ?? "-") \(record.venueOrder?.rawValue ?? "-") \(row.venueAt.microseconds) "
-                    + (row.reduces ? "reduces" : "enters"))
-        }
-        for (id, fill) in books.fills {
-            let (price, quantity) = (fill.price.tenThousandths, fill.quantity.hundredths)
-            found.insert(
-                "fill \(id) \(fill.order) \(price) \(quantity) \(fill.fee.microdollars) \(fill.at.microseconds) "
-                    + books.standing(of: id).rawValue)
-        }
-        for (id, row) in books.positions { found.insert("position \(id) \(Self.text(row))") }
-        let (cash, realised) = (books.cash.microdollars, books.realised.microdollars)
-        found.insert("account \(cash) \(realised) \(books.fees.microdollars) \(books.saved.microdollars)")
-        for (id, row) in books.markets {
-            let value = row.value.map { "\($0.tenThousandths)" } ?? "-"
-            let status = row.isActive ? "active" : (row.isRefunded ? "voided" : "settled")
-            found.insert("market \(id) \(status) \(value)")
-        }
-        return found
-    }
-
-    private static func text(_ row: SimulatedBooks.PositionRow) -> String {
-        let position = row.position
-        let money = [position.cost, position.realised, position.fees].map { "\($0.microdollars)" }
-        let saved = [row.piggybank.saved, row.piggybank.shared].map { "\($0.microdollars)" }
-        return (["\(position.netHundredths)"] + money + [row.state.rawValue, "\(row.openedAt.microseconds)"] + saved)
-            .joined(separator: " ")
     }
 }

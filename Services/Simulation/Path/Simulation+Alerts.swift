@@ -15,7 +15,6 @@ extension Simulation {
     mutating func oweAlerts(_ alerts: [ExecutionAlert]) {
         for alert in alerts {
             path.watch.owed[alert] = now
-            if plant != .alertForgotten { path.books.untold[alert] = now }
             if case .overfilled(let id, _, _) = alert, !path.venue.takenFrom.contains(id) {
                 violated("\(id) is overfilled")
             }

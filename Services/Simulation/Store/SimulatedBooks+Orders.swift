@@ -92,7 +92,7 @@ extension SimulatedBooks {
         context.counts = CountStep(provenBy: position)
         var decision = engine.decide(
             intent, earlier: orders(of: id), position: position, counted: counted, context, at: now)
-        if row.expiresAt <= database, decision != .wait { decision = .expire }
+        if isPast(row.expiresAt, database), decision != .wait { decision = .expire }
         switch decision {
         case .wait: return Claim(decision: .wait)
         case .expire: close(row, as: .expired)
@@ -111,6 +111,11 @@ extension SimulatedBooks {
                 decision: decision, claimed: Claimed(intent: intent, order: order, reduces: reduces))
         }
         return Claim(decision: decision)
+    }
+
+    /// Whether something has run out by the database's clock.
+    func isPast(_ bound: MachineInstant, _ database: MachineInstant) -> Bool {
+        bound <= database && slip != .expiryUnread
     }
 
     /// One order at a time in a market; an exit does not wait for a purchase whose answer was lost.
@@ -136,6 +141,7 @@ extension SimulatedBooks {
                 if row.venueAt > minute { context.ordersLastMinute += 1 }
             }
         }
+        if slip != .dayUncounted { context.ordersToday = ordersToday }
         if plant == .minuteUnread { context.ordersLastMinute = 0 }
         if plant == .hourUnread { context.ordersLastHour = 0 }
         if plant == .exitsUnread { context.exitsLastMinute = 0 }
@@ -152,6 +158,7 @@ extension SimulatedBooks {
 
     /// What was paid for purchases that were booked from then on, with fees; an order trades at once.
     private func bought(since asked: MachineInstant, at now: VenueInstant) -> Money {
+        if slip == .purchasesUncounted { return .zero }
         let recent = now.advanced(by: .seconds(-600))
         return bookedAt.reduce(.zero) { sum, booked in
             guard booked.value >= asked, !reversed.contains(booked.key), let fill = fills[booked.key],
@@ -191,6 +198,7 @@ extension SimulatedBooks {
             intent: .sending, knownFills: [])
         booking.apply(.sent)
         orders[id] = OrderRow(record: booking.order, venueAt: now, reduces: reduces, number: orders.count)
+        ordersToday += 1
         mark += 1
         touched = [intent.id]
         return booking.order
@@ -233,8 +241,16 @@ extension SimulatedBooks {
         }
         if booking.reservation != before.reservation, let record = booking.reservation { write(record) }
         if booking.intent != before.intent { intents[intent.id]?.state = booking.intent }
+        if booking.order.state == .sent, before.order.state != .sent { ordersToday += 1 }
+        owe(booking.alerts)
         mark += 1
         touched = [intent.id]
+    }
+
+    /// What people must be told of is committed with what it follows from; the same again is one.
+    mutating func owe(_ alerts: [ExecutionAlert]) {
+        if plant == .alertForgotten { return }
+        for alert in alerts where untold[alert] == nil { untold[alert] = databaseNow }
     }
 
     mutating func write(_ position: Position, of game: GameID, openedAt: VenueInstant) {

@@ -15,7 +15,7 @@ extension SimulatedBooks {
 
         let approved: ApprovedPlan
         /// By the database's clock.
-        let expiresAt: MachineInstant
+        var expiresAt: MachineInstant
         let number: Int
         var state = State.approved
         var holder: String?
@@ -174,7 +174,7 @@ extension SimulatedBooks {
         let isShutOut = plans.values.contains { other in
             other.state == .working && other.number != row.number && markets.contains(where: other.has)
         }
-        if orders.isEmpty, isShutOut, row.expiresAt > database { return nil }
+        if orders.isEmpty, isShutOut, !isPast(row.expiresAt, database) { return nil }
         plans[id]?.state = .working
         plans[id]?.holder = holder
         plans[id]?.heldUntil = database.advanced(by: lease)
@@ -202,7 +202,7 @@ extension SimulatedBooks {
                 && intents[order.record.intent]?.plan != id
         }
         return PlanLook(
-            killSwitch: killSwitch, hasExpired: row.expiresAt <= database,
+            killSwitch: killSwitch, hasExpired: isPast(row.expiresAt, database),
             busy: Set(busy.map(\.record.request.market)),
             ended: mine.filter { markets[$0]?.isActive == false })
     }
@@ -228,7 +228,7 @@ extension SimulatedBooks {
             $0.record.request.market == order.market && !$0.record.state.isTerminal
         }
         if isBusy { return .refused("market_busy") }
-        let hasExpired = row.expiresAt <= database || plan.signal.expiresAt <= now
+        let hasExpired = isPast(row.expiresAt, database) || plan.signal.expiresAt <= now
         if order.purpose == .enter, hasExpired { return .refused("expired") }
         let leg = legs[order.leg]
         var context = context(leg, seen, at: now)

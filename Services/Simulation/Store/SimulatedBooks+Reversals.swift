@@ -31,6 +31,7 @@ extension SimulatedBooks {
             apply(booking.account)
             correctSavings(of: market, booking.remaining)
         }
+        owe([booking.alert])
         mark += 1
         touched = [row.record.intent]
         return booking

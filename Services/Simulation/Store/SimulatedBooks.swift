@@ -13,7 +13,7 @@ struct SimulatedBooks {
         let intent: ApprovedIntent
         var state = IntentState.approved
         /// By the database's clock.
-        let expiresAt: MachineInstant
+        var expiresAt: MachineInstant
         /// When its signal was made.
         let signalledAt: VenueInstant
         /// In the order of their storing.
@@ -74,8 +74,20 @@ struct SimulatedBooks {
         var plan: IntentID?
     }
 
+    /// A mistake of this store alone that is made on purpose, and that a comparison with PostgreSQL has to find.
+    enum Slip: CaseIterable, Sendable {
+        /// Nothing runs out by the database's clock.
+        case expiryUnread
+        /// What was bought since a balance was read is taken for unspent.
+        case purchasesUncounted
+        /// The orders of the day are not counted.
+        case dayUncounted
+    }
+
     /// A mistake made on purpose; nil in every honest run.
     var plant: Plant?
+    /// The same; nil wherever this store is not compared.
+    var slip: Slip?
     let initialCash: Money
     var cash: Money
     var realised = Money.zero
@@ -105,6 +117,8 @@ struct SimulatedBooks {
     /// What the account may ask of its venue; nil where nobody counts.
     var budgetLimits: AccountBudget.Limits?
     var budget = AccountBudget()
+    /// Orders that were sent: a run has one trading day.
+    var ordersToday = 0
     /// The deepest limit that the kill switch was engaged for by the day's loss.
     var haltedFor: Money?
     var positions: [MarketID: PositionRow] = [:]
