@@ -1,6 +1,6 @@
 import Foundation
+import Servers
 import Simulation
-import TestKit
 import Testing
 
 @testable import Linesman
