@@ -262,9 +262,9 @@ let package = Package(
         test(
             "OrderPath",
             [
-                "SignalProcessor", "ExecutionService", "GameShard", "SignalProcessorEngine", "ExecutionServiceEngine",
-                "GameShardEngine", "OrchestratorEngine", "Linesman", "Servers", "Simulation", "OrderTestKit",
-                "VenueSimulator", "Recording", "Faults", "Venues",
+                "SignalProcessor", "ExecutionService", "GameShard", "Orchestrator", "SignalProcessorEngine",
+                "ExecutionServiceEngine", "GameShardEngine", "OrchestratorEngine", "Linesman", "Servers", "Simulation",
+                "OrderTestKit", "VenueSimulator", "Recording", "Faults", "Venues",
             ] + hosted),
         test(
             "VenueSimulator",

@@ -28,6 +28,8 @@ struct SimulatedShard {
     var engine: ShardEngine
     var beat: Int64 = 0
     var nextBeat = MachineInstant.origin
+    /// Its name is this life's: nothing is heard, said or read before.
+    var hasClaimed = false
     var isIll = false
     var isStopping = false
     /// Commands that could not be delivered, in order: the journal keeps them.
@@ -49,6 +51,12 @@ struct SimulatedShard {
 
 /// A real orchestrator engine, and what its shell knows.
 struct SimulatedOrchestrator {
+    /// What is to be stored or read, and the term under which it was decided; nil for a standby's.
+    struct Record {
+        let effect: Effect
+        let term: Int64?
+    }
+
     let index: Int
     var process: SimulatedProcess
     var engine = OrchestratorEngine()
@@ -57,7 +65,7 @@ struct SimulatedOrchestrator {
     /// Until when the row was written to be ours, by our own clock.
     var heldUntil = MachineInstant.origin
     /// What the record lane still has to do, in order.
-    var lane: [Effect] = []
+    var lane: [Record] = []
     var isLaneBusy = false
     var hears = true
     /// Whether it makes room for one that hears.

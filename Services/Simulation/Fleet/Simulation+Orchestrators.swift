@@ -32,6 +32,7 @@ extension Simulation {
         case .orchestratorTimer(let index, let life):
             guard isThere(index, life, happening) else { return }
             give(.tick, toOrchestrator: index)
+            repeatOrders(to: index)
             confirmAlerts(of: index)
             agenda.plan(.orchestratorTimer(index, life: life), at: now.advanced(by: .milliseconds(100)))
         case .toOrchestrator(let index, let event, let life):
@@ -84,6 +85,11 @@ extension Simulation {
 
     // MARK: Leadership
 
+    /// How the row names this life.
+    private func holder(_ index: Int, _ life: Int) -> SimulatedDatabase.Holder {
+        SimulatedDatabase.Holder(orchestrator: index, life: life)
+    }
+
     private mutating func lookAtLeadership(_ index: Int, _ life: Int) {
         let local = clock(ofOrchestrator: index)
         orchestrators[index].candidacy.note(deafSince: orchestrators[index].engine.deafSince, at: local)
@@ -93,7 +99,7 @@ extension Simulation {
             record("o\(index) offers term \(told)")
             orchestrators[index].isOffering = true
             if orchestrators[index].process.hasDatabase, !path.trouble.isDiskFull {
-                database.offer(told, index, at: now)
+                database.offer(told, holder(index, life), at: now)
             }
             agenda.plan(.leadershipTimer(index, life: life), at: now.advanced(by: Candidacy.offer))
             return
@@ -127,10 +133,10 @@ extension Simulation {
         }
         var term: Int64?
         if let told {
-            term = database.renew(told, index, at: now) ? told : -1
+            term = database.renew(told, holder(index, life), at: now) ? told : -1
         } else {
             let patience = orchestrators[index].candidacy.patience(at: clock(ofOrchestrator: index))
-            term = database.acquire(index, patience: patience, at: now)
+            term = database.acquire(holder(index, life), patience: patience, at: now)
         }
         let (answer, deadline) = (databaseDelay(1...10), now.advanced(by: Self.statementTimeout - waited))
         if answer > deadline { term = nil }
@@ -167,7 +173,7 @@ extension Simulation {
 
     private mutating func handOver(from index: Int) {
         guard orchestrators[index].told == nil, orchestrators[index].owesHandOver,
-            orchestrators[index].process.hasDatabase, database.holder != index, now < database.expires
+            orchestrators[index].process.hasDatabase, database.isAnothers(than: index, at: now)
         else { return }
         orchestrators[index].owesHandOver = false
         give(.anotherLeads, toOrchestrator: index)
@@ -192,7 +198,8 @@ extension Simulation {
         record("o\(index) \(Self.brief(effect))")
         switch effect {
         case .commitAssignments, .upsertGame, .keepMarkets, .releaseGame, .readDesiredState:
-            orchestrators[index].lane.append(effect)
+            let term = orchestrators[index].engine.term
+            orchestrators[index].lane.append(SimulatedOrchestrator.Record(effect: effect, term: term))
             advanceLane(index)
         case .sendCommand(let command):
             log.add(Int64(command.epoch.number) << 1 | (command.isAssignment ? 1 : 0))
@@ -217,7 +224,7 @@ extension Simulation {
             if path.isOn { return askDiscovery(game, request) }
             let answer = Event.discovered(game.id, [SimulatedGames.market(game.id)], reason: nil)
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
-        case .answerOperator(let request, .accepted): keep(operatorOrders[request])
+        case .answerOperator(let request, let answer): keep(request, answer, of: index)
         case .raiseAlert(.allShardsUnhealthy, _, _) where plant == .absenceUntold: break
         case .recoverAlert(.noMarketDiscoveryServices, _, _) where plant == .recoveryUntold: break
         case .raiseAlert(let kind, _, _):
@@ -226,17 +233,42 @@ extension Simulation {
         case .recoverAlert(let kind, _, _), .handOverAlert(let kind, _):
             orchestrators[index].toldAlerts.remove(kind)
             orchestrators[index].firing.remove(kind)
-        case .notify, .report, .answerOperator: break
+        case .notify, .report: break
         }
     }
 
-    /// What an operator wants outlives who was told.
-    private mutating func keep(_ order: OperatorOrder?) {
-        switch order {
-        case .drain(let shard): database.drained.insert(shard)
-        case .undrain(let shard): database.drained.remove(shard)
-        case .reassign, nil: break
+    /// What an operator wants outlives who was told, once PostgreSQL has it.
+    private mutating func keep(_ request: CommandID, _ answer: OperatorAnswer, of index: Int) {
+        guard let order = operatorOrders[request], let shard = order.shard else { return }
+        if answer == .refused(.notLeading) {
+            // Whoever wants otherwise by now does not ask for the earlier thing again.
+            if unkeptOrders[shard] != nil { unkeptOrders[shard] = request }
+            return
         }
+        var isKept = false
+        if let (holder, term) = leader(index) {
+            isKept = database.keep(order, answer, by: holder, under: term, at: now) == nil
+        }
+        unkeptOrders[shard] = isKept ? nil : request
+    }
+
+    /// An answer that was not kept makes an operator give the order again.
+    private mutating func repeatOrders(to index: Int) {
+        guard !unkeptOrders.isEmpty, let (holder, term) = leader(index), database.isLed(by: holder, term, at: now)
+        else { return }
+        for (_, request) in unkeptOrders.sorted(by: { $0.key < $1.key }) {
+            guard let order = operatorOrders[request] else { continue }
+            give(.operatorOrder(order, request: request), toOrchestrator: index)
+        }
+    }
+
+    /// In whose name and under which term an orchestrator stores; nil for a standby, and where nothing can be stored.
+    private func leader(_ index: Int) -> (SimulatedDatabase.Holder, term: Int64)? {
+        let process = orchestrators[index].process
+        guard process.hasDatabase, !path.trouble.isDiskFull, let term = orchestrators[index].engine.term else {
+            return nil
+        }
+        return (holder(index, process.life), term)
     }
 
     private static func brief(_ effect: Effect) -> String {
@@ -258,46 +290,59 @@ extension Simulation {
     private mutating func advanceLane(_ index: Int) {
         guard !orchestrators[index].isLaneBusy, !orchestrators[index].lane.isEmpty else { return }
         orchestrators[index].isLaneBusy = true
-        let effect = orchestrators[index].lane.removeFirst()
-        agenda.plan(.recordStored(index, life: orchestrators[index].process.life, effect), at: databaseDelay(1...15))
+        let record = orchestrators[index].lane.removeFirst()
+        agenda.plan(.recordStored(index, life: orchestrators[index].process.life, record), at: databaseDelay(1...15))
     }
 
-    mutating func store(_ index: Int, _ life: Int, _ effect: Effect) {
+    mutating func store(_ index: Int, _ life: Int, _ record: SimulatedOrchestrator.Record) {
         let hasDatabase = orchestrators[index].process.hasDatabase
         let isLost = !hasDatabase || roll(failPercent)
         // A lost answer says nothing about what was done.
         let isDone = (!isLost || (hasDatabase && roll(50))) && !path.trouble.isDiskFull
-        let answer = self.answer(to: effect, of: index, isLost: isLost, isDone: isDone)
+        let answer = self.answer(to: record, of: holder(index, life), isLost: isLost, isDone: isDone)
         let at = hasDatabase ? databaseDelay(1...15) : now.advanced(by: .seconds(2))
         agenda.plan(.recordAnswered(index, life: life, answer), at: at)
     }
 
     private mutating func answer(
-        to effect: Effect, of index: Int, isLost: Bool, isDone: Bool
+        to record: SimulatedOrchestrator.Record, of holder: SimulatedDatabase.Holder, isLost: Bool, isDone: Bool
     ) -> Event? {
-        switch effect {
+        switch record.effect {
         case .commitAssignments(let batch, let changes, let term):
-            let isOurs = database.isLed(by: index, term, at: now)
-            if isDone, isOurs { watchHandOver(changes) }
-            let isStored = isDone && isOurs && database.assign(changes)
+            if isDone, database.isLed(by: holder, term, at: now) { watchHandOver(changes) }
+            let isStored = isDone && database.commit(changes, by: holder, under: term, at: now) == nil
             if isStored { for change in changes { log.add(change.to.epoch.number) } }
             if isStored, !isLost { return .committed(batch: batch, pregame: [:]) }
-            let stored = isLost ? nil : database.rows.compactMapValues(\.seat)
-            return .commitFailed(batch: batch, stored: stored)
+            // Who owns them is asked then; where an answer was lost every second of these questions has none either.
+            let hasDatabase = orchestrators[holder.orchestrator].process.hasDatabase
+            let isTold = !isLost || (hasDatabase && batch % 2 == 0)
+            return .commitFailed(batch: batch, stored: isTold ? database.owners(of: changes.map(\.game.id)) : nil)
         case .releaseGame(let game, let status, _, _, let term):
-            let isStored = isDone && database.isLed(by: index, term, at: now)
-            if isStored { database.release(game, status) }
-            return isStored && !isLost ? .released(game) : .releaseFailed(game)
+            guard isDone, case .success = database.release(game, status, by: holder, under: term, at: now), !isLost
+            else { return .releaseFailed(game) }
+            return .released(game)
         case .upsertGame(let game, let status, _):
-            if isDone, database.holder == index, now < database.expires { database.upsert(game.id, status) }
+            if isDone, let term = record.term { database.upsert(game, status, by: holder, under: term, at: now) }
             return nil
-        case .keepMarkets(let game, let status, _):
-            if isDone, database.holder == index, now < database.expires { database.keepMarkets(game.id, status) }
+        case .keepMarkets(let game, let status, let markets):
+            if isDone, let term = record.term {
+                database.keep(markets, of: game, status, by: holder, under: term, at: now)
+            }
             return nil
         case .readDesiredState:
-            guard !isLost, let term = orchestrators[index].told else { return nil }
+            guard !isLost, let term = orchestrators[holder.orchestrator].told else { return nil }
             return .rehydrated(database.desired, drained: database.drained, term: term)
         default: return nil
+        }
+    }
+}
+
+extension OperatorOrder {
+    /// The shard that is to be empty, or not any more.
+    fileprivate var shard: ShardID? {
+        switch self {
+        case .drain(let shard), .undrain(let shard): shard
+        case .reassign: nil
         }
     }
 }

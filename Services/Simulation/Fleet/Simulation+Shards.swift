@@ -7,9 +7,17 @@ import Resilience
 extension Simulation {
     func clock(of shard: Int) -> MachineInstant { clock(of: shards[shard].process) }
 
+    /// First of all it claims its name; a process that cannot do so ends, and is started again.
     mutating func startShard(_ index: Int) {
+        let process = shards[index].process
+        guard process.hasDatabase, !path.trouble.isDiskFull else {
+            agenda.plan(.shardStarts(index, life: process.life), at: now.advanced(by: .milliseconds(500)))
+            return
+        }
+        database.claim(shards[index].id, shards[index].incarnation)
+        shards[index].hasClaimed = true
         shards[index].nextBeat = now
-        agenda.plan(.shardTimer(index, life: shards[index].process.life), at: delay(0...100))
+        agenda.plan(.shardTimer(index, life: process.life), at: delay(0...100))
         ask(index, isReread: true)
     }
 
@@ -17,6 +25,7 @@ extension Simulation {
         shards[index].process.life += 1
         shards[index].process.isRunning = true
         shards[index].process.isPaused = false
+        shards[index].hasClaimed = false
         shards[index].inbox = []
         shards[index].journal = []
         shards[index].beat = 0
@@ -31,6 +40,9 @@ extension Simulation {
 
     mutating func shardHappens(_ happening: Happening) {
         switch happening {
+        case .shardStarts(let index, let life):
+            guard isThere(index, life, happening) else { return }
+            startShard(index)
         case .shardTimer(let index, let life):
             guard isThere(index, life, happening) else { return }
             tick(index)
@@ -91,6 +103,7 @@ extension Simulation {
     }
 
     mutating func give(_ event: ShardEvent, to index: Int) {
+        guard shards[index].hasClaimed else { return }
         let effects = shards[index].engine.handle(
             event, at: path.isOn ? venueClock(of: shards[index].process) : SimulatedGames.scheduledAt,
             machine: clock(of: index))
@@ -140,7 +153,7 @@ extension Simulation {
 
     mutating func read(_ index: Int, _ life: Int, _ asked: MachineInstant, _ isReread: Bool) {
         let shard = shards[index]
-        guard shard.process.isRunning, shard.process.life == life else { return }
+        guard shard.process.isRunning, shard.process.life == life, shard.hasClaimed else { return }
         guard shard.process.hasDatabase else {
             if isReread {
                 agenda.plan(
@@ -150,12 +163,10 @@ extension Simulation {
             }
             return
         }
-        database.lives[shard.id] = shard.incarnation
-        let epochs = database.epochs(of: shard.id)
-        let list = epochs.sorted { $0.key < $1.key }.map { id, epoch in
-            Assigned(game: database.game(id), markets: database.markets(of: id), epoch: epoch)
-        }
-        let answer: ShardEvent = isReread ? .reread(list, asked: asked) : .epochsAnswered(epochs, asked: asked)
+        let answer: ShardEvent =
+            isReread
+            ? .reread(database.assigned(to: shard.id, shard.incarnation), asked: asked)
+            : .epochsAnswered(database.epochs(of: shard.id, shard.incarnation), asked: asked)
         agenda.plan(.toShard(index, answer, life: life), at: databaseDelay(1...20))
     }
 }

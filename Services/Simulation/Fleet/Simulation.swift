@@ -6,6 +6,7 @@ import Resilience
 /// Real engines, a database with the real guards, and links that lose, delay, repeat and reorder; all from one seed.
 struct Simulation {
     indirect enum Happening {
+        case shardStarts(Int, life: Int)
         case shardTimer(Int, life: Int)
         case orchestratorTimer(Int, life: Int)
         case toShard(Int, ShardEvent, life: Int)
@@ -16,7 +17,7 @@ struct Simulation {
         case leadershipAnswered(Int, life: Int, term: Int64?, asked: MachineInstant)
         case leadershipTimer(Int, life: Int)
         case desiredRead(Int, life: Int, [DesiredGame], drained: Set<ShardID>, term: Int64)
-        case recordStored(Int, life: Int, Effect)
+        case recordStored(Int, life: Int, SimulatedOrchestrator.Record)
         case recordAnswered(Int, life: Int, Event?)
         case look(Int, life: Int)
         case fault(Fault)
@@ -52,6 +53,8 @@ struct Simulation {
     var log = EventLog()
     var violations: [String] = []
     var operatorOrders: [CommandID: OperatorOrder] = [:]
+    /// The newest order about each shard whose answer PostgreSQL did not take: it is given again.
+    var unkeptOrders: [ShardID: CommandID] = [:]
     var path: OrderPath
     /// How much has happened.
     var steps = 0
@@ -139,13 +142,13 @@ struct Simulation {
 
     private mutating func happen(_ happening: Happening) {
         switch happening {
-        case .shardTimer, .toShard, .command: shardHappens(happening)
+        case .shardStarts, .shardTimer, .toShard, .command: shardHappens(happening)
         case .shardReads(let index, let life, let asked, let isReread): read(index, life, asked, isReread)
         case .orchestratorTimer, .toOrchestrator, .leadershipAnswered, .leadershipTimer, .desiredRead, .recordAnswered,
             .look:
             orchestratorHappens(happening)
         case .leadershipAsked(let index, let life, let told, let asked): lead(index, life, told, asked)
-        case .recordStored(let index, let life, let effect): store(index, life, effect)
+        case .recordStored(let index, let life, let record): store(index, life, record)
         case .fault(let fault): strike(fault)
         case .path(let happening): pathHappens(happening)
         case .pathFault(let fault):
