@@ -18,6 +18,7 @@ extension Simulation.Happening {
         case .fault: 14
         case .check: 15
         case .pathFault: 16
+        case .shardStarts: 17
         case .path(let happening): 100 + happening.kind
         }
     }
