@@ -64,8 +64,8 @@ extension Simulation {
         let begin = watch.unownedSince[game] ?? now
         watch.unownedSince[game] = begin
         // Nobody trades a game of which no market is known.
-        guard let row = database.rows[game], row.isMapped, let able = watch.ableSince else { return }
-        let own = row.seat.flatMap { seat in shards.firstIndex { $0.id == seat.shard } }
+        guard database.listings[game]?.markets.isEmpty == false, let able = watch.ableSince else { return }
+        let own = database.rows[game]?.seat.flatMap { seat in shards.firstIndex { $0.id == seat.shard } }
         let since = max(begin, able, own.flatMap { watch.struck[$0] } ?? begin)
         watch.longestUnowned = max(watch.longestUnowned, now.since(since))
         guard now.since(since) > Watch.unownedBound else { return }
