@@ -69,6 +69,36 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(2)))
+    func `after a commit that nobody waits for any more its outcome is told, and not what was before it`() async throws {
+        try await withTwo { first, second, database in
+            _ = try #require(try await first.acquire())
+            _ = try await first.store.commit([change(epoch: 1)], term: 1)
+            let (isWritten, mayEnd) = (Promise<Bool>(), Promise<Bool>())
+            async let hanging: Void = second.pool.transaction("hangs") { transaction in
+                _ = try await transaction.query("SELECT term FROM leadership FOR SHARE")
+                try await transaction.execute("UPDATE assignments SET shard = 'shard-02', epoch = 2")
+                isWritten.fulfil(true)
+                _ = await mayEnd.value()
+            }
+            _ = await isWritten.value()
+            let asking = Task { try? await first.store.owners(of: ["g1"]) }
+            try await eventually(within: .seconds(30), "who asks waits for the row") {
+                try await !second.pool.query(
+                    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%NO KEY UPDATE%'"
+                ).isEmpty
+            }
+            mayEnd.fulfil(true)
+            try await hanging
+            let now = ["g1": Seat(shard: "shard-02", epoch: try Epoch(2))] as [GameID: Seat]
+            // Nil where the machine was so busy that the question ran out of time.
+            #expect([nil, now].contains(await asking.value))
+            try await eventually(within: .seconds(30), "the outcome") {
+                try await first.store.owners(of: ["g1"]) == now
+            }
+        }
+    }
+
     // CHECKLIST N35.
     @Test(.timeLimit(.minutes(4)))
     func `one leads, the other takes over when the term has run out, and the old one can store nothing`() async throws {

@@ -83,8 +83,9 @@ struct AssignmentStore: Sendable {
         }
     }
 
-    /// The last owners of the games, for a batch whose outcome is not known.
+    /// The last owners of the games, for a batch whose outcome is not known: the server may be at work on it still.
     func owners(of games: [GameID]) async throws -> [GameID: Seat] {
+        try await leadership.settle()
         let rows = try await database.query(
             """
             SELECT game_id, shard, epoch FROM assignments

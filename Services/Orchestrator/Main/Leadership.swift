@@ -142,6 +142,14 @@ final class Leadership: Sendable {
         if row == nil { throw Lost(term: term) }
     }
 
+    /// Returns when no transaction of a leader is under way any more, also none that nobody waits for: each holds the
+    /// row until the server has ended it.
+    ///
+    /// - Throws: `PostgresError` when one takes longer than two seconds.
+    func settle() async throws {
+        _ = try await database.query("SELECT term FROM leadership FOR NO KEY UPDATE", timeout: .seconds(2))
+    }
+
     /// Lets go for good, so that a standby need not wait.
     func resign() async {
         let term = state.withLockedValue { state in

@@ -37,9 +37,11 @@ struct RecordLane: Sendable {
             await fleet.take(isStored ? .released(game) : .releaseFailed(game))
         case .readDesiredState:
             await attempt("desired state not read") {
-                guard let (term, (desired, drained)) = try await underOneTerm({ try await store.wanted() }) else {
-                    return
+                let read = try await underOneTerm {
+                    try await store.leadership.settle()
+                    return try await store.wanted()
                 }
+                guard let (term, (desired, drained)) = read else { return }
                 await fleet.take(.rehydrated(desired, drained: drained, term: term))
             }
         case .sendCommand, .grant, .requestMarkets, .notify, .raiseAlert, .recoverAlert, .handOverAlert, .report,
