@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(2)))
-    func `after a commit that nobody waits for any more its outcome is told, and not what was before it`() async throws {
+    func `of a commit that nobody waits for any more the outcome is told, and not what was before`() async throws {
         try await withTwo { first, second, database in
             _ = try #require(try await first.acquire())
             _ = try await first.store.commit([change(epoch: 1)], term: 1)
