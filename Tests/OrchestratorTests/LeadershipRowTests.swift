@@ -92,7 +92,8 @@ import Testing
             try await hanging
             let now = ["g1": Seat(shard: "shard-02", epoch: try Epoch(2))] as [GameID: Seat]
             // Nil where the machine was so busy that the question ran out of time.
-            #expect([nil, now].contains(await asking.value))
+            let told = await asking.value
+            #expect(told == nil || told == now)
             try await eventually(within: .seconds(30), "the outcome") {
                 try await first.store.owners(of: ["g1"]) == now
             }
