@@ -71,10 +71,11 @@ import Testing
         for (name, text) in services where text.contains("image: linesman:") {
             #expect(text.contains("pull_policy: never"), "\(name)")
         }
-        let asks = "linesman health --url http://orchestrator:8080"
+        let asks = "for name in orchestrator signal-processor execution-service; do"
         for name in ["settings", "demo-settings"] {
             let text = try #require(services[name])
-            #expect(text.contains("grep -qs linesman_demo /etc/linesman/linesman.toml && \(asks)"), "\(name)")
+            #expect(text.contains(asks), "\(name)")
+            #expect(text.contains("grep -qs linesman_demo /etc/linesman/linesman.toml && runs;"), "\(name)")
         }
         #expect(services["demo-settings"]?.contains("exit 1") == true)
         let restarting = services.filter { $0.value.contains("service_completed_successfully, restart: true}") }.keys
