@@ -1,36 +1,28 @@
 import OrchestratorEngine
 import Resilience
 
-/// Since when a state of the world calls for an alert of the fleet, or for its end.
+/// What calls for an alert of the fleet, or for its end: whoever was missed, and since when it is well again.
 struct CauseWatch {
-    /// Who says it.
-    struct Told {
-        /// Also one that is gone: what it told stands until somebody ends it.
-        let byAnybody: Bool
-        /// Who leads, in this life of its own: what an earlier one told ends after a minute.
-        let byLeader: Bool
-    }
-
-    private var presentSince: MachineInstant?
-    private var absentSince: MachineInstant?
+    /// When it said last that it is there, heard or not.
+    var lastSaid = MachineInstant.origin
+    private var wellSince: MachineInstant?
 
     /// What is wrong with what people are told; nil when nothing is.
     ///
-    /// Whether there is a cause is nil where nobody can say; who leads must tell it after `late`, and not any more
-    /// when it has been gone for `end`, both counted from when somebody leads who hears.
+    /// Who leads must tell of a silence that is longer than `limit`, and not any more once all has been well for three
+    /// seconds; both count from when somebody leads who hears.
     mutating func judge(
-        _ isPresent: Bool?, _ told: Told, ledSince since: MachineInstant?, late: Duration, false end: Duration,
+        isWell: Bool, told: (byAnybody: Bool, byLeader: Bool), ledSince: MachineInstant?, silence limit: Duration,
         at now: MachineInstant
     ) -> String? {
-        presentSince = isPresent == true ? presentSince ?? now : nil
-        absentSince = isPresent == false ? absentSince ?? now : nil
-        guard let since else { return nil }
-        if let begin = presentSince, !told.byAnybody, now.since(max(begin, since)) > late {
-            presentSince = now
+        wellSince = isWell ? wellSince ?? now : nil
+        guard let ledSince else { return nil }
+        if !told.byAnybody, now.since(max(lastSaid, ledSince)) > limit {
+            lastSaid = now
             return "nobody is told that"
         }
-        if let begin = absentSince, told.byLeader, now.since(max(begin, since)) > end {
-            absentSince = now
+        if told.byLeader, let wellSince, now.since(max(wellSince, ledSince)) > .seconds(3) {
+            self.wellSince = now
             return "it is told still that"
         }
         return nil
@@ -49,30 +41,36 @@ extension Simulation {
     ///
     /// Whatever else is broken: a leader that hears needs nobody for it.
     private mutating func watchAllShards() {
-        let isAnyAlive = shards.contains { $0.process.isRunning && !$0.process.isPaused && $0.process.hasBus }
-        // One that serves for certain; one that is only alive may be ill.
-        let isAnyWell = shards.contains { $0.process.isAble && !$0.isIll && !$0.isStopping } && !isImpeded
+        // One that has been unwell serves again some seconds later.
+        let isWell = shards.indices.contains { index in
+            let shard = shards[index]
+            let struck = watch.struck[index] ?? .origin
+            return shard.process.isAble && shard.hasClaimed && !shard.isIll && !shard.isStopping
+                && now.since(struck) > .seconds(10)
+        }
         let problem = watch.shardsCause.judge(
-            isAnyAlive ? (isAnyWell ? false : nil) : true, told(.allShardsUnhealthy),
-            ledSince: watch.ledSince, late: .seconds(8), false: .seconds(10), at: now)
+            isWell: isWell && !isImpeded, told: told(.allShardsUnhealthy), ledSince: watch.ledSince,
+            silence: .seconds(8), at: now)
         if let problem { violated("\(problem) all shards are away") }
     }
 
     /// Discovery is missed after ten seconds of silence, and heard twice a second.
     private mutating func watchDiscovery() {
         let process = path.discovery.process
-        let isAlive = process.isRunning && !process.isPaused && process.hasBus
+        let isWell = process.isRunning && !process.isPaused && process.hasBus && !isImpeded
         let problem = watch.discoveryCause.judge(
-            isAlive ? (isImpeded ? nil : false) : true, told(.noMarketDiscoveryServices),
-            ledSince: watch.ledSince, late: .seconds(13), false: .seconds(5), at: now)
+            isWell: isWell, told: told(.noMarketDiscoveryServices), ledSince: watch.ledSince, silence: .seconds(13),
+            at: now)
         if let problem { violated("\(problem) market-discovery is away") }
     }
 
-    private func told(_ kind: AlertKind) -> CauseWatch.Told {
-        CauseWatch.Told(
+    /// By anybody: also by one that is gone, since what it told stands until somebody ends it. By who leads: in this
+    /// life of its own, since what an earlier one told ends after a minute.
+    private func told(_ kind: AlertKind) -> (byAnybody: Bool, byLeader: Bool) {
+        let leaders = orchestrators.filter { $0.engine.isLeading && $0.told == database.term }
+        return (
             byAnybody: orchestrators.contains { $0.toldAlerts.contains(kind) },
-            byLeader: orchestrators.contains {
-                $0.engine.isLeading && $0.told == database.term && $0.firing.contains(kind)
-            })
+            byLeader: leaders.contains { $0.firing.contains(kind) }
+        )
     }
 }

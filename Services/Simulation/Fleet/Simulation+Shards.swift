@@ -90,6 +90,7 @@ extension Simulation {
         let shard = shards[index]
         give(.heartbeatSent(beat: shard.beat), to: index)
         guard shard.process.hasBus else { return }
+        watch.shardsCause.lastSaid = now
         let isDegraded = shard.isIll || shard.engine.standing(at: clock(of: index)) != .leased && shard.beat > 4
         let status: ReportedStatus = shard.isStopping ? .stopping : isDegraded ? .degraded : .healthy
         tellOrchestrators(

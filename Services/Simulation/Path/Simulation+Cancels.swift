@@ -5,8 +5,8 @@ import Resilience
 /// The cancels that an engaged kill switch sends: the shell of `CancelAll`, and what must come of them.
 extension Simulation {
     private static let cancelInterval = Duration.seconds(1)
-    /// Ten looks: the account may have spent the tokens of a cancel, which come back within half a second.
-    private static let restBound = Duration.seconds(10)
+    /// Five looks: the account may have spent the tokens of a cancel, which come back within half a second.
+    private static let restBound = Duration.seconds(5)
 
     /// While the kill switch is engaged everything that rests is taken back: what the books say, or what the process
     /// remembers while it cannot read them.

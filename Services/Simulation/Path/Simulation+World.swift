@@ -187,6 +187,7 @@ extension Simulation {
         case .discoveryBeat(let life) where life == process.life:
             planPath(.discoveryBeat(life: life), after: .milliseconds(500))
             guard process.hasBus else { return }
+            watch.discoveryCause.lastSaid = now
             tellOrchestrators(
                 .serviceHeartbeat(
                     ServiceHeartbeat(
