@@ -64,6 +64,8 @@ extension Simulation {
         if let problem { violated("\(problem) market-discovery is away") }
     }
 
+    /// Who tells it.
+    ///
     /// By anybody: also by one that is gone, since what it told stands until somebody ends it. By who leads: in this
     /// life of its own, since what an earlier one told ends after a minute.
     private func told(_ kind: AlertKind) -> (byAnybody: Bool, byLeader: Bool) {
