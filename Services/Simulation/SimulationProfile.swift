@@ -24,6 +24,8 @@ struct SimulationProfile: Hashable {
     var dailyLoss = Money.dollars(100)
     /// What the account may ask of its venue; nil where nobody counts.
     var budget: AccountBudget.Limits?
+    /// Whether the venue works on some orders for up to half a minute.
+    var isSluggish = false
     /// Whether an order may be worth little, an hour has few orders, and nobody bets on both sides of a game.
     var isStrict = false
     /// Whether one market and all of them together have narrow limits, and a minute few exits.
@@ -44,13 +46,13 @@ struct SimulationProfile: Hashable {
     /// lets us ask for little; in every fifth the day's loss is soon reached; in every seventh orders are few,
     /// small, and of one side of a game only. Every fourth is stretched (as is every fourth of those with two
     /// execution-services), in half of the others markets are capped, and in half of each kind the venue takes a second
-    /// order under one key.
+    /// order under one key. In every eleventh some orders rest for long.
     static func suite(seed: UInt64) -> SimulationProfile {
         SimulationProfile(
             shards: 2, games: 20, capacity: 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
             length: .seconds(180), keepsKeys: seed / 8 % 2 == 0, takesFillsBack: seed % 3 == 0,
             hasArbitrage: seed % 3 != 0, dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100),
-            budget: seed % 3 == 1 ? scarce : nil, isStrict: seed % 7 == 2, isCapped: seed % 8 == 1,
+            budget: seed % 3 == 1 ? scarce : nil, isSluggish: seed % 11 == 3, isStrict: seed % 7 == 2, isCapped: seed % 8 == 1,
             isStretched: seed % 4 == 1 || seed % 16 == 8)
     }
 

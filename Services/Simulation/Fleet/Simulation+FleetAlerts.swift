@@ -9,11 +9,11 @@ struct CauseWatch {
 
     /// What is wrong with what people are told; nil when nothing is.
     ///
-    /// Who leads must tell of a silence that is longer than `limit`, and not any more once all has been well for three
-    /// seconds; both count from when somebody leads who hears.
+    /// Who leads must tell of a silence that is longer than `limit`, and not any more once all has been well for
+    /// `rest`; both count from when somebody leads under one term who hears.
     mutating func judge(
         isWell: Bool, told: (byAnybody: Bool, byLeader: Bool), ledSince: MachineInstant?, silence limit: Duration,
-        at now: MachineInstant
+        rest: Duration, at now: MachineInstant
     ) -> String? {
         wellSince = isWell ? wellSince ?? now : nil
         guard let ledSince else { return nil }
@@ -21,7 +21,7 @@ struct CauseWatch {
             lastSaid = now
             return "nobody is told that"
         }
-        if told.byLeader, let wellSince, now.since(max(wellSince, ledSince)) > .seconds(3) {
+        if told.byLeader, let wellSince, now.since(max(wellSince, ledSince)) > rest {
             self.wellSince = now
             return "it is told still that"
         }
@@ -49,8 +49,8 @@ extension Simulation {
                 && now.since(struck) > .seconds(10)
         }
         let problem = watch.shardsCause.judge(
-            isWell: isWell && !isImpeded, told: told(.allShardsUnhealthy), ledSince: watch.ledSince,
-            silence: .seconds(8), at: now)
+            isWell: isWell && !isImpeded, told: told(.allShardsUnhealthy), ledSince: watch.term?.since,
+            silence: .seconds(8), rest: .seconds(10), at: now)
         if let problem { violated("\(problem) all shards are away") }
     }
 
@@ -59,8 +59,8 @@ extension Simulation {
         let process = path.discovery.process
         let isWell = process.isRunning && !process.isPaused && process.hasBus && !isImpeded
         let problem = watch.discoveryCause.judge(
-            isWell: isWell, told: told(.noMarketDiscoveryServices), ledSince: watch.ledSince, silence: .seconds(13),
-            at: now)
+            isWell: isWell, told: told(.noMarketDiscoveryServices), ledSince: watch.term?.since,
+            silence: .seconds(13), rest: .seconds(3), at: now)
         if let problem { violated("\(problem) market-discovery is away") }
     }
 

@@ -17,6 +17,8 @@ struct Watch {
 
     var lastDisturbance = MachineInstant.origin
     var ledSince: MachineInstant?
+    /// As above under one term: who has just begun to lead must look around first.
+    var term: (number: Int64, since: MachineInstant)?
     /// Since when a leader has heard and a well shard has had room, with every message and statement on its way.
     var ableSince: MachineInstant?
     /// When each shard was broken, or mended, last: a game that is its own may need a new owner since.
@@ -49,6 +51,11 @@ extension Simulation {
             watch.ableSince = nil
         }
         watch.ledSince = isLed ? (watch.ledSince ?? now) : nil
+        if !isLed {
+            watch.term = nil
+        } else if watch.term?.number != database.term {
+            watch.term = (database.term, now)
+        }
         for (game, status) in scoreboard.sorted(by: { $0.key < $1.key }) {
             if status == .live, owner(of: game) == nil {
                 checkUnowned(game)

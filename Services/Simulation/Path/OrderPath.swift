@@ -14,6 +14,8 @@ struct OrderPath {
     var isPlaying = true
     /// Of its own, so that the fleet's schedules stay what they were.
     var random: SeededGenerator
+    /// For what few seeds have, so that the others stay what they were.
+    var rare: SeededGenerator
     var games: [SimulatedGame] = []
     var books: SimulatedBooks
     var venue: SimulatedVenue
@@ -37,6 +39,7 @@ struct OrderPath {
 
     init(seed: UInt64, profile: SimulationProfile, plant: Plant?) {
         random = SeededGenerator(seed: seed ^ 0x6f72_6465_7270_6174)
+        rare = SeededGenerator(seed: seed ^ 0x7261_7265_2064_7261)
         books = SimulatedBooks(cash: Self.bankroll, plant: plant)
         books.fillStanding = profile.takesFillsBack ? .provisional : .confirmed
         books.budgetLimits = profile.budget

@@ -202,6 +202,11 @@ extension Simulation {
         chance.share = path.roll(30) ? Int64.random(in: 0...100, using: &path.random) : 100
         chance.lingers = path.roll(path.trouble.lingering)
         let lag = Int(SimulatedVenue.longestLag.wholeNanoseconds / 1_000_000)
+        let isSlow = profile.isSluggish && Int.random(in: 0..<5, using: &path.rare) == 0
+        if isSlow {
+            chance.lingers = true
+            chance.share = min(chance.share, 40)
+        }
         chance.orderLag = path.roll(30) ? path.milliseconds(0...lag) : .zero
         chance.fillLag = path.roll(20) ? path.milliseconds(0...lag) : .zero
         if path.roll(path.trouble.tooMany) {
@@ -213,11 +218,12 @@ extension Simulation {
         watchArrival(claimed)
         record("venue takes \(claimed.order.request.id): \(news)")
         if path.venue.orders.count > count, path.venue.orders[count].isOpen {
-            // It answers when it has done with it; who takes long for it takes very long.
-            let work = path.milliseconds(100...6_000)
-            planPath(
-                .linger(count, index, life: life, claimed, replyBy: replyBy),
-                after: work < .seconds(5) ? work : work * 5)
+            // It answers when it has done with it.
+            let work =
+                isSlow
+                ? Duration.milliseconds(Int.random(in: 8_000...30_000, using: &path.rare))
+                : path.milliseconds(100...6_000)
+            planPath(.linger(count, index, life: life, claimed, replyBy: replyBy), after: work)
         } else {
             answer(news, index, life, claimed, replyBy: replyBy)
         }
