@@ -52,8 +52,8 @@ struct SimulationProfile: Hashable {
             shards: 2, games: 20, capacity: 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
             length: .seconds(180), keepsKeys: seed / 8 % 2 == 0, takesFillsBack: seed % 3 == 0,
             hasArbitrage: seed % 3 != 0, dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100),
-            budget: seed % 3 == 1 ? scarce : nil, isSluggish: seed % 11 == 3, isStrict: seed % 7 == 2, isCapped: seed % 8 == 1,
-            isStretched: seed % 4 == 1 || seed % 16 == 8)
+            budget: seed % 3 == 1 ? scarce : nil, isSluggish: seed % 11 == 3, isStrict: seed % 7 == 2,
+            isCapped: seed % 8 == 1, isStretched: seed % 4 == 1 || seed % 16 == 8)
     }
 
     /// Three orders at once, and one in two seconds.

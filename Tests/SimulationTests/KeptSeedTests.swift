@@ -43,9 +43,9 @@ extension KeptSeed {
 
     @Test func `a failing seed is shrunk to the troubles that it takes`() throws {
         let failing = try #require(
-            (1...UInt64(200)).first { !SimulationRun.run($0, plant: .alertForgotten).violations.isEmpty })
-        let shrunk = try #require(SimulationRun.shrink(failing, plant: .alertForgotten))
-        #expect(shrunk.violation.contains(Plant.alertForgotten.problem))
+            (1...UInt64(200)).first { !SimulationRun.run($0, plant: .killFileUnread).violations.isEmpty })
+        let shrunk = try #require(SimulationRun.shrink(failing, plant: .killFileUnread))
+        #expect(shrunk.violation.contains(Plant.killFileUnread.problem))
         #expect(shrunk.troubles.count < shrunk.of / 4)
         #expect(SimulationRun.shrink(failing, plant: nil) == nil)
     }
