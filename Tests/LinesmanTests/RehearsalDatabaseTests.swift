@@ -43,7 +43,7 @@ import Testing
         async throws
     {
         func page(_ mode: String) -> StatusServer {
-            let routes = StatusRoutes(checks: { [:] }, metrics: { "" }, status: { "{\"tradingMode\":\"\(mode)\"}" })
+            let routes = StatusRoutes(checks: { [:] }, metrics: { "" }, status: { ["tradingMode": mode] })
             return StatusServer(port: 0, routes: routes, log: .quiet)
         }
         let (paper, live) = (page("paper"), page("live"))
