@@ -14,11 +14,13 @@ struct ChaosRun: Sendable {
     private static let healerReserve = Duration.seconds(30)
 
     /// One round, to its verdict; whatever was broken is healed when it returns or throws.
+    ///
+    /// - Throws: `NeverStruck` where a fault of orders met none, on a suite that need not have any.
     func round(_ scenario: Scenario, _ number: Int, control: Finding?) async throws -> Verdict {
         var run = ScenarioRun(
             scenario, round: number, control: control, needsOrders: target.isBusy, at: clock.now)
         let hands = Hands(
-            target: target, sampler: sampler, reserve: Self.healerReserve, mayMiss: scenario.isDrawn, clock: clock)
+            target: target, sampler: sampler, reserve: Self.healerReserve, isDrawn: scenario.isDrawn, clock: clock)
         do {
             while true {
                 let sample = sampler.take(
@@ -32,6 +34,7 @@ struct ChaosRun: Sendable {
                     case .finish(let verdict):
                         // Only where something went wrong on the way; the verdict says what.
                         await hands.undoAll()
+                        if let missed = hands.missed, !target.isBusy { throw missed }
                         return verdict
                     }
                 }
@@ -56,20 +59,24 @@ private final class Hands: Sendable {
     private let sampler: WorldSampler
     private let reserve: Duration
     /// Whether a fault that strikes nothing is none to speak of: another that is drawn may leave it nothing.
-    private let mayMiss: Bool
+    private let isDrawn: Bool
     private let clock: MachineClock
     private let held = NIOLockedValueBox<[Int: Held]>([:])
     private let events = NIOLockedValueBox<[ScenarioRun.Event]>([])
+    private let missing = NIOLockedValueBox<NeverStruck?>(nil)
 
     init(
-        target: any ChaosTarget, sampler: WorldSampler, reserve: Duration, mayMiss: Bool, clock: MachineClock
+        target: any ChaosTarget, sampler: WorldSampler, reserve: Duration, isDrawn: Bool, clock: MachineClock
     ) {
         self.target = target
         self.sampler = sampler
         self.reserve = reserve
-        self.mayMiss = mayMiss
+        self.isDrawn = isDrawn
         self.clock = clock
     }
+
+    /// A fault that was chosen and struck nothing, where nobody promises that there is anything.
+    var missed: NeverStruck? { missing.withLockedValue { $0 } }
 
     /// What became of the work since it was asked last.
     func done() -> [ScenarioRun.Event] {
@@ -106,7 +113,8 @@ private final class Hands: Sendable {
                 do {
                     try await held.withLockedValue { $0[step]?.fault }?.undo()
                 } catch let missed as NeverStruck {
-                    if !mayMiss { throw missed }
+                    if !isDrawn, target.isBusy { throw missed }
+                    if !isDrawn { missing.withLockedValue { $0 = missed } }
                 }
                 held.withLockedValue { $0[step]?.fault = nil }
                 tell(.undone(step))

@@ -163,7 +163,12 @@ struct ChaosSession: Sendable {
     ) async throws -> Bool {
         let begin = run.clock.now
         let isControl = control != nil
-        var verdict = try await run.round(scenario, number, control: control)
+        var verdict: Verdict
+        do {
+            verdict = try await run.round(scenario, number, control: control)
+        } catch let missed as NeverStruck {
+            throw Obstacle(why: "\(missed): there were no orders; hold it again while there are")
+        }
         if control == .lostMessages { run.sampler.writeOffMessages() }
         verdict.problems += run.target.troubles()
         if run.sampler.hasMissedVenue { verdict.problems.append("orders were not compared with the venue's") }
