@@ -111,7 +111,8 @@ extension Simulation {
     }
 
     private var isUnderWay: Bool {
-        path.books.isUnderWay || path.books.plans.contains { $0.value.state != .finished && !standsStill($0.key) }
+        path.books.isUnderWay || path.executors.contains { !$0.isReconciled }
+            || path.books.plans.contains { $0.value.state != .finished && !standsStill($0.key) }
     }
 
     /// The troubles of a seed: drawn before anything happens, so that some of them may be left out.

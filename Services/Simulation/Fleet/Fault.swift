@@ -60,6 +60,8 @@ extension Simulation {
         case .resumeShard(let index): resumeShard(index)
         case .drainShard(let index):
             shards[index].isStopping = true
+            // One that has not got its name yet has nothing to let go: it ends.
+            if !shards[index].hasClaimed { shards[index].process.isRunning = false }
             give(.drain, to: index)
         case .cutShardFromBus(let index): shards[index].process.hasBus = false
         case .joinShardToBus(let index): joinToBus(shard: index)

@@ -101,11 +101,13 @@ extension Simulation {
 
     /// Whether somebody works on a leg that nobody takes within the loss allowed: no play moves its book any more.
     ///
-    /// Nobody does when the plan itself, told what the venue's books are, would send nothing.
+    /// Nobody does when the plan itself, told what the venue's books are, would send nothing; and where the minute has
+    /// its orders, it waits for the next one.
     func standsStill(_ plan: IntentID) -> Bool {
         guard path.books.unevenness(of: plan) != 0 else { return false }
         return path.executors.contains { executor in
             guard let driver = executor.drivers[plan], !driver.isWaiting, driver.open == nil else { return false }
+            if driver.refusal == SendRefusal.ordersPerMinute.rawValue { return true }
             var books: [MarketID: OrderBook] = [:]
             for market in Set(driver.approved.signal.legs.map(\.market)) {
                 guard let listing = path.venue.listings[market], listing.isTrading else { continue }

@@ -18,6 +18,8 @@ struct SimulatedDriver {
     var nextBook: MachineInstant?
     /// An order is on its way, and its answer goes on.
     var isWaiting = false
+    /// Why its last order was not stored; nil when it was.
+    var refusal: String?
 }
 
 /// Another process works on the plan, or the database did not answer: it is taken up anew from what is stored.
@@ -230,6 +232,7 @@ extension Simulation {
         switch try claim(order, driver, index) {
         case .stored(let record):
             driver.plan = next
+            driver.refusal = nil
             carryOut(effects, &driver, index)
             driver.open = (order.number, record.request.id)
             let marked = try book(.sent, of: record.request.id, index)
@@ -241,7 +244,9 @@ extension Simulation {
                 intent: leg, order: marked.order, reduces: order.purpose != .enter)
             let life = path.executors[index].process.life
             planPath(.legSend(index, life: life, driver.approved.id, order, claimed, began: began), within: 1...4)
-        case .refused: withhold(order, event, stops: order.purpose == .enter, &driver, index)
+        case .refused(let reason):
+            driver.refusal = reason
+            withhold(order, event, stops: order.purpose == .enter, &driver, index)
         case .waits: withhold(order, event, stops: false, &driver, index)
         case .lost: throw PlanDropped()
         }
