@@ -97,6 +97,17 @@ import Testing
         #expect(throws: ChaosFailure.self) { try kept.report.publish(in: book) }
     }
 
+    @Test func `a fault that met nothing proves nothing, and hides nothing that went wrong`() throws {
+        let missed = NeverStruck(counted: "lostAcknowledgement")
+        let well = try Self.verdict("lost-acknowledgements", 1, recovered: 700)
+        let ill = try Self.verdict("lost-acknowledgements", 1, recovered: nil)
+        #expect(well.passed && !ill.passed)
+        #expect(try ChaosRun.judge(well, missed: nil).passed)
+        #expect(throws: NeverStruck.self) { try ChaosRun.judge(well, missed: missed) }
+        let told = try ChaosRun.judge(ill, missed: missed)
+        #expect(!told.passed && told.problems == ill.problems + ["lostAcknowledgement never struck"])
+    }
+
     @Test func `a report is of one target, and its table has a place of its own`() throws {
         let folder = try TemporaryDirectory("chaos")
         defer { folder.remove() }

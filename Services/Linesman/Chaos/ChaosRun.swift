@@ -15,7 +15,7 @@ struct ChaosRun: Sendable {
 
     /// One round, to its verdict; whatever was broken is healed when it returns or throws.
     ///
-    /// - Throws: `NeverStruck` where a fault of orders met none, on a suite that need not have any.
+    /// - Throws: `NeverStruck` where a fault of orders met none, on a suite that need not have any, and all else held.
     func round(_ scenario: Scenario, _ number: Int, control: Finding?) async throws -> Verdict {
         var run = ScenarioRun(
             scenario, round: number, control: control, needsOrders: target.isBusy, at: clock.now)
@@ -34,8 +34,7 @@ struct ChaosRun: Sendable {
                     case .finish(let verdict):
                         // Only where something went wrong on the way; the verdict says what.
                         await hands.undoAll()
-                        if let missed = hands.missed, !target.isBusy { throw missed }
-                        return verdict
+                        return try Self.judge(verdict, missed: hands.missed)
                     }
                 }
                 try await clock.sleep(for: Self.step)
@@ -44,6 +43,17 @@ struct ChaosRun: Sendable {
             await hands.undoAll()  // cancelled: the caller is told so
             throw error
         }
+    }
+}
+
+extension ChaosRun {
+    /// A round in which nothing came a fault's way proves nothing of it; what else went wrong in it did go wrong.
+    static func judge(_ verdict: Verdict, missed: NeverStruck?) throws(NeverStruck) -> Verdict {
+        guard let missed else { return verdict }
+        if verdict.passed { throw missed }
+        var told = verdict
+        told.problems.append("\(missed)")
+        return told
     }
 }
 
@@ -58,7 +68,7 @@ private final class Hands: Sendable {
     private let target: any ChaosTarget
     private let sampler: WorldSampler
     private let reserve: Duration
-    /// Whether a fault that strikes nothing is none to speak of: another that is drawn may leave it nothing.
+    /// Then a fault that strikes nothing is none to speak of: another that is drawn may leave it nothing.
     private let isDrawn: Bool
     private let clock: MachineClock
     private let held = NIOLockedValueBox<[Int: Held]>([:])

@@ -107,7 +107,12 @@ extension Simulation {
         guard path.books.unevenness(of: plan) != 0 else { return false }
         return path.executors.contains { executor in
             guard let driver = executor.drivers[plan], !driver.isWaiting, driver.open == nil else { return false }
-            if driver.refusal == SendRefusal.ordersPerMinute.rawValue { return true }
+            // It asks four times a second: who has stopped to ask does not wait.
+            if let refusal = driver.refusal, refusal.reason == SendRefusal.ordersPerMinute.rawValue,
+                now.since(refusal.at) <= .seconds(1)
+            {
+                return true
+            }
             var books: [MarketID: OrderBook] = [:]
             for market in Set(driver.approved.signal.legs.map(\.market)) {
                 guard let listing = path.venue.listings[market], listing.isTrading else { continue }

@@ -18,8 +18,8 @@ struct SimulatedDriver {
     var nextBook: MachineInstant?
     /// An order is on its way, and its answer goes on.
     var isWaiting = false
-    /// Why its last order was not stored; nil when it was.
-    var refusal: String?
+    /// Why an order was not stored, and when; nil once one was.
+    var refusal: (reason: String, at: MachineInstant)?
 }
 
 /// Another process works on the plan, or the database did not answer: it is taken up anew from what is stored.
@@ -245,7 +245,7 @@ extension Simulation {
             let life = path.executors[index].process.life
             planPath(.legSend(index, life: life, driver.approved.id, order, claimed, began: began), within: 1...4)
         case .refused(let reason):
-            driver.refusal = reason
+            driver.refusal = (reason, now)
             withhold(order, event, stops: order.purpose == .enter, &driver, index)
         case .waits: withhold(order, event, stops: false, &driver, index)
         case .lost: throw PlanDropped()
