@@ -1,5 +1,6 @@
 import Foundation
 import Postgres
+import TestKit
 import Testing
 
 @testable import Simulation
@@ -8,19 +9,10 @@ import Testing
 ///
 /// `LINESMAN_STORE_HISTORIES` names how many there are, `LINESMAN_STORE_FIRST` the first seed.
 @Suite struct FleetAgreementTests {
-    private static let environment = ProcessInfo.processInfo.environment
-    private static let count = environment["LINESMAN_STORE_HISTORIES"].flatMap { Int($0) } ?? 200
-    private static let first = environment["LINESMAN_STORE_FIRST"].flatMap { UInt64($0) } ?? 1
-    /// Each on a database of its own.
-    private static let parts = 2
+    private static let runs = SeededRuns("LINESMAN_STORE_HISTORIES", standard: 200, first: "LINESMAN_STORE_FIRST")
 
-    private static var chunks: [Range<UInt64>] {
-        (0..<UInt64(parts)).map { part in
-            first + UInt64(count) * part / UInt64(parts)..<first + UInt64(count) * (part + 1) / UInt64(parts)
-        }
-    }
-
-    @Test(arguments: chunks)
+    // Each part on a database of its own.
+    @Test(arguments: runs.parts(2))
     func `a random history of the fleet ends in equal rows in the simulated tables and in PostgreSQL`(
         _ seeds: Range<UInt64>
     ) async throws {

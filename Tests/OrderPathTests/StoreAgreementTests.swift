@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 @testable import Simulation
@@ -7,19 +8,10 @@ import Testing
 ///
 /// `LINESMAN_STORE_HISTORIES` names how many there are, `LINESMAN_STORE_FIRST` the first seed.
 @Suite struct StoreAgreementTests {
-    private static let environment = ProcessInfo.processInfo.environment
-    private static let count = environment["LINESMAN_STORE_HISTORIES"].flatMap { Int($0) } ?? 200
-    private static let first = environment["LINESMAN_STORE_FIRST"].flatMap { UInt64($0) } ?? 1
-    /// Each on a database of its own.
-    private static let parts = 4
+    private static let runs = SeededRuns("LINESMAN_STORE_HISTORIES", standard: 200, first: "LINESMAN_STORE_FIRST")
 
-    private static var chunks: [Range<UInt64>] {
-        (0..<UInt64(parts)).map { part in
-            first + UInt64(count) * part / UInt64(parts)..<first + UInt64(count) * (part + 1) / UInt64(parts)
-        }
-    }
-
-    @Test(arguments: chunks)
+    // Each part on a database of its own.
+    @Test(arguments: runs.parts(4))
     func `a random history ends in equal states on the simulated store and on PostgreSQL`(
         _ seeds: Range<UInt64>
     ) async throws {

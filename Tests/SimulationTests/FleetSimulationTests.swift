@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import Resilience
+import TestKit
 import Testing
 
 @testable import Simulation
@@ -10,18 +11,10 @@ import Testing
 /// `LINESMAN_SIMULATION_SEEDS` names how many schedules are run, `LINESMAN_SIMULATION_FIRST` the first seed.
 @Suite struct FleetSimulationTests {
     private static let environment = ProcessInfo.processInfo.environment
-    private static let count = environment["LINESMAN_SIMULATION_SEEDS"].flatMap { Int($0) } ?? 60
-    private static let first = environment["LINESMAN_SIMULATION_FIRST"].flatMap { UInt64($0) } ?? 1
-    /// Several schedules in one case, so that a case is worth its bookkeeping.
-    private static let chunk = 20
+    private static let runs = SeededRuns(
+        "LINESMAN_SIMULATION_SEEDS", standard: 60, first: "LINESMAN_SIMULATION_FIRST")
 
-    private static var chunks: [Range<UInt64>] {
-        stride(from: 0, to: count, by: chunk).map { start in
-            first + UInt64(start)..<first + UInt64(min(start + chunk, count))
-        }
-    }
-
-    @Test(arguments: chunks)
+    @Test(arguments: runs.chunks(of: 20))
     func `nothing is traded by two, left alone or watched twice, and calm mends everything`(_ seeds: Range<UInt64>) {
         for seed in seeds {
             let outcome = Self.run(seed)

@@ -1,5 +1,6 @@
 import Foundation
 import Resilience
+import TestKit
 import Testing
 
 @testable import Simulation
@@ -8,19 +9,10 @@ import Testing
 ///
 /// `LINESMAN_SIMULATION_SUITE_SEEDS` names how many runs there are, `LINESMAN_SIMULATION_FIRST` the first seed.
 @Suite struct SuiteSimulationTests {
-    private static let environment = ProcessInfo.processInfo.environment
-    private static let count = environment["LINESMAN_SIMULATION_SUITE_SEEDS"].flatMap { Int($0) } ?? 1_000
-    private static let first = environment["LINESMAN_SIMULATION_FIRST"].flatMap { UInt64($0) } ?? 1
-    /// Several runs in one case, so that a case is worth its bookkeeping.
-    private static let chunk = 50
+    private static let runs = SeededRuns(
+        "LINESMAN_SIMULATION_SUITE_SEEDS", standard: 1_000, first: "LINESMAN_SIMULATION_FIRST")
 
-    private static var chunks: [Range<UInt64>] {
-        stride(from: 0, to: count, by: chunk).map { start in
-            first + UInt64(start)..<first + UInt64(min(start + chunk, count))
-        }
-    }
-
-    @Test(arguments: chunks)
+    @Test(arguments: runs.chunks(of: 50))
     func `limits, owners, reservations, orders and alerts hold after every step`(_ seeds: Range<UInt64>) {
         for seed in seeds {
             let outcome = SimulationRun.run(seed, plant: nil)
