@@ -33,6 +33,8 @@ struct SimulationProfile: Hashable {
     /// Whether PostgreSQL is slow at times, market-discovery cut off or standing still, and the clocks of the fleet go
     /// at rates of their own.
     var isStretched = false
+    /// Whether one shard cannot take all games, and shards are away for up to half a minute.
+    var isCrowded = false
 
     var hasOrderPath: Bool { processors > 0 }
 
@@ -46,14 +48,15 @@ struct SimulationProfile: Hashable {
     /// lets us ask for little; in every fifth the day's loss is soon reached; in every seventh orders are few,
     /// small, and of one side of a game only. Every fourth is stretched (as is every fourth of those with two
     /// execution-services), in half of the others markets are capped, and in half of each kind the venue takes a second
-    /// order under one key. In every eleventh some orders rest for long.
+    /// order under one key. In every eleventh some orders rest for long; every thirteenth is crowded.
     static func suite(seed: UInt64) -> SimulationProfile {
         SimulationProfile(
-            shards: 2, games: 20, capacity: 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
+            shards: 2, games: 20, capacity: seed % 13 == 6 ? 12 : 20, processors: 1, executors: seed % 4 == 0 ? 2 : 1,
             length: .seconds(180), keepsKeys: seed / 8 % 2 == 0, takesFillsBack: seed % 3 == 0,
             hasArbitrage: seed % 3 != 0, dailyLoss: seed % 5 == 0 ? .dollars(10) : .dollars(100),
             budget: seed % 3 == 1 ? scarce : nil, isSluggish: seed % 11 == 3, isStrict: seed % 7 == 2,
-            isCapped: seed % 8 == 1, isStretched: seed % 4 == 1 || seed % 16 == 8)
+            isCapped: seed % 8 == 1, isStretched: seed % 4 == 1 || seed % 16 == 8,
+            isCrowded: seed % 13 == 6)
     }
 
     /// Three orders at once, and one in two seconds.

@@ -136,6 +136,7 @@ extension Simulation {
             at = at.advanced(by: .milliseconds(Int.random(in: 300...4_000, using: &draws)))
         }
         if profile.isStretched { troubles += stretchedTroubles(from: start, to: end) }
+        if profile.isCrowded { troubles += crowdedTroubles(from: start, to: end) }
         let ids = scoreboard.keys.sorted()
         for _ in 0..<4 {
             let game = ids[Int.random(in: 0..<ids.count, using: &draws)]
@@ -171,6 +172,22 @@ extension Simulation {
             }
             troubles.append(PlannedTrouble(at: at, begin: .path(begin), end: (.path(last), over)))
             at = finish.advanced(by: .milliseconds(Int.random(in: 300...9_000, using: &draws)))
+        }
+        return troubles
+    }
+
+    /// A shard is gone for so long that the games it leaves over must be told of.
+    private func crowdedTroubles(from start: MachineInstant, to end: MachineInstant) -> [PlannedTrouble] {
+        var draws = SeededGenerator(seed: seed ^ 0x6372_6f77_6465_6421)
+        var troubles: [PlannedTrouble] = []
+        var at = start
+        while at < end {
+            let shard = Int.random(in: 0..<shards.count, using: &draws)
+            let over = min(at.advanced(by: .seconds(Int.random(in: 12...30, using: &draws))), end)
+            troubles.append(
+                PlannedTrouble(
+                    at: at, begin: .fleet(.killShard(shard)), end: (.fleet(.restartShard(shard)), over)))
+            at = over.advanced(by: .seconds(Int.random(in: 5...20, using: &draws)))
         }
         return troubles
     }

@@ -76,6 +76,8 @@ enum Plant: String, CaseIterable, Sendable {
     case legUnseen
     /// That no shard is left is told to nobody.
     case absenceUntold
+    /// That games wait for room is told to nobody.
+    case crowdUntold
     /// That market-discovery is back is told to nobody.
     case recoveryUntold
     /// What must be told is not committed with the booking: whoever dies then has told nobody.
@@ -128,6 +130,7 @@ enum Plant: String, CaseIterable, Sendable {
         case .planReservationEnds: "while its reservation is"
         case .legUnseen: "bets against a leg"
         case .absenceUntold: "nobody is told that all shards are away"
+        case .crowdUntold: "nobody is told that games wait for room"
         case .recoveryUntold: "it is told still that market-discovery is away"
         case .alertForgotten: "nobody is told that o"
         }

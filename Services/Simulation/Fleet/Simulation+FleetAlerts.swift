@@ -35,23 +35,44 @@ extension Simulation {
         guard path.isOn else { return }
         watchAllShards()
         watchDiscovery()
+        watchRoom()
     }
 
     /// All shards away for long, with a leader that hears: people must have been told (DESIGN section 10: 8 s).
     ///
     /// Whatever else is broken: a leader that hears needs nobody for it.
     private mutating func watchAllShards() {
-        // One that has been unwell serves again some seconds later.
-        let isWell = shards.indices.contains { index in
+        let problem = watch.shardsCause.judge(
+            isWell: someShardServes && !isImpeded, told: told(.allShardsUnhealthy), ledSince: watch.term?.since,
+            silence: .seconds(8), rest: .seconds(10), at: now)
+        if let problem { violated("\(problem) all shards are away") }
+    }
+
+    /// One that has been unwell serves again some seconds later.
+    private var someShardServes: Bool {
+        shards.indices.contains { index in
             let shard = shards[index]
             let struck = watch.struck[index] ?? .origin
             return shard.process.isAble && shard.hasClaimed && !shard.isIll && !shard.isStopping
                 && now.since(struck) > .seconds(10)
         }
-        let problem = watch.shardsCause.judge(
-            isWell: isWell && !isImpeded, told: told(.allShardsUnhealthy), ledSince: watch.term?.since,
-            silence: .seconds(8), rest: .seconds(10), at: now)
-        if let problem { violated("\(problem) all shards are away") }
+    }
+
+    /// A game that nobody can take: either there is room, and `Watch.unownedBound` holds, or people are told that there
+    /// is none.
+    ///
+    /// The worst is a shard that dies: 2 s until it is missed, 2 s of lease, and 2.5 s for others to report themselves
+    /// well.
+    private mutating func watchRoom() {
+        let traded = scoreboard.filter { game, status in
+            !status.isEnd && database.listings[game]?.markets.isEmpty == false
+        }
+        let isStranded = traded.contains { $0.value == .live && owner(of: $0.key) == nil }
+        if !isStranded || hasRoom || isImpeded || !someShardServes { watch.roomCause.lastSaid = now }
+        let problem = watch.roomCause.judge(
+            isWell: !isImpeded && traded.allSatisfy { owner(of: $0.key) != nil }, told: told(.capacityExhausted),
+            ledSince: watch.term?.since, silence: .seconds(10), rest: .seconds(10), at: now)
+        if let problem { violated("\(problem) games wait for room") }
     }
 
     /// Discovery is missed after ten seconds of silence, and heard twice a second.

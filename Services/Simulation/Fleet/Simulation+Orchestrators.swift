@@ -226,6 +226,7 @@ extension Simulation {
             for at in flights() { agenda.plan(.toOrchestrator(index, answer, life: nil), at: at) }
         case .answerOperator(let request, let answer): keep(request, answer, of: index)
         case .raiseAlert(.allShardsUnhealthy, _, _) where plant == .absenceUntold: break
+        case .raiseAlert(.capacityExhausted, _, _) where plant == .crowdUntold: break
         case .recoverAlert(.noMarketDiscoveryServices, _, _) where plant == .recoveryUntold: break
         case .raiseAlert(let kind, _, _):
             orchestrators[index].toldAlerts.insert(kind)

@@ -25,6 +25,7 @@ struct Watch {
     var struck: [Int: MachineInstant] = [:]
     var shardsCause = CauseWatch()
     var discoveryCause = CauseWatch()
+    var roomCause = CauseWatch()
     /// How often somebody looked while `unownedBound` could have been missed and things still broke.
     var judged = 0
     var unownedSince: [GameID: MachineInstant] = [:]
@@ -121,7 +122,7 @@ extension Simulation {
     }
 
     /// Whether somebody could lead and hear, and has a well shard for one more game; a standby knows them too.
-    private var hasRoom: Bool {
+    var hasRoom: Bool {
         let able = orchestrators.filter(\.process.isAble)
         guard let judge = able.first(where: { $0.told == database.term }) ?? able.first else { return false }
         let rows = judge.engine.snapshot(at: clock(ofOrchestrator: judge.index)).shards
