@@ -3,7 +3,7 @@ import Resilience
 
 /// What calls for an alert of the fleet, or for its end: whoever was missed, and since when it is well again.
 struct CauseWatch {
-    /// When it said last that it is there, heard or not.
+    /// When it was last there, heard or not, or last told of.
     var lastSaid = MachineInstant.origin
     private var wellSince: MachineInstant?
 
@@ -16,8 +16,10 @@ struct CauseWatch {
         rest: Duration, at now: MachineInstant
     ) -> String? {
         wellSince = isWell ? wellSince ?? now : nil
+        // What was told and is over may have begun anew since.
+        if told.byAnybody { lastSaid = now }
         guard let ledSince else { return nil }
-        if !told.byAnybody, now.since(max(lastSaid, ledSince)) > limit {
+        if now.since(max(lastSaid, ledSince)) > limit {
             lastSaid = now
             return "nobody is told that"
         }

@@ -193,6 +193,14 @@ extension Simulation {
         }
     }
 
+    /// What it may speak under, by its own clock: who was stopped still believes to lead, and who offers its place does
+    /// not.
+    private func termHeld(by index: Int) -> Int64? {
+        let orchestrator = orchestrators[index]
+        guard !orchestrator.isOffering, clock(ofOrchestrator: index) < orchestrator.heldUntil else { return nil }
+        return orchestrator.told
+    }
+
     private mutating func carryOut(_ effect: Effect, of index: Int) {
         let process = orchestrators[index].process
         record("o\(index) \(Self.brief(effect))")
@@ -203,6 +211,7 @@ extension Simulation {
             advanceLane(index)
         case .sendCommand(let command):
             log.add(Int64(command.epoch.number) << 1 | (command.isAssignment ? 1 : 0))
+            guard let term = termHeld(by: index), term == orchestrators[index].engine.term else { return }
             if process.hasBus { tellShard(command) }
             if plant == .obediencePresumed, !command.isAssignment {
                 let answer = Acknowledgement(
@@ -210,8 +219,7 @@ extension Simulation {
                 agenda.plan(.toOrchestrator(index, .acknowledged(answer), life: process.life), at: now)
             }
         case .grant(let id, let incarnation, let beat, let term):
-            // While the place is offered nothing is granted in its name.
-            guard process.hasBus, !orchestrators[index].isOffering,
+            guard process.hasBus, termHeld(by: index) == term,
                 let shard = shards.firstIndex(where: { $0.id == id }), shards[shard].process.hasBus,
                 shards[shard].incarnation == incarnation
             else { return }
