@@ -228,6 +228,10 @@ extension Simulation {
             let isOver = !shards[index].process.isRunning || shards[index].isStopping
             strike(isOver ? .restartShard(index) : .resumeShard(index))
             strike(.order(.undrain(shards[index].id)))
+            // Where nobody led just now the operator asks until somebody does.
+            if database.drained.contains(shards[index].id) {
+                unkeptOrders[shards[index].id] = CommandID(stringLiteral: "o\(operatorOrders.count)")
+            }
         }
     }
 }
