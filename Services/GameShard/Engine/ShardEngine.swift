@@ -39,8 +39,10 @@ public struct ShardEngine: Sendable {
     /// Under which epoch the game is held; nil when it is not.
     public func epoch(of game: GameID) -> Epoch? { games[game]?.epoch }
 
-    /// How many markets of each game have no book that is known as of now.
-    public func missingBooks(at now: VenueInstant) -> [GameID: Int] { games.mapValues { $0.missingBooks(at: now) } }
+    /// How many markets of each game have no book that is known as of now, but for those whose books have arrived.
+    public func missingBooks(at now: VenueInstant, besides arrived: Set<MarketID> = []) -> [GameID: Int] {
+        games.mapValues { $0.missingBooks(at: now, besides: arrived) }
+    }
 
     public func standing(at machine: MachineInstant) -> Standing { lease.standing(at: machine) }
 

@@ -132,9 +132,9 @@ extension WatchedGame {
 extension WatchedGame {
     func market(_ id: MarketID) -> Market? { markets.first { $0.id == id } }
 
-    /// Markets without a book that is known as of now.
-    func missingBooks(at now: VenueInstant) -> Int {
-        markets.count { books[$0.id]?.isFresh(at: now) != true }
+    /// Markets without a book that is known as of now, but for those whose books have arrived.
+    func missingBooks(at now: VenueInstant, besides arrived: Set<MarketID>) -> Int {
+        markets.count { !arrived.contains($0.id) && books[$0.id]?.isFresh(at: now) != true }
     }
 
     /// - Returns: the pregame home probability, when this book was the first to give one.

@@ -51,6 +51,7 @@ actor GameWatcher {
         guard host.settings.isReplay else { return handle(events) }
         for event in events { stepBooks.add(event) }
         if let instant { arrivedUpTo = max(arrivedUpTo ?? instant, instant) }
+        if events.contains(where: mayBeNews) { noteGames() }
     }
 
     /// Works a replay's step off.
@@ -89,7 +90,8 @@ actor GameWatcher {
     }
 
     private var games: [Heartbeat.WatchedGame] {
-        let missing = engine.missingBooks(at: host.venueClock.now)
+        // A book that has come is seen, also where a slow replay works it off seconds later.
+        let missing = engine.missingBooks(at: host.venueClock.now, besides: stepBooks.arrived)
         return engine.watched.map {
             Heartbeat.WatchedGame(game: $0.game, epoch: $0.epoch, missingBooks: missing[$0.game])
         }

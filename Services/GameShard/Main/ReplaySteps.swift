@@ -13,6 +13,11 @@ struct StepBooks: Sendable {
     private var books: [MarketID: ShardEvent] = [:]
     private var confirmed: [Venue: VenueInstant] = [:]
 
+    /// Markets whose books have arrived and wait for the step.
+    var arrived: Set<MarketID> {
+        Set(books.filter { if case .bookUpdated = $0.value { true } else { false } }.keys)
+    }
+
     /// Takes what a feed said; of a market only the newest word counts.
     mutating func add(_ event: ShardEvent) {
         switch event {
