@@ -25,8 +25,11 @@ public final class AlertDispatcher: Sendable {
 
     struct Core: Sendable {
         var engine: AlertEngine
-        /// Until the file was read: what comes meanwhile.
+        /// Until the file was read, or did not answer: what comes meanwhile.
         var early: [AlertEngine.Event]? = []
+        /// A read of the file that is under way.
+        var reading: Promise<Result<AlertFile.Restored, any Error>>?
+        var isRead = false
         var jobs: [Job] = []
         var outgoing: [String: AlertMessage] = [:]
         var sinks: [String: AlertSink]
@@ -172,8 +175,10 @@ public final class AlertDispatcher: Sendable {
     public var waiting: [String: Int] { core.withLockedValue { $0.engine.waiting } }
     /// The alert file in use.
     public var path: String { file.path }
-    /// Whether everything told has reached the file and every sink.
-    public var isIdle: Bool { core.withLockedValue { $0.early == nil && $0.jobs.isEmpty && $0.engine.isIdle } }
+    /// Whether everything told has reached the file and every sink, and the cursors say so.
+    public var isIdle: Bool {
+        core.withLockedValue { $0.early == nil && !$0.isStoring && $0.jobs.isEmpty && $0.engine.isIdle }
+    }
     /// Whether everything fired so far is in the file.
     public var isStored: Bool {
         core.withLockedValue { $0.early == nil && !$0.isStoring && $0.jobs.isEmpty && $0.engine.isStored }
@@ -215,7 +220,8 @@ public final class AlertDispatcher: Sendable {
         for waker in wakers { waker.yield() }
     }
 
-    private func decide(_ event: AlertEngine.Event, _ core: inout Core) {
+    /// Under the lock.
+    func decide(_ event: AlertEngine.Event, _ core: inout Core) {
         for effect in core.engine.handle(event, at: clock.now) {
             switch effect {
             case .append(let alerts): core.jobs.append(.append(alerts))
@@ -245,42 +251,15 @@ public final class AlertDispatcher: Sendable {
     /// Writes, sends and watches the time until cancelled.
     public func run() async throws {
         core.withLockedValue { $0.wakers = [] }
-        await restoreOnce()
+        if await !readFile(), !Task.isCancelled { begin(with: .beginUnread(at: wall.microseconds)) }
         await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await self.keepReading() }
             for body in [writeFile, keepTime, keepSinks, callWatcher] {
                 let wakes = wakeUps()
                 tasks.addTask { await body(wakes) }
             }
         }
         try Task.checkCancellation()
-    }
-
-    /// Reads file and cursors, once in a life, and lets in what came meanwhile.
-    private func restoreOnce() async {
-        let names: [String]? = core.withLockedValue { $0.early == nil ? nil : Array($0.sinks.keys) }
-        guard let names else { return }
-        var restored = AlertFile.Restored()
-        do {
-            restored = try await withDeadline(.seconds(5), clock: clock) { [file, source] in
-                try await NIOThreadPool.singleton.runIfActive {
-                    try file.restore(sinks: names, otherName: source)
-                }
-            }
-            if restored.unreadable > 0 {
-                log.warning("alert file has unreadable lines", metadata: [Key.count: "\(restored.unreadable)"])
-            }
-            metrics.unreadable.increment(by: restored.unreadable)
-        } catch {
-            metrics.fileFailures.increment()
-            log.error("alert file not read", metadata: [Key.error: "\(error)"])
-        }
-        let at = wall.microseconds
-        core.withLockedValue { core in
-            let early = core.early ?? []
-            core.early = nil
-            decide(.restore(records: restored.records, cursors: restored.cursors, at: at), &core)
-            for event in early { decide(event, &core) }
-        }
     }
 
     /// Everything that waits for the disk, with one sync for all of it.
@@ -327,6 +306,11 @@ public final class AlertDispatcher: Sendable {
 
     /// Cursors before alerts: a new sink's cursor must not lie behind the first alert that is for it.
     private func write(_ alerts: [Alert], _ cursors: [String: SinkCursor]) async -> (Written, Written) {
+        guard core.withLockedValue({ $0.isRead }) else {
+            // It may be another process's, and what this life would write could not be told from what it holds.
+            let error = AlertError(.file, "\(file.path) was not read yet")
+            return (.failure(error), .failure(error))
+        }
         let work = { @Sendable [file] () -> (Written, Written) in
             var (written, saved) = (Written.success(()), Written.success(()))
             for (sink, cursor) in cursors {

@@ -69,8 +69,8 @@ final class AlertFile: Sendable {
         let path = path
         var restored = Restored()
         for sink in sinks {
-            // No cursor, or none that can be read: the sink begins anew.
-            guard let data = FileManager.default.contents(atPath: Self.cursorPath(path, sink)),
+            // No cursor, or one that is none: the sink begins anew.
+            guard let data = try Self.contents(of: Self.cursorPath(path, sink)),
                 let cursor = try? JSONDecoder().decode(SinkCursor.self, from: data)
             else { continue }
             restored.cursors[sink] = cursor
@@ -82,12 +82,27 @@ final class AlertFile: Sendable {
             let name = index == 0 ? path : "\(path).\(index)"
             let first = restored.records.first?.sequence ?? .max
             // The present file and the one before it hold the rate limits; older ones only what waits.
-            guard index < 2 || first > oldest, let data = FileManager.default.contents(atPath: name) else { break }
+            guard index < 2 || first > oldest, let data = try Self.contents(of: name) else { break }
             let (records, unreadable) = Self.records(in: data)
             restored.records = records.filter { known.insert($0.sequence).inserted } + restored.records
             restored.unreadable += unreadable
         }
         return restored
+    }
+
+    /// What a file holds; nil when there is none.
+    ///
+    /// What is there and cannot be read is no empty file: what it holds would be lost, and its numbers used again.
+    private static func contents(of path: String) throws(AlertError) -> Data? {
+        do {
+            return try Data(contentsOf: URL(filePath: path))
+        } catch {
+            var found = stat()
+            guard stat(path, &found) != 0 || found.st_mode & S_IFMT != S_IFREG else {
+                throw AlertError(.file, "cannot read \(path)")
+            }
+            return nil
+        }
     }
 
     private static func records(in data: Data) -> (records: [Alert], unreadable: Int) {
@@ -106,6 +121,8 @@ final class AlertFile: Sendable {
 
     /// Takes the lock, which ends with the process however it ends.
     private func claim(otherName: String) throws(AlertError) {
+        // Claimed by an attempt that could not read then.
+        if state.withLockedValue({ $0.lock >= 0 }) { return }
         let folder = URL(filePath: preferredPath).deletingLastPathComponent()
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -119,7 +136,6 @@ final class AlertFile: Sendable {
             guard lock >= 0 else { throw Self.failure("cannot open \(path).lock") }
             if flock(lock, LOCK_EX | LOCK_NB) == 0 {
                 state.withLockedValue { state in
-                    if state.lock >= 0 { close(state.lock) }
                     state.lock = lock
                     state.path = path
                 }

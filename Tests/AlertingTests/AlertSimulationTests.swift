@@ -20,8 +20,11 @@ struct AlertSimulation {
     var lastArrival: [String: MachineInstant] = [:]
     var isDown: Set<String> = []
     var diskIsFull = false
+    /// Whether this life has not read its file yet.
+    var isUnread = false
     var raised = 0
     var crashes = 0
+    var unreadLives = 0
     var violations: [String] = []
     static let names = (0..<12).map { "cause:\($0)" }
 
@@ -52,6 +55,7 @@ struct AlertSimulation {
         case ..<50: toggle()
         case ..<54: crash()
         case ..<58: diskIsFull.toggle()
+        case ..<62: readLate()
         default: take(.tick(at: wall))
         }
         carryOut(all: chance(80))
@@ -89,6 +93,14 @@ struct AlertSimulation {
         queue = []
         inFlight = [:]
         engine = Self.engine(random.next(), now)
+        isUnread = chance(40)
+        unreadLives += isUnread ? 1 : 0
+        take(isUnread ? .beginUnread(at: wall) : .restore(records: disk, cursors: cursors, at: wall))
+    }
+
+    private mutating func readLate() {
+        guard isUnread else { return }
+        isUnread = false
         take(.restore(records: disk, cursors: cursors, at: wall))
     }
 
@@ -100,14 +112,15 @@ struct AlertSimulation {
             switch queue.removeFirst() {
             case .append(let alerts):
                 let sequences = alerts.map(\.sequence)
-                if diskIsFull {
-                    take(.notStored(sequences, .diskFull))
+                if diskIsFull || isUnread {
+                    take(.notStored(sequences, isUnread ? .file : .diskFull))
                 } else {
                     disk += alerts
                     take(.stored(sequences, at: wall))
                 }
             case .saveCursor(let cursor, let sink):
                 if cursor.sequence < cursors[sink]?.sequence ?? 0 { violations.append("\(sink)'s cursor goes back") }
+                if isUnread { violations.append("\(sink)'s cursor is saved, and nobody knows what it passes") }
                 if !diskIsFull { cursors[sink] = cursor }
             case .send(let message, let sink):
                 if inFlight[sink] != nil { violations.append("two messages under way to \(sink)") }
@@ -144,6 +157,7 @@ struct AlertSimulation {
     mutating func settle() {
         isDown = []
         diskIsFull = false
+        readLate()
         for _ in 0..<3_000 where !(engine.isIdle && queue.isEmpty && inFlight.isEmpty) {
             now = now.advanced(by: .seconds(1))
             take(.tick(at: wall))
@@ -161,10 +175,10 @@ struct AlertSimulation {
         }
         for sink in ["slack", "webhook"] {
             let told = accepted[sink, default: []].flatMap(\.alerts)
-            let toldSequences = Set(told.map(\.sequence))
-            // Every firing that was to be told was told.
+            let toldIDs = Set(told.map(\.id))
+            // Every firing that was to be told was told, under whatever number.
             for alert in disk where !alert.isHeld && alert.aboutSink != sink {
-                if alert.state == .firing, !toldSequences.contains(alert.sequence) {
+                if alert.state == .firing, !toldIDs.contains(alert.id) {
                     violations.append("\(sink) never heard of \(alert.sequence)")
                 }
                 if alert.state == .recovered, alert.lastedMilliseconds == nil {
@@ -190,6 +204,13 @@ struct AlertSimulation {
         where alert.state == .firing && onDisk.contains(alert) && !engine.firing.contains(fingerprint) {
             violations.append("\(sink) was never told the end of \(fingerprint), \(alert.sequence)")
         }
+        // Nor is the end the last word on what fires and was told.
+        for (fingerprint, alert) in last.sorted(by: { $0.key < $1.key })
+        where alert.state == .recovered && onDisk.contains(alert)
+            && engine.causes[fingerprint].map({ $0.isFiring && $0.isTold }) == true
+        {
+            violations.append("\(sink) was told the end \(alert.sequence) of \(fingerprint), which fires")
+        }
     }
 
     /// First tellings come in order, and a recovery never before its firing.
@@ -212,13 +233,16 @@ struct AlertSimulation {
 @Suite struct AlertSimulationTests {
     @Test(arguments: 0..<8)
     func `requirement 7: crashes at any step, bad sinks and a bad disk lose nothing`(block: UInt64) {
+        var unreadLives = 0
         for seed in (block * 30)..<(block * 30 + 30) {
             var simulation = AlertSimulation(seed: seed)
             for _ in 0..<200 { simulation.step() }
             simulation.settle()
             simulation.judge()
             #expect(simulation.violations.isEmpty, "seed \(seed): \(simulation.violations.prefix(3))")
+            unreadLives += simulation.unreadLives
         }
+        #expect(unreadLives > 30)
     }
 
     @Test func `the same seed gives the same story`() {

@@ -23,19 +23,23 @@ struct Post: Sendable {
         _ environment: [String: String], policy: AlertPolicy? = nil, role: AlertDispatcher.Role = .main,
         _ body: @Sendable (Post) async throws -> Void
     ) async throws {
-        let life = try await live(environment, policy, role, body)
-        // The next life needs its file.
-        try await eventually("the file is let go") { life.dispatcher == nil }
+        let path = try await live(environment, policy, role, body)
+        // The next life needs its file, and whoever was the last to hold it may still be about to let it go.
+        try await eventually("the file is let go") { isFree("\(path).lock") }
     }
 
-    private struct Life: Sendable {
-        weak let dispatcher: AlertDispatcher?
+    private static func isFree(_ lock: String) -> Bool {
+        let descriptor = Glibc.open(lock, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return errno == ENOENT }
+        defer { close(descriptor) }
+        // Unlocked by word: a child that was just forked may have the descriptor as well.
+        return flock(descriptor, LOCK_EX | LOCK_NB) == 0 && flock(descriptor, LOCK_UN) == 0
     }
 
     private static func live(
         _ environment: [String: String], _ policy: AlertPolicy?, _ role: AlertDispatcher.Role,
         _ body: @Sendable (Post) async throws -> Void
-    ) async throws -> Life {
+    ) async throws -> String {
         let metrics = MetricsRegistry()
         let log = LogCapture()
         let dispatcher = AlertDispatcher(
@@ -54,7 +58,7 @@ struct Post: Sendable {
         // Its error is the cancellation.
         _ = try? await running.value
         try outcome.get()
-        return Life(dispatcher: dispatcher)
+        return dispatcher.path
     }
 
     func value(_ name: String) -> Double { metrics.snapshot()[name] ?? 0 }

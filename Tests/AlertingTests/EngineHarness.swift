@@ -81,11 +81,17 @@ struct Desk {
         take(.tick(at: wall))
     }
 
-    /// As the next life finds it.
-    mutating func restart(after pause: Duration = .zero) {
+    /// As the next life finds it, or does not, until `read`.
+    mutating func restart(after pause: Duration = .zero, isRead: Bool = true) {
         now = now.advanced(by: pause)
         engine = AlertEngine(
             policy: engine.policy, source: "orchestrator/1", sinks: engine.waiting.keys.sorted(), seed: 2, at: now)
+        fileTakes = isRead
+        if isRead { read() } else { take(.beginUnread(at: wall)) }
+    }
+
+    mutating func read() {
+        fileTakes = true
         take(.restore(records: file, cursors: cursors, at: wall))
     }
 

@@ -5,7 +5,8 @@ import Resilience
 /// Order of an alert's life: it gets its number and goes to the file (`append`); once the file has it, or could not
 /// take it within `storeTimeout`, every sink gets it in its turn (`send`), one message at a time and in order; the
 /// answer moves the sink's cursor (`saveCursor`). After a crash `restore` makes up the state from file and cursors, so
-/// nothing that the file has is lost, and what was under way at the crash may be told twice.
+/// nothing that the file has is lost, and what was under way at the crash may be told twice. A life whose file cannot
+/// be read begins without it (`beginUnread`), and takes over what it holds when it can.
 public struct AlertEngine: Sendable {
     public enum Event: Sendable {
         /// Something is wrong, or still is.
@@ -16,7 +17,9 @@ public struct AlertEngine: Sendable {
         case resolve(fingerprint: String, summary: String?, at: Int64)
         /// Something that somebody else had told is gone, and nobody else tells it.
         case tellRecovery(AlertRequest, lasted: Duration)
-        /// What the file and the cursors hold; the first event of a life, at wall time `at`.
+        /// The first event of a life whose file cannot be read, at wall time `at`; `restore` follows when it can.
+        case beginUnread(at: Int64)
+        /// What the file and the cursors hold, at wall time `at`; the first event of any other life.
         case restore(records: [Alert], cursors: [String: SinkCursor], at: Int64)
         /// Restored causes of these kinds that were not heard of in this life are gone.
         case resolveUnconfirmed(kinds: Set<String>, at: Int64)
@@ -67,6 +70,10 @@ public struct AlertEngine: Sendable {
     var knownIDs = RecentIDs()
     var random: SeededGenerator
     var kept: [Alert] = []
+    /// Set until the file could be read.
+    var unread: Unread?
+    /// New numbers of what earlier lives had left, until the file has them: no cursor passes them before.
+    var copies: Set<Int64> = []
 
     /// - Parameters:
     ///   - policy: every bound.
@@ -110,13 +117,12 @@ public struct AlertEngine: Sendable {
         case .resolve(let fingerprint, let summary, let wall):
             resolve(fingerprint, summary: summary, wall: wall, at: now, into: &effects)
         case .tellRecovery(let request, let lasted): tellRecovery(request, lasted, at: now, into: &effects)
+        case .beginUnread(let wall): beginUnread(wall: wall, at: now, into: &effects)
         case .restore(let records, let cursors, let wall):
             restore(records, cursors, wall: wall, at: now, into: &effects)
         case .resolveUnconfirmed(let kinds, let wall):
-            for (fingerprint, cause) in causes.sorted(by: { $0.key < $1.key })
-            where cause.isFiring && !cause.isConfirmed && kinds.contains(cause.latest.kind) {
-                resolve(fingerprint, summary: nil, wall: wall, at: now, into: &effects)
-            }
+            unread?.unconfirmed.formUnion(kinds)
+            resolveUnconfirmed(kinds, wall: wall, at: now, into: &effects)
         case .stored(let sequences, let wall): stored(sequences, wall: wall, at: now, into: &effects)
         case .notStored(let sequences, let code): notStored(sequences, code, at: now, into: &effects)
         case .answered(let sink, let answer, let wall):
@@ -126,6 +132,9 @@ public struct AlertEngine: Sendable {
         case .tick(let wall): tick(wall: wall, at: now, into: &effects)
         }
         offer(at: now, into: &effects)
+        if unread != nil || !copies.isEmpty {
+            effects.removeAll { if case .saveCursor = $0 { true } else { false } }
+        }
         return effects
     }
 
@@ -160,6 +169,7 @@ public struct AlertEngine: Sendable {
         cause.latest = request
         cause.heardAt = now
         cause.isConfirmed = true
+        unread?.resolved.remove(request.fingerprint)
         let isNew = !cause.isFiring
         if isNew, request.isLasting {
             cause.isFiring = true
@@ -200,6 +210,7 @@ public struct AlertEngine: Sendable {
         _ fingerprint: String, summary: String?, wall: Int64, at now: MachineInstant, into effects: inout [Effect]
     ) {
         let fingerprint = AlertRequest.bounded(fingerprint: fingerprint)
+        if let count = unread?.resolved.count, count < policy.causeLimit { unread?.resolved.insert(fingerprint) }
         guard var cause = causes[fingerprint], cause.isFiring else { return }
         let length = now.since(cause.since)
         let wasTold = cause.isTold
@@ -244,14 +255,25 @@ public struct AlertEngine: Sendable {
         append(alert, at: now, into: &effects)
     }
 
-    /// Gives the alert its number and hands it to the file and to the sinks' queues.
-    mutating func append(_ original: Alert, at now: MachineInstant, into effects: inout [Effect]) {
+    mutating func resolveUnconfirmed(
+        _ kinds: Set<String>, wall: Int64, at now: MachineInstant, into effects: inout [Effect]
+    ) {
+        for (fingerprint, cause) in causes.sorted(by: { $0.key < $1.key })
+        where cause.isFiring && !cause.isConfirmed && kinds.contains(cause.latest.kind) {
+            resolve(fingerprint, summary: nil, wall: wall, at: now, into: &effects)
+        }
+    }
+
+    /// Gives the alert its number and hands it to the file and to the queues of the sinks, or of those in `names`.
+    mutating func append(
+        _ original: Alert, to names: Set<String>? = nil, at now: MachineInstant, into effects: inout [Effect]
+    ) {
         var alert = original
         lastSequence += 1
         alert.sequence = lastSequence
         var uses = 1
         if !alert.isHeld {
-            for name in sinks.keys.sorted() where name != alert.aboutSink {
+            for name in sinks.keys.sorted() where name != alert.aboutSink && names?.contains(name) != false {
                 sinks[name]?.take(alert)
                 uses += 1
             }
@@ -339,7 +361,7 @@ public struct AlertEngine: Sendable {
         append(Alert(request, state: .firing), at: now, into: &effects)
     }
 
-    private mutating func forgetTheOldest() {
+    mutating func forgetTheOldest() {
         while causes.count > policy.causeLimit {
             let oldest = causes.min { left, right in
                 (left.value.isFiring ? 1 : 0, left.value.heardAt, left.key)

@@ -24,6 +24,8 @@ public struct AlertPolicy: Hashable, Sendable {
     public var refusedRetry = Duration.seconds(300)
     /// The longest wait that a sink may ask for.
     public var retryAfterLimit = Duration.seconds(3_600)
+    /// At the start of a life alerts wait for what earlier ones left at most for so long.
+    public var readPatience = Duration.seconds(5)
     /// How long the file may hold up delivery.
     public var storeTimeout = Duration.seconds(1)
     /// Between two attempts to write down what the file did not take.

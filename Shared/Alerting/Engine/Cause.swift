@@ -39,6 +39,21 @@ struct Cause: Hashable, Sendable {
         if tellings.count > policy.firingsPerWindow { tellings.removeFirst() }
     }
 
+    /// As it is when an earlier life is heard of after this one has begun.
+    func joined(to old: Cause, _ policy: AlertPolicy) -> Cause {
+        var joined = old.isFiring && !isFiring ? old : self
+        joined.tellings = Array((old.tellings + tellings).suffix(policy.firingsPerWindow))
+        joined.heardAt = heardAt
+        joined.held = held + old.held
+        if isFiring, old.isFiring {
+            joined.since = old.since
+            joined.isTold = isTold || old.isTold
+        } else if !isFiring, !old.isFiring {
+            joined.owedRecovery = owedRecovery ?? old.owedRecovery
+        }
+        return joined
+    }
+
     /// When what is held back may be told; nil when there is nothing to tell.
     func dueAt(_ policy: AlertPolicy) -> MachineInstant? {
         guard held > 0, isFiring || !latest.isLasting else { return nil }
