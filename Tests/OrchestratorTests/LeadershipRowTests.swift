@@ -81,6 +81,8 @@ import Testing
                 isWritten.fulfil(true)
                 _ = await mayEnd.value()
             }
+            // Also where an expectation below is missed: the scope ends with it.
+            defer { mayEnd.fulfil(true) }
             _ = await isWritten.value()
             let asking = Task { try? await first.store.owners(of: ["g1"]) }
             try await eventually(within: .seconds(30), "who asks waits for the row") {
