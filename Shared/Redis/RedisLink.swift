@@ -132,11 +132,17 @@ final class RedisLink: Sendable {
                 try await pause(wait)
                 continue
             }
+            let begun = clock.now
             let (reason, wasConnected) = await attempt()
             try Task.checkCancellation()
-            let delay = context.random.withGenerator { generator in
-                transition { $0.failed(at: self.clock.now, using: &generator) }
+            let now = clock.now
+            // An attempt that hung has waited already: who comes a moment before the server does would else be late by
+            // its time-out and the delay.
+            let since = wasConnected ? now : begun
+            let full = context.random.withGenerator { generator in
+                transition { $0.failed(at: since, using: &generator) }
             }
+            let delay = max(.zero, full - now.since(since))
             metrics.losses.increment()
             state.withLockedValue { $0.lastError = reason.code }
             context.events.emit(
@@ -155,7 +161,7 @@ final class RedisLink: Sendable {
             defer { state.isHurried = false }
             return state.isHurried
         }
-        if isHurried { return }
+        if isHurried || length <= .zero { return state.withLockedValue { $0.wake = nil } }
         defer {
             state.withLockedValue { $0.wake = nil }
             // Lets go of whoever still waits for it.

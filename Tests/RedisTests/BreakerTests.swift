@@ -81,6 +81,35 @@ import Testing
         }
     }
 
+    @Test func `an attempt that hangs has waited already, for its delay and for the breaker`() async throws {
+        // As between containers, where what is sent before the server has its address is lost.
+        let (asked, time) = (NIOLockedValueBox(0), ManualTime())
+        let locator: RedisLocator = {
+            asked.withLockedValue { $0 += 1 }
+            try await MachineClock.real.sleep(for: .seconds(600))
+            throw RedisError(.connectFailed, "nobody is there")
+        }
+        let settings = patientSettings(
+            "redis://127.0.0.1:9",
+            [
+                "REDIS_CONNECT_TIMEOUT_MS": "1000", "REDIS_RECONNECT_BASE_DELAY_MS": "1000",
+                "REDIS_RECONNECT_MAX_DELAY_MS": "1000", "REDIS_RECONNECT_JITTER_PCT": "0",
+                "REDIS_RECONNECT_MAX_FAILURES": "3", "REDIS_BREAKER_COOLDOWN_MS": "1000",
+            ])
+        try await withClient(settings, locator: locator, clock: .manual(time), awaitsConnection: false) { client in
+            for attempt in 1...6 {
+                try await eventually(within: .seconds(20), "attempt \(attempt) of both") {
+                    asked.withLockedValue { $0 } == 2 * attempt
+                }
+                await time.untilSleepers(2)
+                time.advance(by: .seconds(1))
+            }
+            try await eventually(within: .seconds(20), "the breaker was open in between") {
+                client.status.commands.openings >= 2 && client.status.subscriptions.openings >= 2
+            }
+        }
+    }
+
     @Test func `by default a server is asked after 1, 2, 4 up to 60 s, and found within a minute of its return`()
         async throws
     {
