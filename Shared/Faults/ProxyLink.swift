@@ -24,14 +24,16 @@ final class ProxyLink {
     private var pausedUntil: NIODeadline
     /// Half-open for ever.
     private var isForgotten = false
-    private var lastBytes: NIODeadline
+    /// Whether nothing was carried since the last look.
+    private var isQuiet = true
+    /// How many looks make an idle limit: a proxy that was held up itself has seen no more than one look's silence.
+    private static let looks: Int64 = 10
 
     init(number: Int, core: ProxyCore, client: any Channel) {
         self.number = number
         self.core = core
         self.client = client
         budget = core.faults.budget
-        lastBytes = core.loop.now
         pausedUntil = core.loop.now
         attach(client, reading: .toServer)
     }
@@ -76,7 +78,7 @@ final class ProxyLink {
             held[direction, default: ByteBuffer()].writeImmutableBuffer(bytes)
             return
         }
-        lastBytes = core.loop.now
+        isQuiet = false
         switch direction {
         case .toServer:
             judge(bytes)
@@ -187,15 +189,15 @@ final class ProxyLink {
         }
     }
 
-    /// Looks again each time the limit may have been reached.
-    func watchIdleness() {
+    /// Forgets the link after so many looks in a row that found it quiet.
+    func watchIdleness(quiet: Int64 = 0) {
         guard let limit = core.faults.idleLimit, !isForgotten, ended.isEmpty else { return }
+        guard quiet < Self.looks else { return forget() }
+        isQuiet = true
         let bound = NIOLoopBound(self, eventLoop: core.loop)
-        guard core.loop.now - lastBytes >= limit else {
-            core.loop.scheduleTask(deadline: lastBytes + limit) { bound.value.watchIdleness() }
-            return
+        core.loop.scheduleTask(in: .nanoseconds(limit.nanoseconds / Self.looks)) {
+            bound.value.watchIdleness(quiet: bound.value.isQuiet ? quiet + 1 : 0)
         }
-        forget()
     }
 
     func forget() {

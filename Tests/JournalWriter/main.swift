@@ -8,7 +8,8 @@ import Runtime
 //
 // Arguments: folder, database, file of acknowledged numbers, first number, how many. Without a number of rows it ends
 // when the journal is empty. With the word `full` it fills the disk, says so in the file, tries the same row until it
-// is taken, and writes so many after it.
+// is taken, and writes so many after it. With the word `killed` it kills itself once so many rows of this life are
+// acknowledged or stored, in the middle of its work however late anybody looks.
 
 let arguments = CommandLine.arguments
 let (path, database, acknowledgements) = (arguments[1], arguments[2], arguments[3])
@@ -31,6 +32,14 @@ let journal = WriteJournal(settings: settings, name: "writer", pool: pool, metri
 // Both end with the process.
 let running = Task { await journal.run() }
 
+/// The rows of this life after which it is killed.
+let lastRow = arguments.count > 7 && arguments[6] == "killed" ? Int(arguments[7]) : nil
+
+/// Ends as `kill -9` does where `rows` are the last.
+func goOn(after rows: Int) {
+    if let lastRow, rows >= lastRow { kill(getpid(), SIGKILL) }
+}
+
 func acknowledge(_ word: String) {
     let file = open(acknowledgements, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     defer { close(file) }
@@ -40,6 +49,7 @@ func acknowledge(_ word: String) {
 
 if count == 0 {
     while journal.statistics.replayed == 0 || journal.statistics.records > 0 {
+        goOn(after: journal.statistics.replayed)
         try await MachineClock.real.sleep(for: .milliseconds(5))
     }
 } else if arguments.count > 6, arguments[6] == "full" {
@@ -63,6 +73,7 @@ if count == 0 {
 } else {
     // So many at once, as a busy shard's games would.
     let width = 50
+    var acknowledged = 0
     for start in stride(from: first, to: first + count, by: width) {
         try await withThrowingTaskGroup(of: Int.self) { tasks in
             for number in start..<min(start + width, first + count) {
@@ -71,7 +82,11 @@ if count == 0 {
                     return number
                 }
             }
-            for try await number in tasks { acknowledge("\(number)") }
+            for try await number in tasks {
+                acknowledge("\(number)")
+                acknowledged += 1
+                goOn(after: acknowledged)
+            }
         }
     }
 }

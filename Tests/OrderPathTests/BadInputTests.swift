@@ -155,13 +155,16 @@ struct BadInputTests {
             try await eventually("counted") {
                 path.counted("settlements_not_read_total", by: "execution-service") == 1
             }
+            try await eventually("written down") {
+                try await path.rig.number("SELECT count(*) AS n FROM audit_log WHERE event = 'input_refused'") > 0
+            }
             await path.stop()
             #expect(path.counted("reconciliations_total", ["verdict": "equal"], by: "execution-service") >= 1)
             #expect(try await audited(.settlementUnmatched, path.rig) == 0)
             let told = try await path.rig.text(
                 """
                 SELECT concat_ws(' ', details->>'kind', details->>'from') AS t FROM audit_log
-                WHERE event = 'input_refused'
+                WHERE event = 'input_refused' ORDER BY id LIMIT 1
                 """)
             #expect(told == "venue_answer invalid_field")
             simulator.state.withLockedValue { $0.faults.disarmAll() }
