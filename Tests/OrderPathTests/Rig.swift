@@ -101,9 +101,11 @@ struct Rig: Sendable {
 
     static func pool(_ settings: PostgresSettings) -> PostgresPool {
         var settings = settings
-        // A hundred calls at once wait for each other's locks on a machine of any speed.
+        // A hundred calls at once wait for each other's locks on a machine of any speed, and this process may itself be
+        // held up for seconds.
         settings.acquireTimeout = .seconds(120)
         settings.transactionTimeout = .seconds(120)
+        settings.queryTimeout = .seconds(60)
         settings.lockTimeout = .seconds(60)
         settings.statementTimeout = .seconds(60)
         return PostgresPool(
